@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "utf8.h"
+
+void weir_buf_init(struct weir_buf *b, size_t max_bytes)
+{
+    *b = (struct weir_buf){.max_bytes = max_bytes};
+}
+
+void weir_buf_finish(struct weir_buf *b)
+{
+    free(b->data);
+    b->data = NULL;
+    b->len = b->cap = 0;
+}
+
+void weir_buf_reset(struct weir_buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+    if (b->data) {
+        b->data[0] = '\0';
+    }
+}
+
+char *weir_buf_reserve(struct weir_buf *b, size_t n_bytes)
+{
+    if (b->failed || n_bytes > b->max_bytes - b->len) {
+        b->failed = true;
+        return NULL;
+    }
+    size_t need = b->len + n_bytes + 1;
+    if (need > b->cap) {
+        size_t cap = b->cap ? b->cap * 2 : 256;
+        while (cap < need) {
+            cap *= 2;
+        }
+        if (cap > b->max_bytes + 1) {
+            cap = b->max_bytes + 1;
+        }
+        char *grown = realloc(b->data, cap);
+        if (!grown) {
+            b->failed = true;
+            return NULL;
+        }
+        b->data = grown;
+        b->cap = cap;
+    }
+    return b->data + b->len;
+}
+
+void weir_buf_commit(struct weir_buf *b, size_t n_bytes)
+{
+    b->len += n_bytes;
+    b->data[b->len] = '\0';
+}
+
+void weir_buf_add(struct weir_buf *b, const void *bytes, size_t n_bytes)
+{
+    char *to = weir_buf_reserve(b, n_bytes);
+    if (!to) {
+        return;
+    }
+    if (n_bytes) {
+        memcpy(to, bytes, n_bytes);
+    }
+    weir_buf_commit(b, n_bytes);
+}
+
+void weir_buf_add_str(struct weir_buf *b, weir_str s)
+{
+    weir_buf_add(b, s.p, s.n);
+}
+
+void weir_buf_add_text(struct weir_buf *b, const char *text)
+{
+    weir_buf_add(b, text, strlen(text));
+}
+
+void weir_buf_add_char(struct weir_buf *b, char c)
+{
+    weir_buf_add(b, &c, 1);
+}
+
+void weir_buf_vprintf(struct weir_buf *b, const char *fmt, va_list ap)
+{
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    char *to = n < 0 ? NULL : weir_buf_reserve(b, (size_t)n);
+    if (to) {
+        (void)vsnprintf(to, (size_t)n + 1, fmt, again);
+        weir_buf_commit(b, (size_t)n);
+    } else {
+        b->failed = true;
+    }
+    va_end(again);
+}
+
+void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    weir_buf_vprintf(b, fmt, ap);
+    va_end(ap);
+}
+
+void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    weir_buf_add(b, digits + at, sizeof(digits) - at);
+}
+
+static void add_escape(struct weir_buf *b, unsigned char c)
+{
+    switch (c) {
+    case '"': weir_buf_add(b, "\\\"", 2); return;
+    case '\\': weir_buf_add(b, "\\\\", 2); return;
+    case '\n': weir_buf_add(b, "\\n", 2); return;
+    case '\r': weir_buf_add(b, "\\r", 2); return;
+    case '\t': weir_buf_add(b, "\\t", 2); return;
+    default: weir_buf_printf(b, "\\u%04x", c);
+    }
+}
+
+void weir_buf_add_json_str(struct weir_buf *b, weir_str s)
+{
+    weir_buf_add_char(b, '"');
+    size_t start = 0;
+    size_t i = 0;
+    while (i < s.n) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 0x20 && c != '"' && c != '\\' && c < 0x80) {
+            i++;
+            continue;
+        }
+        size_t n = c < 0x80 ? 0 : weir_utf8_valid_len(s.p + i, s.n - i);
+        if (n) {
+            i += n;
+            continue;
+        }
+        weir_buf_add(b, s.p + start, i - start);
+        if (c < 0x80) {
+            add_escape(b, c);
+        } else {
+            weir_buf_add_text(b, "\xEF\xBF\xBD");
+        }
+        i++;
+        start = i;
+    }
+    weir_buf_add(b, s.p + start, i - start);
+    weir_buf_add_char(b, '"');
+}
+
+void weir_buf_consume(struct weir_buf *b, size_t n_bytes)
+{
+    if (n_bytes >= b->len) {
+        b->len = 0;
+    } else {
+        memmove(b->data, b->data + n_bytes, b->len - n_bytes);
+        b->len -= n_bytes;
+    }
+    if (b->data) {
+        b->data[b->len] = '\0';
+    }
+}
+
+weir_str weir_buf_view(const struct weir_buf *b)
+{
+    return (weir_str){b->data, b->len};
+}
+
+char *weir_buf_take(struct weir_buf *b, size_t *ret_len)
+{
+    if (b->failed || !weir_buf_reserve(b, 0)) {
+        return NULL;
+    }
+    char *data = b->data;
+    data[b->len] = '\0';
+    if (ret_len) {
+        *ret_len = b->len;
+    }
+    b->data = NULL;
+    b->len = b->cap = 0;
+    return data;
+}
