@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the host offers to every plugin: memory, log, time, timers, the request, tickets.
+ *
+ * Threads: [main] start-up, reload and shutdown; [loop] the worker that owns the request; [any].
+ * A hook runs on the loop of its request and must not block; host->post() is the only door from
+ * other threads to a loop.
+ * Ownership: strings from the host are borrowed until the hook returns; strings given to the host
+ * are copied before the call returns. The host owns timers, tickets, routes and metrics, and takes
+ * back what a plugin left when its instance ends.
+ * Errors: 0 or positive on success, WEIR_E_* on failure. A stale ticket gives WEIR_E_GONE. */
+#ifndef WEIR_HOST_H
+#define WEIR_HOST_H
+
+#include "weir/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weir_host weir_host; /* one per plugin instance */
+typedef struct weir_req weir_req;   /* opaque: its layout is never part of the ABI */
+typedef uint64_t weir_ticket;       /* generation-counted value; 0 is never valid */
+
+enum weir_level { /* of log lines */
+    WEIR_LEVEL_ERROR = 0,
+    WEIR_LEVEL_WARN = 1,
+    WEIR_LEVEL_INFO = 2,
+    WEIR_LEVEL_DEBUG = 3,
+    WEIR_LEVEL_TRACE = 4 /* the only level that may carry prompt or completion text */
+};
+
+/* Text fields of a request: req_get(), and req_set() where marked [set]. */
+enum weir_field {
+    WEIR_FIELD_REQUEST_ID = 1,
+    WEIR_FIELD_METHOD = 2,
+    WEIR_FIELD_PATH = 3,        /* without the query */
+    WEIR_FIELD_MODEL = 4,       /* [set] until ROUTE has run */
+    WEIR_FIELD_TENANT = 5,      /* [set] once, in HEADERS */
+    WEIR_FIELD_KEY_ID = 6,      /* [set] once, in HEADERS */
+    WEIR_FIELD_USER = 7,        /* [set] */
+    WEIR_FIELD_CLASS = 8,       /* [set] interactive_ui, critical_api, batch */
+    WEIR_FIELD_PEER = 9,        /* client address */
+    WEIR_FIELD_BODY = 10,       /* whole body, from BODY on */
+    WEIR_FIELD_TARGET = 11,     /* name of the chosen target, from ADMIT on */
+    WEIR_FIELD_TRACEPARENT = 12
+};
+
+/* Numbers of a request: req_get_num(), req_set_num() where marked [set]. */
+enum weir_number {
+    WEIR_NUMBER_PROMPT_TOKENS = 1, /* from BODY on */
+    WEIR_NUMBER_MAX_TOKENS = 2,    /* [set, only down] */
+    WEIR_NUMBER_N = 3,             /* choices asked for */
+    WEIR_NUMBER_STREAM = 4,        /* 0 or 1 */
+    WEIR_NUMBER_PRIORITY = 5,      /* [set] within the class; lower runs sooner */
+    WEIR_NUMBER_DEADLINE_MS = 6,   /* [set] from arrival; 0: none */
+    WEIR_NUMBER_ARRIVED_US = 7     /* host->now_us() at arrival */
+};
+
+struct weir_host {
+    uint32_t struct_size;
+    uint16_t abi_major, abi_minor;
+    const char *version; /* of the host, for people */
+    void *impl;
+
+    /* Host extension by id ("weir.metrics/1", …), NULL when absent. [any] */
+    const void *(*get_ext)(const weir_host *, const char *id);
+
+    /* Accounted to the plugin and shown in /metrics. NULL when out of memory. [any] */
+    void *(*alloc)(const weir_host *, size_t n_bytes);
+    void (*free)(const weir_host *, void *);
+
+    /* One line; r may be NULL. [any] */
+    void (*log)(const weir_host *, int level, weir_req *r, weir_str message);
+    int (*log_enabled)(const weir_host *, int level);
+    uint64_t (*now_us)(const weir_host *);      /* monotonic; virtual under `weir plugin test` [any] */
+    uint64_t (*wall_us)(const weir_host *);     /* since 1970 UTC [any] */
+
+    /* Runs fn(arg) soon on the loop that owns the instance's timers. WEIR_E_BUSY: 1024 waiting. [any] */
+    int (*post)(const weir_host *, void (*fn)(void *arg), void *arg);
+    /* Returns an id > 0, 0 on failure (64 timers per instance). repeat_ms 0: once. [main][loop] */
+    uint64_t (*timer_start)(const weir_host *, uint64_t delay_ms, uint64_t repeat_ms,
+                            void (*fn)(void *arg), void *arg);
+    int (*timer_stop)(const weir_host *, uint64_t timer_id);
+
+    /* The plugin's req_state_size bytes of this request, zeroed at its start, kept over retry and
+     * re-route until on_complete has returned. NULL when req_state_size is 0. [loop] */
+    void *(*req_state)(const weir_host *, weir_req *);
+    /* WEIR_E_NOTFOUND: not set (yet). [loop] */
+    int (*req_get)(const weir_host *, weir_req *, int field, weir_str *out);
+    int (*req_set)(const weir_host *, weir_req *, int field, weir_str value);
+    int (*req_get_num)(const weir_host *, weir_req *, int number, int64_t *out);
+    int (*req_set_num)(const weir_host *, weir_req *, int number, int64_t value);
+    /* First value of a request header, name in any case. [loop] */
+    int (*req_header)(const weir_host *, weir_req *, weir_str name, weir_str *out);
+    /* The value at a JSON pointer of the body ("/messages/0/role"): a string's text, other values
+     * as JSON. From BODY on. [loop] */
+    int (*req_json)(const weir_host *, weir_req *, const char *pointer, weir_str *out);
+
+    /* What DENY or RESPOND sends. DENY: an OpenAI error of this status, type, code and message.
+     * RESPOND: `body` as it stands. May be called once per hook. [loop] */
+    int (*deny)(const weir_host *, weir_req *, int status, weir_str type, weir_str code,
+                weir_str message);
+    int (*respond)(const weir_host *, weir_req *, int status, weir_str content_type, weir_str body);
+    /* Adds a header to the response, whatever it becomes; until its head is sent. [loop] */
+    int (*set_header)(const weir_host *, weir_req *, weir_str name, weir_str value);
+
+    /* Ticket for this request's present phase; the hook must then return WEIR_SUSPEND. When it is
+     * not resumed in timeout_ms (max 60000), on_resume gets WEIR_E_TIMEOUT. 0 on failure. [loop] */
+    weir_ticket (*suspend)(const weir_host *, weir_req *, uint32_t timeout_ms);
+    /* Ends a suspension: on_resume is called on the request's loop with rc and a copy of data.
+     * WEIR_E_GONE: resumed before, timed out, or the client left; harmless. [any] */
+    int (*resume)(const weir_host *, weir_ticket, int rc, weir_str data);
+};
+
+/* Host extension "weir.metrics/1": Prometheus metrics named weir_<plugin>_<name>. */
+typedef uint32_t weir_metric; /* 0: none; operations on it do nothing */
+enum weir_metric_kind { WEIR_METRIC_COUNTER = 1, WEIR_METRIC_GAUGE = 2, WEIR_METRIC_HISTOGRAM = 3 };
+
+typedef struct weir_ext_metrics {
+    uint32_t struct_size;
+    /* Only inside instance_create. Labels: at most 4; at most 256 label-value sets per metric, more
+     * are counted under "other". Histograms use seconds and fixed buckets. [main] */
+    weir_metric (*define)(const weir_host *, int kind, const char *name, const char *help,
+                          const char *const *labels, uint32_t n_labels);
+    /* Counter: adds; gauge: sets; histogram: observes. [any] */
+    void (*record)(const weir_host *, weir_metric, double value, const weir_str *label_values,
+                   uint32_t n_labels);
+} weir_ext_metrics;
+#define WEIR_EXT_METRICS "weir.metrics/1"
+
+/* Host extension "weir.admin/1": routes under /admin/v1/plugins/<plugin>/. */
+typedef struct weir_ext_admin {
+    uint32_t struct_size;
+    /* Only inside instance_create; at most 32 routes. `fn` answers with host->respond() or deny(); a
+     * negative return becomes a 500. [main]; fn runs on [loop]. */
+    int (*route)(const weir_host *, const char *method, const char *path,
+                 int (*fn)(void *arg, weir_req *r), void *arg);
+} weir_ext_admin;
+#define WEIR_EXT_ADMIN "weir.admin/1"
+
+/* Host extension "weir.tenants/1": the `tenants:` block of the configuration. */
+typedef struct weir_ext_tenants {
+    uint32_t struct_size;
+    /* The whole block as JSON text: {"acme": {...}, ...}; "{}" when there is none. Valid as long as
+     * the instance. [any] */
+    weir_str (*config_json)(const weir_host *);
+} weir_ext_tenants;
+#define WEIR_EXT_TENANTS "weir.tenants/1"
+
+#ifdef __cplusplus
+}
+#endif
+#endif
