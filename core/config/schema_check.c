@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "base/buf.h"
+#include "base/utf8.h"
+#include "core/config/doc_json.h"
+#include "core/config/nearest.h"
+#include "core/config/schema_internal.h"
+
+/* More than any sane file needs; anyOf within anyOf could otherwise take exponential time. */
+enum { MAX_STEPS = 2 * 1000 * 1000, MAX_CALLS = 1000, LIST_BYTES = 300, QUOTE_BYTES = 60 };
+
+struct checker {
+    struct weir_findings *findings;
+    yyjson_mut_doc *json; /* NULL: only check */
+    unsigned n_steps;
+    unsigned n_calls; /* nested calls of check() */
+    bool gave_up;
+    bool out_of_memory;
+};
+
+/* `value` is the node as JSON, where defaults go; NULL: only check. Recursion is bounded by the
+ * input's depth times the length of a chain, and by MAX_CALLS for defaults within defaults. */
+static void check(struct checker *c, const struct weir_schema_rule *rule,
+                  const struct weir_doc_node *node, yyjson_mut_val *value);
+
+static bool enter(struct checker *c)
+{
+    if (c->gave_up || ++c->n_steps > MAX_STEPS || c->n_calls == MAX_CALLS) {
+        c->gave_up = true;
+        return false;
+    }
+    c->n_calls++;
+    return true;
+}
+
+/* Does the rule hold? Nothing is reported and nothing filled in. */
+static bool holds(struct checker *c, const struct weir_schema_rule *rule,
+                  const struct weir_doc_node *node)
+{
+    struct weir_findings trial;
+    struct weir_findings *kept = c->findings;
+    weir_findings_init(&trial, "");
+    c->findings = &trial;
+    check(c, rule, node, NULL);
+    bool ok = weir_findings_empty(&trial);
+    c->findings = kept;
+    weir_findings_finish(&trial);
+    return ok;
+}
+
+/* Words for messages. */
+
+/* The value, quoted and cut, for "not ..." at the end of a sentence. */
+static const char *describe_value(const struct weir_doc_node *node, char out[QUOTE_BYTES])
+{
+    if (node->type == WEIR_DOC_LIST || node->type == WEIR_DOC_MAP || node->type == WEIR_DOC_NULL) {
+        return weir_doc_type_name(node->type);
+    }
+    int keep = node->text.n > 40 ? 40 : (int)node->text.n;
+    const char *quote = node->type == WEIR_DOC_STRING ? "\"" : "";
+    (void)snprintf(out, QUOTE_BYTES, "%s%.*s%s%s", quote, keep, node->text.p,
+                   node->text.n > 40 ? "..." : "", quote);
+    return out;
+}
+
+static void list_types(unsigned types, struct weir_buf *out)
+{
+    if (types & 1u << WEIR_DOC_FLOAT) {
+        types &= ~(1u << WEIR_DOC_INT); /* "a number" says both */
+    }
+    const char *between = "";
+    for (unsigned t = WEIR_DOC_NULL; t <= WEIR_DOC_MAP; t++) {
+        if (types & 1u << t) {
+            weir_buf_add_text(out, between);
+            weir_buf_add_text(out, weir_doc_type_name((enum weir_doc_type)t));
+            between = " or ";
+        }
+    }
+}
+
+/* Why a plain word is not what its author thinks: YAML 1.1 habits and missing quotes. */
+static const char *type_hint(unsigned types, const struct weir_doc_node *node)
+{
+    static const char *const old_booleans[] = {"yes", "Yes", "YES", "no",  "No",  "NO",
+                                               "on",  "On",  "ON",  "off", "Off", "OFF"};
+    bool plain = !node->quoted;
+    if (plain && node->type == WEIR_DOC_STRING && types & 1u << WEIR_DOC_BOOL) {
+        for (size_t i = 0; i < sizeof(old_booleans) / sizeof(old_booleans[0]); i++) {
+            if (weir_str_is(node->text, old_booleans[i])) {
+                return "; yes, no, on and off are plain words in YAML 1.2";
+            }
+        }
+    }
+    bool is_word =
+        node->type == WEIR_DOC_BOOL || node->type == WEIR_DOC_INT || node->type == WEIR_DOC_FLOAT;
+    if (is_word && types & 1u << WEIR_DOC_STRING) {
+        return "; put it in quotes";
+    }
+    bool number = (types & (1u << WEIR_DOC_INT | 1u << WEIR_DOC_FLOAT)) != 0;
+    if (node->quoted && number) {
+        return "; leave out the quotes of a number";
+    }
+    return "";
+}
+
+static void complain_type(struct checker *c, unsigned types, const struct weir_doc_node *node)
+{
+    char quote[QUOTE_BYTES];
+    struct weir_buf allowed;
+    weir_buf_init(&allowed, LIST_BYTES);
+    list_types(types, &allowed);
+    bool scalar =
+        node->type != WEIR_DOC_LIST && node->type != WEIR_DOC_MAP && node->type != WEIR_DOC_NULL;
+    const char *name = weir_doc_type_name(node->type);
+    if (scalar) {
+        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s%s%s%s",
+                          allowed.data ? allowed.data : "of another type",
+                          node->type == WEIR_DOC_BOOL ? "" : name,
+                          node->type == WEIR_DOC_BOOL ? "" : " ", describe_value(node, quote),
+                          type_hint(types, node));
+    } else {
+        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s",
+                          allowed.data ? allowed.data : "of another type", name);
+    }
+    weir_buf_finish(&allowed);
+}
+
+/* "a, b or c" from scalars; others are named by their type. */
+static void list_choices(const struct weir_doc_node *choices, struct weir_buf *out)
+{
+    for (const struct weir_doc_node *c = choices->first; c; c = c->next) {
+        if (c->index > 0) {
+            weir_buf_add_text(out, c->next ? ", " : " or ");
+        }
+        bool scalar = c->type != WEIR_DOC_LIST && c->type != WEIR_DOC_MAP;
+        weir_buf_add_text(out, scalar ? c->text.p : weir_doc_type_name(c->type));
+    }
+}
+
+static void complain_choice(struct checker *c, const struct weir_doc_node *choices,
+                            const struct weir_doc_node *node)
+{
+    char quote[QUOTE_BYTES];
+    struct weir_buf allowed;
+    struct weir_nearest nearest;
+    weir_buf_init(&allowed, LIST_BYTES);
+    list_choices(choices, &allowed);
+    weir_nearest_init(&nearest, node->type == WEIR_DOC_STRING ? node->text : (weir_str){NULL, 0});
+    for (const struct weir_doc_node *it = choices->first; it; it = it->next) {
+        if (it->type == WEIR_DOC_STRING) {
+            weir_nearest_offer(&nearest, it->text);
+        }
+    }
+    bool near = nearest.best.p != NULL;
+    weir_doc_complain(c->findings, node, NULL, "must be %s%s, not %s%s%s%s",
+                      choices->n_children > 1 ? "one of " : "",
+                      allowed.failed || !allowed.data ? "the values of its schema" : allowed.data,
+                      describe_value(node, quote), near ? "; did you mean " : "",
+                      near ? nearest.best.p : "", near ? "?" : "");
+    weir_buf_finish(&allowed);
+}
+
+/* Scalars. */
+
+static void check_choice(struct checker *c, const struct weir_schema_rule *rule,
+                         const struct weir_doc_node *node)
+{
+    if (rule->constant && !weir_doc_equal(rule->constant, node)) {
+        char want[QUOTE_BYTES];
+        char have[QUOTE_BYTES];
+        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s",
+                          describe_value(rule->constant, want), describe_value(node, have));
+    }
+    if (!rule->choices) {
+        return;
+    }
+    for (const struct weir_doc_node *it = rule->choices->first; it; it = it->next) {
+        if (weir_doc_equal(it, node)) {
+            return;
+        }
+    }
+    complain_choice(c, rule->choices, node);
+}
+
+static bool is_multiple(const struct weir_doc_node *node, double divisor)
+{
+    if (node->type == WEIR_DOC_INT && divisor == floor(divisor) && divisor < 0x1p62) {
+        return node->integer % (int64_t)divisor == 0;
+    }
+    /* 0.3 is a multiple of 0.1 for people: allow the rounding of one division. */
+    double quotient = node->number / divisor;
+    return fabs(quotient - round(quotient)) <= 1e-9 * fmax(1.0, fabs(quotient));
+}
+
+static void check_number(struct checker *c, const struct weir_schema_rule *rule,
+                         const struct weir_doc_node *node)
+{
+    double v = node->number;
+    const char *text = node->text.p;
+    if (rule->minimum.set && v < rule->minimum.value) {
+        weir_doc_complain(c->findings, node, NULL, "must be at least %.15g, not %s",
+                          rule->minimum.value, text);
+    }
+    if (rule->maximum.set && v > rule->maximum.value) {
+        weir_doc_complain(c->findings, node, NULL, "must be at most %.15g, not %s",
+                          rule->maximum.value, text);
+    }
+    if (rule->above.set && v <= rule->above.value) {
+        weir_doc_complain(c->findings, node, NULL, "must be above %.15g, not %s", rule->above.value,
+                          text);
+    }
+    if (rule->below.set && v >= rule->below.value) {
+        weir_doc_complain(c->findings, node, NULL, "must be below %.15g, not %s", rule->below.value,
+                          text);
+    }
+    if (rule->divisor.set && !is_multiple(node, rule->divisor.value)) {
+        weir_doc_complain(c->findings, node, NULL, "must be a multiple of %.15g, not %s",
+                          rule->divisor.value, text);
+    }
+}
+
+static size_t count_code_points(weir_str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
+    }
+    return n;
+}
+
+static void check_string(struct checker *c, const struct weir_schema_rule *rule,
+                         const struct weir_doc_node *node)
+{
+    char quote[QUOTE_BYTES];
+    size_t n = count_code_points(node->text);
+    if (rule->min_length.set && (double)n < rule->min_length.value) {
+        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f characters, not %zu",
+                          rule->min_length.value, n);
+    }
+    if (rule->max_length.set && (double)n > rule->max_length.value) {
+        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f characters, not %zu",
+                          rule->max_length.value, n);
+    }
+    if (rule->pattern && !weir_pattern_matches(rule->pattern, node->text)) {
+        bool told = rule->description != NULL;
+        weir_doc_complain(c->findings, node, NULL, "must match the pattern %s%s%s%s, not %s",
+                          rule->pattern_text->text.p, told ? " (" : "",
+                          told ? rule->description->text.p : "", told ? ")" : "",
+                          describe_value(node, quote));
+    }
+    if (rule->format && !rule->format->holds(node->text)) {
+        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s", rule->format->allowed,
+                          describe_value(node, quote));
+    }
+}
+
+/* Lists. */
+
+static void check_unique(struct checker *c, const struct weir_doc_node *node)
+{
+    for (const struct weir_doc_node *a = node->first; a; a = a->next) {
+        for (const struct weir_doc_node *b = node->first; b != a; b = b->next) {
+            if (++c->n_steps > MAX_STEPS) {
+                return; /* the next enter() gives up */
+            }
+            if (weir_doc_equal(a, b)) {
+                weir_doc_complain(c->findings, a, NULL,
+                                  "repeats the value at line %u; each may stand once",
+                                  b->place.line);
+                break;
+            }
+        }
+    }
+}
+
+static void check_list(struct checker *c, const struct weir_schema_rule *rule,
+                       const struct weir_doc_node *node, yyjson_mut_val *value)
+{
+    if (rule->min_items.set && (double)node->n_children < rule->min_items.value) {
+        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f items, not %zu",
+                          rule->min_items.value, node->n_children);
+    }
+    if (rule->max_items.set && (double)node->n_children > rule->max_items.value) {
+        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f items, not %zu",
+                          rule->max_items.value, node->n_children);
+    }
+    if (rule->unique) {
+        check_unique(c, node);
+    }
+    yyjson_mut_arr_iter iter = {0};
+    if (value) {
+        (void)yyjson_mut_arr_iter_init(value, &iter);
+    }
+    for (const struct weir_doc_node *it = node->first; it; it = it->next) {
+        yyjson_mut_val *item = value ? yyjson_mut_arr_iter_next(&iter) : NULL;
+        const struct weir_schema_rule *item_rule =
+            it->index < rule->prefix_items.n ? rule->prefix_items.rules[it->index] : rule->items;
+        if (item_rule) {
+            check(c, item_rule, it, item);
+        }
+    }
+}
+
+/* Maps. */
+
+static void complain_unknown_key(struct checker *c, const struct weir_schema_rule *rule,
+                                 const struct weir_doc_node *node)
+{
+    const struct weir_doc_node *keys = rule->properties.keys;
+    struct weir_nearest nearest;
+    weir_nearest_init(&nearest, node->key);
+    for (const struct weir_doc_node *k = keys ? keys->first : NULL; k; k = k->next) {
+        weir_nearest_offer(&nearest, k->key);
+    }
+    if (nearest.best.p) {
+        weir_doc_complain_key(c->findings, node, NULL, "is not a known key; did you mean %s?",
+                              nearest.best.p);
+        return;
+    }
+    struct weir_buf known;
+    weir_buf_init(&known, LIST_BYTES);
+    for (const struct weir_doc_node *k = keys ? keys->first : NULL; k; k = k->next) {
+        weir_buf_add_text(&known, k->index == 0 ? "; known here are " : ", ");
+        weir_buf_add_str(&known, k->key);
+    }
+    weir_doc_complain_key(c->findings, node, NULL, "is not a known key%s%s",
+                          known.data ? known.data : "", known.failed ? ", ..." : "");
+    weir_buf_finish(&known);
+}
+
+/* The rules that one member must meet: its property, all matching patterns, else additional. */
+static void check_member(struct checker *c, const struct weir_schema_rule *rule,
+                         const struct weir_doc_node *node, yyjson_mut_val *value)
+{
+    bool known = false;
+    const struct weir_doc_node *property = weir_doc_get(rule->properties.keys, node->key);
+    if (property) {
+        known = true;
+        check(c, rule->properties.rules[property->index], node, value);
+    }
+    const struct weir_schema_patterns *p = &rule->pattern_properties;
+    for (size_t i = 0; p->keys && i < p->keys->n_children; i++) {
+        if (weir_pattern_matches(p->patterns[i], node->key)) {
+            known = true;
+            check(c, p->rules[i], node, value);
+        }
+    }
+    if (known || !rule->additional) {
+        return;
+    }
+    if (rule->additional->never) {
+        complain_unknown_key(c, rule, node);
+    } else {
+        check(c, rule->additional, node, value);
+    }
+}
+
+static void check_name(struct checker *c, const struct weir_schema_rule *rule,
+                       const struct weir_doc_node *node)
+{
+    struct weir_doc_node name = {.type = WEIR_DOC_STRING,
+                                 .quoted = true,
+                                 .place = node->key_place,
+                                 .key_place = node->key_place,
+                                 .key = node->key,
+                                 .text = node->key,
+                                 .index = node->index,
+                                 .parent = node->parent};
+    check(c, rule, &name, NULL);
+}
+
+static void check_required(struct checker *c, const struct weir_schema_rule *rule,
+                           const struct weir_doc_node *node)
+{
+    if (!rule->required) {
+        return;
+    }
+    for (const struct weir_doc_node *it = rule->required->first; it; it = it->next) {
+        if (!weir_doc_get(node, it->text)) {
+            weir_doc_complain(c->findings, node, NULL, "lacks the required key %s", it->text.p);
+        }
+    }
+}
+
+static void fill_default(struct checker *c, const struct weir_schema_rule *rule, weir_str key,
+                         yyjson_mut_val *map)
+{
+    yyjson_mut_val *value = weir_doc_to_json(rule->fallback, c->json);
+    yyjson_mut_val *name = yyjson_mut_strncpy(c->json, key.p, key.n);
+    if (!yyjson_mut_obj_add(map, name, value)) {
+        c->out_of_memory = true;
+        return;
+    }
+    check(c, rule, rule->fallback, value);
+}
+
+static const struct weir_schema_rule *with_default(const struct weir_schema_rule *rule)
+{
+    /* Loading made sure that the chain of references ends. */
+    while (rule && !rule->fallback) {
+        rule = rule->ref;
+    }
+    return rule;
+}
+
+static void fill_defaults(struct checker *c, const struct weir_schema_rule *rule,
+                          const struct weir_doc_node *node, yyjson_mut_val *map)
+{
+    const struct weir_schema_members *p = &rule->properties;
+    for (const struct weir_doc_node *k = p->keys ? p->keys->first : NULL; k; k = k->next) {
+        const struct weir_schema_rule *property = with_default(p->rules[k->index]);
+        if (property && !weir_doc_get(node, k->key) &&
+            !yyjson_mut_obj_getn(map, k->key.p, k->key.n)) {
+            fill_default(c, property, k->key, map);
+        }
+    }
+}
+
+static void check_map(struct checker *c, const struct weir_schema_rule *rule,
+                      const struct weir_doc_node *node, yyjson_mut_val *value)
+{
+    if (rule->min_properties.set && (double)node->n_children < rule->min_properties.value) {
+        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f keys, not %zu",
+                          rule->min_properties.value, node->n_children);
+    }
+    if (rule->max_properties.set && (double)node->n_children > rule->max_properties.value) {
+        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f keys, not %zu",
+                          rule->max_properties.value, node->n_children);
+    }
+    check_required(c, rule, node);
+    /* The JSON members begin as the node's, in its order; defaults come behind them. */
+    yyjson_mut_obj_iter iter = {0};
+    if (value) {
+        (void)yyjson_mut_obj_iter_init(value, &iter);
+    }
+    for (const struct weir_doc_node *it = node->first; it; it = it->next) {
+        yyjson_mut_val *key = value ? yyjson_mut_obj_iter_next(&iter) : NULL;
+        yyjson_mut_val *member = key ? yyjson_mut_obj_iter_get_val(key) : NULL;
+        if (rule->names) {
+            check_name(c, rule->names, it);
+        }
+        check_member(c, rule, it, member);
+    }
+    if (value) {
+        fill_defaults(c, rule, node, value);
+    }
+}
+
+/* Combinations. */
+
+static bool accepts_type(const struct weir_schema_rule *rule, const struct weir_doc_node *node)
+{
+    for (; rule; rule = rule->ref) {
+        if (rule->never || (rule->types && !(rule->types & 1u << node->type))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Says what the forms are, by their descriptions or types. */
+static void complain_forms(struct checker *c, const struct weir_schema_list *forms,
+                           const struct weir_doc_node *node, const char *what)
+{
+    struct weir_buf names;
+    weir_buf_init(&names, LIST_BYTES);
+    for (size_t i = 0; i < forms->n; i++) {
+        const struct weir_schema_rule *form = forms->rules[i];
+        while (!form->description && !form->types && form->ref) {
+            form = form->ref;
+        }
+        weir_buf_add_text(&names, i == 0 ? "" : i + 1 < forms->n ? ", " : " or ");
+        if (form->description) {
+            weir_buf_add_str(&names, form->description->text);
+        } else if (form->types) {
+            list_types(form->types, &names);
+        } else {
+            weir_buf_add_text(&names, "another form");
+        }
+    }
+    char quote[QUOTE_BYTES];
+    weir_doc_complain(c->findings, node, NULL, "%s %s, not %s", what,
+                      names.failed || !names.data ? "the forms of its schema" : names.data,
+                      describe_value(node, quote));
+    weir_buf_finish(&names);
+}
+
+/* anyOf and oneOf: the matching form is checked again to fill in its defaults; when none matches
+ * but one has the right type, that one's complaints are the useful ones. */
+static void check_forms(struct checker *c, const struct weir_schema_list *forms,
+                        const struct weir_doc_node *node, yyjson_mut_val *value, bool exactly_one)
+{
+    if (forms->n == 0) {
+        return;
+    }
+    const struct weir_schema_rule *match = NULL;
+    const struct weir_schema_rule *candidate = NULL;
+    size_t n_candidates = 0;
+    for (size_t i = 0; i < forms->n; i++) {
+        const struct weir_schema_rule *form = forms->rules[i];
+        if (!accepts_type(form, node)) {
+            continue;
+        }
+        candidate = form;
+        n_candidates++;
+        if ((match && !exactly_one) || !holds(c, form, node)) {
+            continue;
+        }
+        if (match) {
+            complain_forms(c, forms, node, "must be exactly one of");
+            return;
+        }
+        match = form;
+    }
+    if (c->gave_up) {
+        return;
+    }
+    if (match || n_candidates == 1) {
+        check(c, match ? match : candidate, node, match ? value : NULL);
+    } else {
+        complain_forms(c, forms, node, "must be");
+    }
+}
+
+static void check_combinations(struct checker *c, const struct weir_schema_rule *rule,
+                               const struct weir_doc_node *node, yyjson_mut_val *value)
+{
+    if (rule->ref) {
+        check(c, rule->ref, node, value);
+    }
+    for (size_t i = 0; i < rule->all_of.n; i++) {
+        check(c, rule->all_of.rules[i], node, value);
+    }
+    check_forms(c, &rule->any_of, node, value, false);
+    check_forms(c, &rule->one_of, node, value, true);
+    if (rule->not_rule && holds(c, rule->not_rule, node) && !c->gave_up) {
+        bool told = rule->not_rule->description != NULL;
+        weir_doc_complain(c->findings, node, NULL, "must not be %s",
+                          told ? rule->not_rule->description->text.p
+                               : "what its schema excludes with \"not\"");
+    }
+}
+
+static void check(struct checker *c, const struct weir_schema_rule *rule,
+                  const struct weir_doc_node *node, yyjson_mut_val *value)
+{
+    if (!enter(c)) {
+        return;
+    }
+    if (rule->never) {
+        weir_doc_complain(c->findings, node, NULL, "is not allowed here");
+    } else if (rule->types && !(rule->types & 1u << node->type)) {
+        complain_type(c, rule->types, node);
+    } else {
+        check_choice(c, rule, node);
+        switch (node->type) {
+        case WEIR_DOC_INT:
+        case WEIR_DOC_FLOAT: check_number(c, rule, node); break;
+        case WEIR_DOC_STRING: check_string(c, rule, node); break;
+        case WEIR_DOC_LIST: check_list(c, rule, node, value); break;
+        case WEIR_DOC_MAP: check_map(c, rule, node, value); break;
+        default: break;
+        }
+        check_combinations(c, rule, node, value);
+    }
+    c->n_calls--;
+}
+
+void weir__schema_check_rule(const struct weir_schema_rule *rule, const struct weir_doc_node *node,
+                             struct weir_findings *findings, yyjson_mut_doc *json,
+                             yyjson_mut_val *value)
+{
+    struct checker c = {.findings = findings, .json = json};
+    check(&c, rule, node, value);
+    if (c.gave_up) {
+        weir_doc_complain(findings, node, NULL, "is too complex to be checked by its schema");
+    }
+    if (c.out_of_memory) {
+        weir_doc_complain(findings, node, NULL, "out of memory");
+    }
+}
+
+int weir_schema_check(const struct weir_schema *schema, const struct weir_doc_node *node,
+                      struct weir_findings *findings, yyjson_doc **ret_json)
+{
+    size_t before = findings->n + findings->n_left_out;
+    yyjson_mut_doc *json = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *value = json ? weir_doc_to_json(node, json) : NULL;
+    int r = WEIR_E_NOMEM;
+    if (value) {
+        weir__schema_check_rule(schema->root, node, findings, json, value);
+        r = findings->n + findings->n_left_out == before ? 0 : WEIR_E_FORMAT;
+    }
+    if (r == 0 && ret_json) {
+        yyjson_mut_doc_set_root(json, value);
+        yyjson_doc *made = yyjson_mut_doc_imut_copy(json, NULL);
+        r = made ? 0 : WEIR_E_NOMEM;
+        *ret_json = made ? made : *ret_json;
+    }
+    yyjson_mut_doc_free(json);
+    return r;
+}
