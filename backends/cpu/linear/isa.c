@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cpu/linear/isa.h"
+
+#include <string.h>
+
+#include "backends/cpu/linear/isa_tables.h"
+
+static int machine_runs(const struct weir_cpu_isa *isa)
+{
+    return isa == &weir_cpu_isa_scalar;
+}
+
+static const struct weir_cpu_isa *const tables[] = {
+    &weir_cpu_isa_scalar,
+};
+
+const struct weir_cpu_isa *weir_cpu_isa_at(size_t i)
+{
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+        if (machine_runs(tables[t]) && i-- == 0) {
+            return tables[t];
+        }
+    }
+    return NULL;
+}
+
+const struct weir_cpu_isa *weir_cpu_isa_find(const char *name)
+{
+    const struct weir_cpu_isa *isa = weir_cpu_isa_at(0);
+    for (size_t i = 1; name && isa && strcmp(isa->name, name) != 0; i++) {
+        isa = weir_cpu_isa_at(i);
+    }
+    return isa;
+}

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The tables that isa.c chooses among; each is built with the flags of its instruction set. */
+#include "backends/cpu/linear/isa.h"
+
+extern const struct weir_cpu_isa weir_cpu_isa_scalar;
