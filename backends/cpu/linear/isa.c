@@ -7,10 +7,20 @@
 
 static int machine_runs(const struct weir_cpu_isa *isa)
 {
+#if defined(__x86_64__)
+    if (isa == &weir_cpu_isa_avx512) {
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vnni");
+    }
+#endif
     return isa == &weir_cpu_isa_scalar;
 }
 
 static const struct weir_cpu_isa *const tables[] = {
+#if defined(__x86_64__)
+    &weir_cpu_isa_avx512,
+#endif
     &weir_cpu_isa_scalar,
 };
 

@@ -4,3 +4,7 @@
 #include "backends/cpu/linear/isa.h"
 
 extern const struct weir_cpu_isa weir_cpu_isa_scalar;
+#if defined(__x86_64__)
+extern const struct weir_cpu_isa weir_cpu_isa_avx2;
+extern const struct weir_cpu_isa weir_cpu_isa_avx512;
+#endif
