@@ -66,6 +66,12 @@ typedef struct weir_token_logprobs { /* of one emitted token */
     uint32_t n_top;
 } weir_token_logprobs;
 
+enum {
+    /* Text that this plugin held back, given a last time because the choice ends or something else
+     * than its continuation comes next. HOLD is a failure here. */
+    WEIR_CHUNK_LAST = 1u << 0
+};
+
 /* One normalised event, whatever the endpoint, streamed or not. Text is whole UTF-8 characters. */
 typedef struct weir_chunk {
     uint32_t struct_size;
@@ -79,13 +85,14 @@ typedef struct weir_chunk {
     weir_str tool_id, tool_name;          /* only where a call begins */
     const weir_token_logprobs *logprobs;  /* [n_logprobs] when asked for */
     uint32_t n_logprobs;
-    uint32_t reserved;
+    uint32_t flags; /* WEIR_CHUNK_LAST */
 } weir_chunk;
 
 enum weir_chunk_action {
     WEIR_CHUNK_PASS = 0,
     WEIR_CHUNK_REPLACE = 1, /* *out holds the new text (may be empty), borrowed until the next call */
-    WEIR_CHUNK_HOLD = 2,    /* withhold: its text comes again, with the next chunk's behind it */
+    WEIR_CHUNK_HOLD = 2,    /* withhold: its text comes again, with the next chunk's behind it; not
+                               for FINISH; at most 64 KiB in all */
     WEIR_CHUNK_ABORT = 3    /* end the choice with finish "content_filter" */
 };
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Shapes shared inside core/plugin: the host's own state, and a chain. */
+#include <pthread.h>
+
+#include "core/plugin/chain.h"
+#include "core/plugin/instance.h"
+#include "core/plugin/tickets.h"
+
+enum { WEIR_PLUGIN_MAX_LIBRARIES = 256 };
+
+struct weir_plugins {
+    struct weir_plugins_options options;
+    struct weir_plugin_search search;
+    struct weir_tickets *tickets;
+    const char *ext_ids[8]; /* host extensions, NULL-ended */
+    struct weir_plugin_library *libraries[WEIR_PLUGIN_MAX_LIBRARIES]; /* [main] */
+    size_t n_libraries;
+    struct weir_metric_family *hook_seconds, *failures, *quarantined, *hook_calls, *memory;
+    pthread_mutex_t lock; /* current, dead */
+    struct weir_plugin_chain *current;
+    struct weir_plugin_chain *dead; /* to be destroyed on [main] */
+    struct weir_plugin_task reap;
+};
+
+struct weir_plugin_link {
+    struct weir_plugin_instance *instance;
+    size_t state_at; /* of its bytes in the run's state */
+};
+
+struct weir_plugin_chain {
+    atomic_uint refs;
+    struct weir_plugins *plugins;
+    struct weir_plugin_chain *next_dead;
+    size_t state_bytes;
+    bool has_chunk_hooks;
+    uint32_t n;
+    struct weir_plugin_link links[WEIR_PLUGIN_CHAIN_MAX];
+};
+
+int weir_plugin_chain_create(struct weir_plugins *ps, struct weir_plugin_chain **ret_chain);
+/* Appends an instance and owns it from then on. */
+void weir_plugin_chain_add(struct weir_plugin_chain *chain, struct weir_plugin_instance *inst);
+void weir_plugin_chain_destroy(struct weir_plugin_chain *chain); /* [main] */
