@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets: binding, accepting, closing. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/net/http_server_internal.h"
+#include "core/net/listen_address.h"
+
+enum {
+    BACKLOG = 1024,
+    MAX_REFUSED = 256 /* connections above max_connections that are told so; more wait */
+};
+
+static int init_stream(struct weir_http_connection *c, bool is_unix)
+{
+    uv_loop_t *loop = c->server->loop;
+    return is_unix ? uv_pipe_init(loop, &c->io.pipe, 0) : uv_tcp_init(loop, &c->io.tcp);
+}
+
+static void accept_one(struct weir_http_listener *l)
+{
+    struct weir_http_server *s = l->server;
+    uint32_t n = s->stats.n_connections;
+    uint32_t max = s->limits.max_connections;
+    struct weir_http_connection *c =
+        n < max || n - max < MAX_REFUSED ? weir_http_server_take_connection(s) : NULL;
+    if (!c) {
+        l->is_waiting = true; /* libuv stops accepting until uv_accept is called */
+        return;
+    }
+    if (init_stream(c, l->is_unix) < 0) {
+        weir_http_server_give_connection(s, c);
+        l->is_waiting = true;
+        return;
+    }
+    c->io.handle.data = c;
+    s->stats.n_accepted++;
+    weir_http_server_add_connection(s, c);
+    if (uv_accept(&l->io.stream, &c->io.stream) < 0) {
+        weir_http_connection_close(c, WEIR_HTTP_END_DONE);
+        return;
+    }
+    weir_http_connection_open(c);
+    if (n >= max) {
+        weir_http_connection_refuse(c, WEIR_HTTP_TOO_MANY_CONNECTIONS);
+    }
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    /* An error here is of one connection attempt, or of too few descriptors, which libuv meets by
+     * dropping the attempt. */
+    if (status == 0) {
+        accept_one(stream->data);
+    }
+}
+
+void weir_http_server_retry_accept(struct weir_http_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        struct weir_http_listener *l = &s->listeners[i];
+        if (l->is_waiting && l->is_open) {
+            l->is_waiting = false;
+            accept_one(l);
+        }
+    }
+}
+
+static int bind_tcp(struct weir_http_listener *l, const struct sockaddr *address)
+{
+    uv_os_fd_t fd;
+    int on = 1;
+    int r = uv_fileno(&l->io.handle, &fd);
+    if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) {
+        r = uv_translate_sys_error(errno);
+    }
+    return r < 0 ? r : uv_tcp_bind(&l->io.tcp, address, 0);
+}
+
+/* A socket file that nobody listens on any more, left by a process that was killed. */
+static bool is_stale_socket(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1); /* the length was checked by the parser */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    bool is_refused =
+        connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno == ECONNREFUSED;
+    (void)close(fd);
+    return is_refused;
+}
+
+static int bind_unix(struct weir_http_listener *l, const char *path)
+{
+    int r = uv_pipe_bind(&l->io.pipe, path);
+    if (r == UV_EADDRINUSE && is_stale_socket(path) && unlink(path) == 0) {
+        r = uv_pipe_bind(&l->io.pipe, path);
+    }
+    return r;
+}
+
+static int init_listener(struct weir_http_listener *l, const struct weir_listen_address *a)
+{
+    uv_loop_t *loop = l->server->loop;
+    l->is_unix = a->is_unix;
+    int r = a->is_unix ? uv_pipe_init(loop, &l->io.pipe, 0)
+                       : uv_tcp_init_ex(loop, &l->io.tcp, a->address.ss_family);
+    l->io.handle.data = l;
+    return r;
+}
+
+static void on_listener_close(uv_handle_t *handle)
+{
+    struct weir_http_listener *l = handle->data;
+    weir_http_server_handle_closed(l->server);
+}
+
+static uint16_t bound_port(const struct weir_http_listener *l)
+{
+    struct sockaddr_storage address = {0};
+    int n = sizeof(address);
+    if (l->is_unix || uv_tcp_getsockname(&l->io.tcp, (struct sockaddr *)&address, &n) < 0) {
+        return 0;
+    }
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+int weir_http_server_listen(struct weir_http_server *s, const char *address, uint16_t *ret_port,
+                            struct weir_error *err)
+{
+    struct weir_listen_address a;
+    int r = weir_listen_address_parse(address, &a, err);
+    if (r < 0) {
+        return r;
+    }
+    if (s->n_listeners == WEIR_HTTP_MAX_LISTENERS || s->is_draining) {
+        return weir_error_set(err, WEIR_E_ARG, "%s: no listener more than %d", address,
+                              WEIR_HTTP_MAX_LISTENERS);
+    }
+    struct weir_http_listener *l = &s->listeners[s->n_listeners];
+    *l = (struct weir_http_listener){.server = s};
+    r = init_listener(l, &a);
+    if (r < 0) {
+        return weir_error_set(err, WEIR_E_IO, "%s: %s", address, uv_strerror(r));
+    }
+    s->n_listeners++; /* the handle stays in its slot until it is closed */
+    s->n_handles++;
+    l->is_open = true;
+    r = a.is_unix ? bind_unix(l, a.path) : bind_tcp(l, (const struct sockaddr *)&a.address);
+    if (r == 0) {
+        r = uv_listen(&l->io.stream, BACKLOG, on_connection);
+    }
+    if (r < 0) {
+        l->is_open = false;
+        uv_close(&l->io.handle, on_listener_close);
+        return weir_error_set(err, WEIR_E_IO, "%s: %s", address, uv_strerror(r));
+    }
+    if (ret_port) {
+        *ret_port = bound_port(l);
+    }
+    return WEIR_OK;
+}
+
+void weir_http_server_close_listeners(struct weir_http_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        struct weir_http_listener *l = &s->listeners[i];
+        if (l->is_open) {
+            l->is_open = false;
+            uv_close(&l->io.handle, on_listener_close);
+        }
+    }
+}

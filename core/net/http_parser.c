@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/net/http_parser.h"
+
+#include "core/net/http_head_rules.h"
+
+enum { STOP = -1 };
+
+static int fail(struct weir_http_parser *p, enum weir_http_problem problem)
+{
+    p->problem = problem;
+    return STOP;
+}
+
+/* While the head arrives `fields` hold offsets into `head` in place of pointers, because `head`
+ * may move; resolve_fields() turns them into views. */
+static weir_str offset_view(size_t start, size_t n)
+{
+    return (weir_str){(const char *)(uintptr_t)start, n};
+}
+
+static weir_str resolved(const struct weir_buf *head, weir_str offsets)
+{
+    return (weir_str){head->data + (uintptr_t)offsets.p, offsets.n};
+}
+
+static int on_message_begin(llhttp_t *llhttp)
+{
+    struct weir_http_parser *p = llhttp->data;
+    p->has_begun = true;
+    return 0;
+}
+
+static int append(struct weir_http_parser *p, const char *bytes, size_t n)
+{
+    weir_buf_add(&p->request->head, bytes, n);
+    return p->request->head.failed ? fail(p, WEIR_HTTP_NO_MEMORY) : 0;
+}
+
+static int on_url(llhttp_t *llhttp, const char *bytes, size_t n)
+{
+    struct weir_http_parser *p = llhttp->data;
+    if (n > p->limits->max_target_bytes - p->n_target) {
+        return fail(p, WEIR_HTTP_TARGET_TOO_LONG);
+    }
+    p->n_target += n;
+    return append(p, bytes, n);
+}
+
+static int on_header_field(llhttp_t *llhttp, const char *bytes, size_t n)
+{
+    struct weir_http_parser *p = llhttp->data;
+    struct weir_http_request *r = p->request;
+    if (r->is_head_complete) {
+        return 0; /* trailers are read and dropped */
+    }
+    if (!p->in_name) {
+        if (r->n_fields == r->max_fields) {
+            return fail(p, WEIR_HTTP_TOO_MANY_HEADERS);
+        }
+        r->fields[r->n_fields].name = offset_view(r->head.len, 0);
+        p->in_name = true;
+    }
+    r->fields[r->n_fields].name.n += n;
+    return append(p, bytes, n);
+}
+
+static int on_header_field_complete(llhttp_t *llhttp)
+{
+    struct weir_http_parser *p = llhttp->data;
+    p->in_name = false;
+    p->value_start = p->request->head.len;
+    return 0;
+}
+
+static int on_header_value(llhttp_t *llhttp, const char *bytes, size_t n)
+{
+    struct weir_http_parser *p = llhttp->data;
+    return p->request->is_head_complete ? 0 : append(p, bytes, n);
+}
+
+static int on_header_value_complete(llhttp_t *llhttp)
+{
+    struct weir_http_parser *p = llhttp->data;
+    struct weir_http_request *r = p->request;
+    if (r->is_head_complete) {
+        return 0;
+    }
+    size_t end = r->head.len;
+    while (end > p->value_start &&
+           (r->head.data[end - 1] == ' ' || r->head.data[end - 1] == '\t')) {
+        end--;
+    }
+    r->fields[r->n_fields].value = offset_view(p->value_start, end - p->value_start);
+    r->n_fields++;
+    return 0;
+}
+
+static void resolve_fields(struct weir_http_request *r)
+{
+    for (size_t i = 0; i < r->n_fields; i++) {
+        r->fields[i].name = resolved(&r->head, r->fields[i].name);
+        r->fields[i].value = resolved(&r->head, r->fields[i].value);
+    }
+}
+
+static int on_headers_complete(llhttp_t *llhttp)
+{
+    struct weir_http_parser *p = llhttp->data;
+    struct weir_http_request *r = p->request;
+    /* Upgrades are not offered; without this llhttp would take the body for another protocol. */
+    llhttp->upgrade = 0;
+    resolve_fields(r);
+    r->method = weir_str_from(llhttp_method_name((llhttp_method_t)llhttp_get_method(llhttp)));
+    r->version_minor = llhttp_get_http_minor(llhttp);
+    r->keep_alive = llhttp_should_keep_alive(llhttp);
+    if (llhttp_get_http_major(llhttp) != 1 || r->version_minor > 1) {
+        return fail(p, WEIR_HTTP_BAD_VERSION);
+    }
+    p->problem = weir_http_head_check(r, (weir_str){r->head.data, p->n_target}, p->limits);
+    if (p->problem != WEIR_HTTP_OK) {
+        return STOP;
+    }
+    r->is_head_complete = true;
+    return HPE_PAUSED;
+}
+
+static int on_body(llhttp_t *llhttp, const char *bytes, size_t n)
+{
+    struct weir_http_parser *p = llhttp->data;
+    struct weir_buf *body = &p->request->body;
+    if (n > body->max_bytes - body->len) {
+        return fail(p, WEIR_HTTP_BODY_TOO_LARGE);
+    }
+    weir_buf_add(body, bytes, n);
+    return body->failed ? fail(p, WEIR_HTTP_NO_MEMORY) : 0;
+}
+
+/* Refuses a chunk by its announced size, so that a body that cannot fit is not read at all. */
+static int on_chunk_header(llhttp_t *llhttp)
+{
+    struct weir_http_parser *p = llhttp->data;
+    const struct weir_buf *body = &p->request->body;
+    return llhttp->content_length > body->max_bytes - body->len ? fail(p, WEIR_HTTP_BODY_TOO_LARGE)
+                                                                : 0;
+}
+
+static int on_message_complete(llhttp_t *llhttp)
+{
+    struct weir_http_parser *p = llhttp->data;
+    p->request->is_complete = true;
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_message_begin = on_message_begin,
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_field_complete = on_header_field_complete,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_chunk_header = on_chunk_header,
+    .on_message_complete = on_message_complete,
+};
+
+void weir_http_parser_init(struct weir_http_parser *p, const struct weir_http_limits *limits)
+{
+    *p = (struct weir_http_parser){.limits = limits};
+    llhttp_init(&p->llhttp, HTTP_REQUEST, &settings);
+    p->llhttp.data = p;
+}
+
+void weir_http_parser_begin(struct weir_http_parser *p, struct weir_http_request *request)
+{
+    weir_http_parser_init(p, p->limits);
+    p->request = request;
+}
+
+/* What llhttp's own complaint means to the client. */
+static enum weir_http_problem problem_of(const struct weir_http_parser *p, llhttp_errno_t e)
+{
+    switch (e) {
+    case HPE_INVALID_METHOD: return WEIR_HTTP_BAD_METHOD;
+    case HPE_INVALID_URL: return WEIR_HTTP_BAD_TARGET;
+    case HPE_INVALID_CONSTANT:
+    case HPE_UNEXPECTED_SPACE: return WEIR_HTTP_BAD_REQUEST_LINE;
+    case HPE_INVALID_VERSION:
+    case HPE_PAUSED_H2_UPGRADE: return WEIR_HTTP_BAD_VERSION;
+    case HPE_INVALID_CONTENT_LENGTH: return WEIR_HTTP_BAD_LENGTH;
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+        return p->llhttp.flags & F_TRANSFER_ENCODING ? WEIR_HTTP_LENGTH_AND_CODING
+                                                     : WEIR_HTTP_BAD_LENGTH;
+    case HPE_INVALID_TRANSFER_ENCODING: return WEIR_HTTP_BAD_CODING;
+    case HPE_INVALID_CHUNK_SIZE: return WEIR_HTTP_BAD_CHUNK;
+    default: return p->request->is_head_complete ? WEIR_HTTP_BAD_CHUNK : WEIR_HTTP_BAD_HEADER;
+    }
+}
+
+static enum weir_http_parsed bad(struct weir_http_parser *p, enum weir_http_problem problem)
+{
+    if (p->problem == WEIR_HTTP_OK) {
+        p->problem = problem;
+    }
+    return WEIR_HTTP_PARSED_BAD;
+}
+
+/* Bounds that hold over any number of feeds. */
+static enum weir_http_problem check_totals(struct weir_http_parser *p, bool was_head, size_t used)
+{
+    const struct weir_http_request *r = p->request;
+    if (was_head) {
+        p->n_head_raw += used;
+        bool is_full = p->n_head_raw == p->limits->max_head_bytes;
+        return is_full && !r->is_head_complete ? WEIR_HTTP_HEAD_TOO_LARGE : WEIR_HTTP_OK;
+    }
+    p->n_body_raw += used;
+    size_t overhead = p->n_body_raw - r->body.len;
+    return overhead > p->limits->max_head_bytes + r->body.len ? WEIR_HTTP_CHUNK_OVERHEAD
+                                                              : WEIR_HTTP_OK;
+}
+
+enum weir_http_parsed weir_http_parser_feed(struct weir_http_parser *p, const char *bytes, size_t n,
+                                            size_t *ret_used)
+{
+    bool was_head = !p->request->is_head_complete;
+    if (was_head && n > p->limits->max_head_bytes - p->n_head_raw) {
+        n = p->limits->max_head_bytes - p->n_head_raw;
+    }
+    if (p->is_paused) {
+        llhttp_resume(&p->llhttp);
+        p->is_paused = false;
+    }
+    llhttp_errno_t e = llhttp_execute(&p->llhttp, bytes, n);
+    size_t used = e == HPE_OK ? n : (size_t)(llhttp_get_error_pos(&p->llhttp) - bytes);
+    *ret_used = used;
+    if (e != HPE_OK && e != HPE_PAUSED) {
+        return bad(p, problem_of(p, e));
+    }
+    p->is_paused = e == HPE_PAUSED;
+    enum weir_http_problem problem = check_totals(p, was_head, used);
+    if (problem != WEIR_HTTP_OK) {
+        return bad(p, problem);
+    }
+    if (!p->is_paused) {
+        return WEIR_HTTP_PARSED_MORE;
+    }
+    return p->request->is_complete ? WEIR_HTTP_PARSED_ALL : WEIR_HTTP_PARSED_HEAD;
+}
