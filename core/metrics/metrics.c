@@ -414,6 +414,18 @@ void weir_metric_observe(struct weir_metric_series *s, double value)
     add_double(&s->value, value);
 }
 
+void weir_metric_record(struct weir_metric_series *s, double value)
+{
+    if (!s) {
+        return;
+    }
+    switch (s->family->kind) {
+    case WEIR_METRICS_COUNTER: weir_metric_add(s, value); break;
+    case WEIR_METRICS_GAUGE: weir_metric_set(s, value); break;
+    case WEIR_METRICS_HISTOGRAM: weir_metric_observe(s, value); break;
+    }
+}
+
 double weir_metric_value(const struct weir_metric_series *s)
 {
     if (!s) {

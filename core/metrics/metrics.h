@@ -5,25 +5,24 @@
  * Why: a label value may come from a client (model, tenant); without a bound on label sets one
  * client could fill the daemon's memory and the scraper's. Past a metric's bound, new sets are
  * counted under "other".
- * Use: define a metric once, look up a series per label set (keep the pointer where the set does not
- * change), record into it. Recording takes no lock.
- * Ownership: the registry owns metrics and series. define() takes a reference, release() drops it;
- * the metric disappears with its last reference. Series live as long as their metric.
- * Threads: [any], but destroy() needs every recorder to have stopped, and release() every recorder
- * of that metric.
- * Errors: define() returns NULL with a sentence; recording into NULL does nothing, so that a
- * failed definition costs figures only. */
+ * Use: define a metric once, look up a series per label set (keep the pointer where the set does
+ * not change), record into it. Recording takes no lock. Ownership: the registry owns metrics and
+ * series. define() takes a reference, release() drops it; the metric disappears with its last
+ * reference. Series live as long as their metric. Threads: [any], but destroy() needs every
+ * recorder to have stopped, and release() every recorder of that metric. Errors: define() returns
+ * NULL with a sentence; recording into NULL does nothing, so that a failed definition costs figures
+ * only. */
 #include "base/buf.h"
 #include "base/error.h"
 
 enum {
     WEIR_METRICS_MAX_LABELS = 8,
     WEIR_METRICS_MAX_BUCKETS = 32,
-    WEIR_METRICS_MAX_SERIES = 256, /* label sets per metric when max_series is 0 */
+    WEIR_METRICS_MAX_SERIES = 256,      /* label sets per metric when max_series is 0 */
     WEIR_METRICS_MAX_LABEL_BYTES = 128, /* longer label values are cut */
 };
 
-struct weir_metrics;        /* the registry */
+struct weir_metrics;       /* the registry */
 struct weir_metric_family; /* a name with its labels */
 struct weir_metric_series; /* one label set of a metric */
 
@@ -48,7 +47,7 @@ struct weir_metric_spec {
 extern const double weir_metrics_seconds[14];
 extern const double weir_metrics_first_token_seconds[18];
 extern const double weir_metrics_gap_seconds[14];
-#define WEIR_METRICS_BUCKETS(array) \
+#define WEIR_METRICS_BUCKETS(array)                                                                \
     .buckets = (array), .n_buckets = sizeof(array) / sizeof((array)[0])
 
 int weir_metrics_create(struct weir_metrics **ret_metrics) WEIR_NODISCARD;
@@ -63,11 +62,11 @@ void weir_metrics_release(struct weir_metrics *m, struct weir_metric_family *fam
 
 /* The series of these label values, in the order of `labels`, made when new. Past the bound, or
  * without memory, the series "other"; NULL only when even that has no memory. */
-struct weir_metric_series *weir_metric_series(struct weir_metric_family *family, const weir_str *values,
-                                              uint32_t n_values);
+struct weir_metric_series *weir_metric_series(struct weir_metric_family *family,
+                                              const weir_str *values, uint32_t n_values);
 /* The same with C strings; values must be exactly as many as labels. */
-#define WEIR_METRIC_SERIES(family, ...)                                                     \
-    weir_metric_series_text((family), (const char *const[]){__VA_ARGS__},                   \
+#define WEIR_METRIC_SERIES(family, ...)                                                            \
+    weir_metric_series_text((family), (const char *const[]){__VA_ARGS__},                          \
                             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 struct weir_metric_series *weir_metric_series_text(struct weir_metric_family *family,
                                                    const char *const *values, uint32_t n_values);
@@ -77,9 +76,12 @@ void weir_metric_set(struct weir_metric_series *s, double value); /* gauge */
 /* A counter kept elsewhere (an engine's steps): sets it; it must not go down. */
 void weir_metric_set_total(struct weir_metric_series *s, double value);
 void weir_metric_observe(struct weir_metric_series *s, double value); /* histogram */
-double weir_metric_value(const struct weir_metric_series *s);         /* for tests; histogram: count */
+/* add, set or observe, as the kind asks for. */
+void weir_metric_record(struct weir_metric_series *s, double value);
+double weir_metric_value(const struct weir_metric_series *s); /* for tests; histogram: count */
 
-/* Calls fn(arg) before each rendering, to bring gauges up to date. At most 16; in the order added. */
+/* Calls fn(arg) before each rendering, to bring gauges up to date. At most 16; in the order added.
+ */
 int weir_metrics_add_collector(struct weir_metrics *m, void (*fn)(void *arg), void *arg);
 void weir_metrics_remove_collector(struct weir_metrics *m, void (*fn)(void *arg), void *arg);
 

@@ -9,10 +9,10 @@
 enum { SERIES_HASH_SLOTS = 64, MAX_COLLECTORS = 16 };
 
 struct weir_metric_series {
-    struct weir_metric_series *next;       /* in its hash slot */
+    struct weir_metric_series *next; /* in its hash slot */
     struct weir_metric_family *family;
-    _Atomic uint64_t value;                /* bits of a double; a histogram's sum */
-    _Atomic uint64_t *buckets;             /* [n_buckets + 1] not cumulated, last is +Inf */
+    _Atomic uint64_t value;    /* bits of a double; a histogram's sum */
+    _Atomic uint64_t *buckets; /* [n_buckets + 1] not cumulated, last is +Inf */
     uint64_t hash;
     char *values[WEIR_METRICS_MAX_LABELS]; /* label values, NUL-ended */
     size_t value_len[WEIR_METRICS_MAX_LABELS];

@@ -3,10 +3,10 @@
 /* Time and failures of one plugin instance, and its quarantine.
  *
  * Why: a plugin that breaks or overruns again and again must not slow or fail every request. After
- * `max_failures` failures within `window_us` it is quarantined for `cool_down_us`: its hooks are not
- * called, and on_error decides what that means. Then it is tried again; one more failure within the
- * window quarantines it anew, a window without failure clears it.
- * Threads: [any]; the hot path is atomic adds only. */
+ * `max_failures` failures within `window_us` it is quarantined for `cool_down_us`: its hooks are
+ * not called, and on_error decides what that means. Then it is tried again; one more failure within
+ * the window quarantines it anew, a window without failure clears it. Threads: [any]; the hot path
+ * is atomic adds only. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -26,9 +26,9 @@ enum weir_plugin_hook {
 const char *weir_plugin_hook_name(enum weir_plugin_hook hook); /* "headers" */
 
 struct weir_plugin_limits {
-    uint32_t max_failures;  /* 1..16; 0: 5 */
-    uint64_t window_us;     /* 0: 60 s */
-    uint64_t cool_down_us;  /* 0: 30 s */
+    uint32_t max_failures;   /* 1..16; 0: 5 */
+    uint64_t window_us;      /* 0: 60 s */
+    uint64_t cool_down_us;   /* 0: 30 s */
     uint64_t hook_budget_us; /* 0: 50 ms; a longer hook counts as a failure */
 };
 
@@ -38,8 +38,8 @@ struct weir_plugin_guard {
     struct weir_plugin_limits limits;
     _Atomic uint64_t calls[WEIR_HOOK__COUNT], ns[WEIR_HOOK__COUNT];
     _Atomic uint64_t failures, overruns, quarantines;
-    _Atomic uint64_t quarantined_until_us; /* 0: not */
-    pthread_mutex_t lock;                  /* failed_us */
+    _Atomic uint64_t quarantined_until_us;       /* 0: not */
+    pthread_mutex_t lock;                        /* failed_us */
     uint64_t failed_us[WEIR_GUARD_MAX_FAILURES]; /* ring of the latest failures */
     uint32_t n_failed;
 };

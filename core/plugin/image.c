@@ -32,9 +32,10 @@ static int check_header(const char *path, const unsigned char *bytes, size_t n,
         return weir_error_set(err, WEIR_E_FORMAT, "%s is not a 64-bit shared object", path);
     }
     if (MACHINE != EM_NONE && head.e_machine != MACHINE) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "%s was built for another processor (ELF machine %u, this host is %u)",
-                              path, head.e_machine, (unsigned)MACHINE);
+        return weir_error_set(
+            err, WEIR_E_UNSUPPORTED,
+            "%s was built for another processor (ELF machine %u, this host is %u)", path,
+            head.e_machine, (unsigned)MACHINE);
     }
     return 0;
 }

@@ -45,11 +45,11 @@ struct weir_plugin_instance {
     weir_host host; /* impl points back here */
     struct weir_plugins *plugins;
     struct weir_plugin_library *lib;
-    char component[64];  /* of log lines: "plugin.auth" */
+    char component[64]; /* of log lines: "plugin.auth" */
     char *tenants_json;
-    void *self;          /* what instance_create gave */
-    bool fail_open;      /* on_error: open */
-    bool defining;       /* inside instance_create */
+    void *self;     /* what instance_create gave */
+    bool fail_open; /* on_error: open */
+    bool defining;  /* inside instance_create */
     struct weir_plugin_guard guard;
     _Atomic uint64_t alloc_bytes, n_allocs; /* alive now */
     struct weir_metric_family *metrics[WEIR_INSTANCE_MAX_METRICS];
@@ -78,17 +78,18 @@ struct weir_plugin_leaks {
     uint64_t allocs, alloc_bytes;
 };
 /* As destroy, and says what was left. */
-void weir_plugin_instance_end(struct weir_plugin_instance *inst, struct weir_plugin_leaks *ret_leaks);
+void weir_plugin_instance_end(struct weir_plugin_instance *inst,
+                              struct weir_plugin_leaks *ret_leaks);
 
 /* The pieces of the host table, each in its own file. */
 void weir_host_fill(weir_host *host, struct weir_plugin_instance *inst); /* host.c */
-void weir_host_fill_request(weir_host *host);                           /* host_request.c */
-void weir_host_fill_timers(weir_host *host);                            /* host_timers.c */
+void weir_host_fill_request(weir_host *host);                            /* host_request.c */
+void weir_host_fill_timers(weir_host *host);                             /* host_timers.c */
 void weir_instance_drop_timers(struct weir_plugin_instance *inst, uint32_t *n_timers,
                                uint32_t *n_posts); /* host_timers.c */
-extern const weir_ext_metrics weir_host_metrics; /* host_metrics.c */
-extern const weir_ext_admin weir_host_admin;     /* host_ext.c */
-extern const weir_ext_tenants weir_host_tenants; /* host_ext.c */
+extern const weir_ext_metrics weir_host_metrics;   /* host_metrics.c */
+extern const weir_ext_admin weir_host_admin;       /* host_ext.c */
+extern const weir_ext_tenants weir_host_tenants;   /* host_ext.c */
 
 static inline struct weir_plugin_instance *weir_host_instance(const weir_host *h)
 {

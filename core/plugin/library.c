@@ -13,7 +13,8 @@ enum { MAX_IDS = 64, MAX_NAME_BYTES = 48 };
 static void trace(const struct weir_plugin_tracer *t, const char *step, int rc, const char *fmt,
                   ...) __attribute__((format(printf, 4, 5)));
 
-static void trace(const struct weir_plugin_tracer *t, const char *step, int rc, const char *fmt, ...)
+static void trace(const struct weir_plugin_tracer *t, const char *step, int rc, const char *fmt,
+                  ...)
 {
     if (!t) {
         return;
@@ -55,8 +56,8 @@ static int call_entry(struct weir_plugin_library *lib, const weir_plugin **ret_a
     *(void **)&entry = dlsym(lib->handle, WEIR_PLUGIN_ENTRY_SYMBOL);
     if (!entry) {
         return weir_error_set(err, WEIR_E_FORMAT,
-                              "%s does not export %s; declare it with WEIR_PLUGIN_EXPORT", lib->path,
-                              WEIR_PLUGIN_ENTRY_SYMBOL);
+                              "%s does not export %s; declare it with WEIR_PLUGIN_EXPORT",
+                              lib->path, WEIR_PLUGIN_ENTRY_SYMBOL);
     }
     const weir_plugin *about = entry();
     if (!about) {
@@ -79,17 +80,18 @@ static int check_descriptor(struct weir_plugin_library *lib, const weir_plugin *
 {
     const size_t least = offsetof(weir_plugin, get_ext) + sizeof(about->get_ext);
     if (about->struct_size < least) {
-        return weir_error_set(err, WEIR_E_FORMAT,
-                              "%s: its descriptor has %u bytes, ABI 1.0's has %zu; fill struct_size "
-                              "with WEIR_PLUGIN_HEAD",
-                              lib->path, about->struct_size, least);
+        return weir_error_set(
+            err, WEIR_E_FORMAT,
+            "%s: its descriptor has %u bytes, ABI 1.0's has %zu; fill struct_size "
+            "with WEIR_PLUGIN_HEAD",
+            lib->path, about->struct_size, least);
     }
     if (about->abi_major != WEIR_ABI_MAJOR) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "%s was built for plugin ABI %u.%u, this host has %d.%d: another major "
-                              "version cannot be loaded; build it with this host's SDK",
-                              lib->path, about->abi_major, about->abi_minor, WEIR_ABI_MAJOR,
-                              WEIR_ABI_MINOR);
+        return weir_error_set(
+            err, WEIR_E_UNSUPPORTED,
+            "%s was built for plugin ABI %u.%u, this host has %d.%d: another major "
+            "version cannot be loaded; build it with this host's SDK",
+            lib->path, about->abi_major, about->abi_minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
     }
     copy_tolerant(&lib->about, sizeof(lib->about), about);
     if (!is_plugin_name(lib->about.name)) {
@@ -98,8 +100,8 @@ static int check_descriptor(struct weir_plugin_library *lib, const weir_plugin *
                               lib->path, lib->about.name ? lib->about.name : "", MAX_NAME_BYTES);
     }
     if (!lib->about.get_ext || !lib->about.provides || !lib->about.provides[0]) {
-        return weir_error_set(err, WEIR_E_FORMAT, "%s: it provides no interface (get_ext, provides)",
-                              lib->path);
+        return weir_error_set(err, WEIR_E_FORMAT,
+                              "%s: it provides no interface (get_ext, provides)", lib->path);
     }
     return 0;
 }
@@ -139,9 +141,10 @@ static int negotiate(const struct weir_plugin_library *lib, const struct weir_pl
         if (!offers(offer, needs[i])) {
             char have[256];
             join_ids(offer->ext_ids, have, sizeof(have));
-            return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                                  "plugin %s needs \"%s\", which this host does not have; it has %s",
-                                  lib->about.name, needs[i], have);
+            return weir_error_set(
+                err, WEIR_E_UNSUPPORTED,
+                "plugin %s needs \"%s\", which this host does not have; it has %s", lib->about.name,
+                needs[i], have);
         }
     }
     return 0;
@@ -163,9 +166,10 @@ static int fetch_interfaces(struct weir_plugin_library *lib, struct weir_error *
         }
     }
     if (lib->is_policy && lib->policy.req_state_size > 4096) {
-        return weir_error_set(err, WEIR_E_TOOBIG,
-                              "plugin %s wants %u bytes of state per request, at most 4096 are given",
-                              lib->about.name, lib->policy.req_state_size);
+        return weir_error_set(
+            err, WEIR_E_TOOBIG,
+            "plugin %s wants %u bytes of state per request, at most 4096 are given",
+            lib->about.name, lib->policy.req_state_size);
     }
     return 0;
 }

@@ -21,10 +21,10 @@
 
 struct weir_plugin_library {
     atomic_uint refs;
-    char *path;        /* as found */
-    char sha256[65];   /* of the file, hex */
-    void *handle;      /* of dlopen */
-    int fd;            /* the private copy; its number is part of dlopen's name, so it stays open */
+    char *path;      /* as found */
+    char sha256[65]; /* of the file, hex */
+    void *handle;    /* of dlopen */
+    int fd;          /* the private copy; its number is part of dlopen's name, so it stays open */
     bool unloadable;
     weir_plugin about; /* the strings are the plugin's own */
     bool is_policy;    /* provides weir.policy/1 */

@@ -94,7 +94,8 @@ static struct weir_plugin_timer *take_due(struct weir_plugin_loop *loop, uint64_
     if (t && t->due_us <= now) {
         (void)weir_plugin_timers_remove(&loop->timers, t);
         if (t->repeat_us) {
-            /* Missed periods are skipped, not made up for. Adding cannot fail: a place came free. */
+            /* Missed periods are skipped, not made up for. Adding cannot fail: a place came free.
+             */
             t->due_us = now + t->repeat_us;
             (void)weir_plugin_timers_add(&loop->timers, t);
         }

@@ -43,7 +43,8 @@ struct weir_plugin_spec {
     const struct weir_doc_node *config; /* its mapping; an empty one when left out */
 };
 
-int weir_plugins_create(const struct weir_plugins_options *options, struct weir_plugins **ret_plugins);
+int weir_plugins_create(const struct weir_plugins_options *options,
+                        struct weir_plugins **ret_plugins);
 /* Every request has ended. Destroys the chain and what still waits to be destroyed. NULL ok. */
 void weir_plugins_destroy(struct weir_plugins *ps);
 const struct weir_plugin_search *weir_plugins_search(const struct weir_plugins *ps);

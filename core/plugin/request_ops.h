@@ -2,9 +2,9 @@
 #pragma once
 /* How the plugin host reaches into a request: filled once by core/request.
  *
- * Why: the host must not know the request's layout, so that `weir plugin test` can hand it synthetic
- * requests. The rules of weir/host.h (which field may be set when, max_tokens only down, one answer
- * per hook) are kept by the host before it calls; these functions only read and store.
+ * Why: the host must not know the request's layout, so that `weir plugin test` can hand it
+ * synthetic requests. The rules of weir/host.h (which field may be set when, max_tokens only down,
+ * one answer per hook) are kept by the host before it calls; these functions only read and store.
  * weir_req is an opaque name for the owner's own struct (core: struct weir_request).
  * Threads: the request's loop. Errors: WEIR_E_NOTFOUND for a value that is not set yet. */
 #include "weir/host.h"

@@ -38,10 +38,10 @@ struct weir_plugin_run {
     struct weir_plugin_loop *loop;
     struct weir_arena *arena;
     weir_plugin_resumed resumed;
-    char *state;    /* every plugin's req_state_size bytes */
+    char *state;        /* every plugin's req_state_size bytes */
     weir_ticket ticket; /* of the suspension; 0: none */
-    int phase;      /* enum weir_phase while a phase runs or is suspended, else 0 */
-    uint32_t index; /* plugin whose turn it is */
+    int phase;          /* enum weir_phase while a phase runs or is suspended, else 0 */
+    uint32_t index;     /* plugin whose turn it is */
     bool in_phase_hook;
     bool answered;  /* this hook called deny() or respond() */
     bool responded; /* … and it was respond() */
@@ -52,19 +52,20 @@ struct weir_plugin_run {
 };
 
 /* Takes its own reference to the chain. */
-int weir_plugin_run_init(struct weir_plugin_run *run, struct weir_plugin_chain *chain, weir_req *req,
-                         struct weir_plugin_loop *loop, struct weir_arena *arena,
+int weir_plugin_run_init(struct weir_plugin_run *run, struct weir_plugin_chain *chain,
+                         weir_req *req, struct weir_plugin_loop *loop, struct weir_arena *arena,
                          weir_plugin_resumed resumed);
 enum weir_plugin_outcome weir_plugin_run_phase(struct weir_plugin_run *run, enum weir_phase phase);
 
 enum weir_plugin_chunk_outcome {
     WEIR_PLUGIN_CHUNK_OK,    /* 0..n chunks were emitted */
-    WEIR_PLUGIN_CHUNK_ENDED, /* a plugin ended the choice: its FINISH was emitted, stop generating */
+    WEIR_PLUGIN_CHUNK_ENDED, /* a plugin ended the choice: its FINISH was emitted, stop generating
+                              */
 };
 /* Passes one chunk through the plugins and emits what comes out, in order, within the call; an
- * emitted chunk's bytes are borrowed. `seq` is numbered anew per choice. Chunks of a choice that has
- * ended are swallowed (ENDED again). Logprobs go with the text: where a plugin holds text back or
- * replaces it, those of the pieces concerned are left out. */
+ * emitted chunk's bytes are borrowed. `seq` is numbered anew per choice. Chunks of a choice that
+ * has ended are swallowed (ENDED again). Logprobs go with the text: where a plugin holds text back
+ * or replaces it, those of the pieces concerned are left out. */
 enum weir_plugin_chunk_outcome
 weir_plugin_run_chunk(struct weir_plugin_run *run, const weir_chunk *chunk,
                       void (*emit)(void *arg, const weir_chunk *chunk), void *arg);

@@ -20,8 +20,8 @@ int weir_plugin_search_init(struct weir_plugin_search *s, const char *const *con
                             size_t n_configured);
 void weir_plugin_search_finish(struct weir_plugin_search *s);
 
-/* A name with a '/' or ending in ".so" is a path and taken as it is; another is NAME.so in the first
- * directory that has it. *ret_path: free(). WEIR_E_NOTFOUND says where was looked. */
+/* A name with a '/' or ending in ".so" is a path and taken as it is; another is NAME.so in the
+ * first directory that has it. *ret_path: free(). WEIR_E_NOTFOUND says where was looked. */
 int weir_plugin_search_find(const struct weir_plugin_search *s, const char *name, char **ret_path,
                             struct weir_error *err);
 /* Calls each(arg, path) for every .so, directories in order, names sorted, a name that an earlier

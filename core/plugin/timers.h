@@ -2,12 +2,11 @@
 #pragma once
 /* Timers in a binary heap, earliest first, each in memory of its owner.
  *
- * Why: the plugin host needs timers that run as well on a virtual clock (`weir plugin test`) as under
- * libuv, and that a request can arm without an allocation that may fail half-way.
- * Ownership: a timer belongs to its owner and stays put while it is armed; the heap owns its array.
- * Threads: none; the loop that has the heap holds its own lock.
- * Errors: WEIR_E_NOMEM when the array cannot grow.
- * Invariant: heap[t->at - 1] == t for every armed timer t. */
+ * Why: the plugin host needs timers that run as well on a virtual clock (`weir plugin test`) as
+ * under libuv, and that a request can arm without an allocation that may fail half-way. Ownership:
+ * a timer belongs to its owner and stays put while it is armed; the heap owns its array. Threads:
+ * none; the loop that has the heap holds its own lock. Errors: WEIR_E_NOMEM when the array cannot
+ * grow. Invariant: heap[t->at - 1] == t for every armed timer t. */
 #include <stdbool.h>
 
 #include "weir/types.h"

@@ -26,13 +26,13 @@ static void text_has_help_type_and_escaped_labels(void **state)
 {
     (void)state;
     struct weir_metrics *m = create();
-    struct weir_metric_family *f = weir_metrics_define(
-        m,
-        &(struct weir_metric_spec){.kind = WEIR_METRICS_COUNTER,
-                                   .name = "weir_requests_total",
-                                   .help = "Requests\\ by\nmodel.",
-                                   .labels = {"model"}},
-        NULL);
+    struct weir_metric_family *f =
+        weir_metrics_define(m,
+                            &(struct weir_metric_spec){.kind = WEIR_METRICS_COUNTER,
+                                                       .name = "weir_requests_total",
+                                                       .help = "Requests\\ by\nmodel.",
+                                                       .labels = {"model"}},
+                            NULL);
     weir_metric_add(WEIR_METRIC_SERIES(f, "a\"b\\c\nd\xff"), 2);
     weir_metric_add(WEIR_METRIC_SERIES(f, "a"), 0.5);
 
@@ -50,13 +50,13 @@ static void histogram_cumulates_its_buckets(void **state)
     (void)state;
     struct weir_metrics *m = create();
     static const double bounds[] = {0.1, 1};
-    struct weir_metric_family *f = weir_metrics_define(
-        m,
-        &(struct weir_metric_spec){.kind = WEIR_METRICS_HISTOGRAM,
-                                   .name = "weir_step_seconds",
-                                   .help = "Steps.",
-                                   WEIR_METRICS_BUCKETS(bounds)},
-        NULL);
+    struct weir_metric_family *f =
+        weir_metrics_define(m,
+                            &(struct weir_metric_spec){.kind = WEIR_METRICS_HISTOGRAM,
+                                                       .name = "weir_step_seconds",
+                                                       .help = "Steps.",
+                                                       WEIR_METRICS_BUCKETS(bounds)},
+                            NULL);
     struct weir_metric_series *s = weir_metric_series(f, NULL, 0);
     weir_metric_observe(s, 0.1);
     weir_metric_observe(s, 0.5);
@@ -130,7 +130,9 @@ static void bad_definitions_are_refused(void **state)
         {.kind = WEIR_METRICS_GAUGE, .name = "weir_x"},
         {.kind = WEIR_METRICS_GAUGE, .name = "weir_x", .help = "x", .labels = {"le"}},
         {.kind = WEIR_METRICS_HISTOGRAM, .name = "weir_x", .help = "no buckets"},
-        {.kind = WEIR_METRICS_HISTOGRAM, .name = "weir_x", .help = "x",
+        {.kind = WEIR_METRICS_HISTOGRAM,
+         .name = "weir_x",
+         .help = "x",
          WEIR_METRICS_BUCKETS(falling)},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

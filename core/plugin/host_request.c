@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host table: what a plugin may read and change of a request, and suspending it. */
+#include "core/plugin/plugins_internal.h"
+#include "core/plugin/run.h"
+#include "core/plugin/run_internal.h"
+
+static const struct weir_plugin_request_ops *ops_of(const weir_host *h)
+{
+    return weir_host_instance(h)->plugins->options.ops;
+}
+
+static void *req_state(const weir_host *h, weir_req *r)
+{
+    const struct weir_plugin_instance *inst = weir_host_instance(h);
+    const struct weir_plugin_run *run = r ? ops_of(h)->run(r) : NULL;
+    if (!run || inst->lib->policy.req_state_size == 0) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < run->chain->n; i++) {
+        if (run->chain->links[i].instance == inst) {
+            return run->state + run->chain->links[i].state_at;
+        }
+    }
+    return NULL;
+}
+
+static int req_get(const weir_host *h, weir_req *r, int field, weir_str *out)
+{
+    if (!r || !out || field < WEIR_FIELD_REQUEST_ID || field > WEIR_FIELD_TRACEPARENT) {
+        return WEIR_E_ARG;
+    }
+    return ops_of(h)->get(r, field, out);
+}
+
+static bool is_class(weir_str s)
+{
+    return weir_str_is(s, "interactive_ui") || weir_str_is(s, "critical_api") ||
+           weir_str_is(s, "batch");
+}
+
+/* The rules that weir/host.h states beside each field. */
+static int check_set(const weir_host *h, weir_req *r, int field, weir_str value)
+{
+    const struct weir_plugin_run *run = ops_of(h)->run(r);
+    weir_str old;
+    if (!run || run->phase == 0 || value.n > 4096) {
+        return WEIR_E_ARG;
+    }
+    switch (field) {
+    case WEIR_FIELD_MODEL: return run->phase <= WEIR_PHASE_ROUTE ? 0 : WEIR_E_ARG;
+    case WEIR_FIELD_TENANT:
+    case WEIR_FIELD_KEY_ID:
+        return run->phase == WEIR_PHASE_HEADERS && ops_of(h)->get(r, field, &old) < 0 ? 0
+                                                                                      : WEIR_E_ARG;
+    case WEIR_FIELD_USER: return 0;
+    case WEIR_FIELD_CLASS: return is_class(value) ? 0 : WEIR_E_ARG;
+    default: return WEIR_E_ARG;
+    }
+}
+
+static int req_set(const weir_host *h, weir_req *r, int field, weir_str value)
+{
+    int rc = r ? check_set(h, r, field, value) : WEIR_E_ARG;
+    return rc < 0 ? rc : ops_of(h)->set(r, field, value);
+}
+
+static int req_get_num(const weir_host *h, weir_req *r, int number, int64_t *out)
+{
+    if (!r || !out || number < WEIR_NUMBER_PROMPT_TOKENS || number > WEIR_NUMBER_ARRIVED_US) {
+        return WEIR_E_ARG;
+    }
+    return ops_of(h)->get_num(r, number, out);
+}
+
+static int check_set_num(const weir_host *h, weir_req *r, int number, int64_t value)
+{
+    const struct weir_plugin_run *run = ops_of(h)->run(r);
+    int64_t old;
+    if (!run || run->phase == 0) {
+        return WEIR_E_ARG;
+    }
+    switch (number) {
+    case WEIR_NUMBER_MAX_TOKENS:
+        /* 0 and "not set" both mean: as many as fit, so any number is down from there. */
+        if (ops_of(h)->get_num(r, number, &old) < 0 || old == 0) {
+            old = INT64_MAX;
+        }
+        return value >= 1 && value <= old ? 0 : WEIR_E_ARG;
+    case WEIR_NUMBER_PRIORITY: return value >= INT32_MIN && value <= INT32_MAX ? 0 : WEIR_E_ARG;
+    case WEIR_NUMBER_DEADLINE_MS: return value >= 0 && value <= UINT32_MAX ? 0 : WEIR_E_ARG;
+    default: return WEIR_E_ARG;
+    }
+}
+
+static int req_set_num(const weir_host *h, weir_req *r, int number, int64_t value)
+{
+    int rc = r ? check_set_num(h, r, number, value) : WEIR_E_ARG;
+    return rc < 0 ? rc : ops_of(h)->set_num(r, number, value);
+}
+
+static int req_header(const weir_host *h, weir_req *r, weir_str name, weir_str *out)
+{
+    return r && out && name.n ? ops_of(h)->header(r, name, out) : WEIR_E_ARG;
+}
+
+static int req_json(const weir_host *h, weir_req *r, const char *pointer, weir_str *out)
+{
+    return r && out && pointer ? ops_of(h)->json(r, pointer, out) : WEIR_E_ARG;
+}
+
+/* An answer is possible inside a phase hook, once per hook, and always for admin requests. */
+static int take_answer(const weir_host *h, weir_req *r, bool respond)
+{
+    struct weir_plugin_run *run = ops_of(h)->run(r);
+    if (!run) {
+        return 0;
+    }
+    if (!run->in_phase_hook || run->answered) {
+        return WEIR_E_ARG;
+    }
+    run->answered = true;
+    run->responded = respond;
+    return 0;
+}
+
+static int deny(const weir_host *h, weir_req *r, int status, weir_str type, weir_str code,
+                weir_str message)
+{
+    if (!r || status < 400 || status > 599) {
+        return WEIR_E_ARG;
+    }
+    int rc = take_answer(h, r, false);
+    return rc < 0 ? rc : ops_of(h)->deny(r, status, type, code, message);
+}
+
+static int respond(const weir_host *h, weir_req *r, int status, weir_str content_type,
+                   weir_str body)
+{
+    if (!r || status < 200 || status > 599) {
+        return WEIR_E_ARG;
+    }
+    int rc = take_answer(h, r, true);
+    return rc < 0 ? rc : ops_of(h)->respond(r, status, content_type, body);
+}
+
+/* A token of RFC 9110 5.6.2. */
+static bool is_header_name(weir_str s)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alnum && (c == '\0' || !strchr(others, c))) {
+            return false;
+        }
+    }
+    return s.n > 0 && s.n <= 128;
+}
+
+static bool is_header_value(weir_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return s.n <= 4096;
+}
+
+static int set_header(const weir_host *h, weir_req *r, weir_str name, weir_str value)
+{
+    if (!r || !is_header_name(name) || !is_header_value(value)) {
+        return WEIR_E_ARG;
+    }
+    return ops_of(h)->set_header(r, name, value);
+}
+
+static weir_ticket suspend(const weir_host *h, weir_req *r, uint32_t timeout_ms)
+{
+    struct weir_plugin_run *run = r ? ops_of(h)->run(r) : NULL;
+    if (!run || !run->in_phase_hook || run->ticket != 0) {
+        return 0;
+    }
+    run->ticket = weir_tickets_open(weir_host_instance(h)->plugins->tickets, run->loop, timeout_ms,
+                                    weir_plugin_run_ticket_ended, run);
+    return run->ticket;
+}
+
+static int resume(const weir_host *h, weir_ticket ticket, int rc, weir_str data)
+{
+    return weir_tickets_resume(weir_host_instance(h)->plugins->tickets, ticket, rc, data);
+}
+
+void weir_host_fill_request(weir_host *host)
+{
+    host->req_state = req_state;
+    host->req_get = req_get;
+    host->req_set = req_set;
+    host->req_get_num = req_get_num;
+    host->req_set_num = req_set_num;
+    host->req_header = req_header;
+    host->req_json = req_json;
+    host->deny = deny;
+    host->respond = respond;
+    host->set_header = set_header;
+    host->suspend = suspend;
+    host->resume = resume;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plugin/run.h"
+
+#include "base/log.h"
+#include "core/plugin/run_internal.h"
+
+int weir_plugin_run_init(struct weir_plugin_run *run, struct weir_plugin_chain *chain,
+                         weir_req *req, struct weir_plugin_loop *loop, struct weir_arena *arena,
+                         weir_plugin_resumed resumed)
+{
+    *run = (struct weir_plugin_run){.req = req, .loop = loop, .arena = arena, .resumed = resumed};
+    if (chain->state_bytes) {
+        run->state = weir_arena_alloc(arena, chain->state_bytes);
+        if (!run->state) {
+            return WEIR_E_NOMEM;
+        }
+    }
+    run->chain = weir_plugin_chain_ref(chain);
+    return 0;
+}
+
+static const struct weir_plugin_request_ops *ops_of(const struct weir_plugin_run *run)
+{
+    return run->chain->plugins->options.ops;
+}
+
+uint64_t weir_plugin_run_now_ns(const struct weir_plugin_run *run)
+{
+    const struct weir_plugin_clock *c = weir_plugin_loop_clock(run->loop);
+    return c->mono_ns(c->arg);
+}
+
+bool weir_plugin_run_admits(struct weir_plugin_run *run, struct weir_plugin_instance *inst)
+{
+    return weir_plugin_guard_admits(&inst->guard, weir_plugin_run_now_ns(run) / 1000);
+}
+
+void weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
+                          enum weir_plugin_hook hook, uint64_t start_ns, bool failed)
+{
+    bool quarantined =
+        weir_plugin_guard_record(&inst->guard, hook, start_ns, weir_plugin_run_now_ns(run), failed);
+    if (quarantined) {
+        weir_log(WEIR_LOG_ERROR, inst->component, NULL,
+                 "quarantined for %u s after repeated failures or overruns (last in %s); its "
+                 "requests are %s meanwhile",
+                 (unsigned)(inst->guard.limits.cool_down_us / 1000000), weir_plugin_hook_name(hook),
+                 inst->fail_open ? "passed on" : "refused");
+    }
+}
+
+/* A failure, or a plugin in quarantine: on_error decides. */
+static enum weir_plugin_outcome fail(struct weir_plugin_run *run,
+                                     const struct weir_plugin_instance *inst)
+{
+    if (inst->fail_open) {
+        return WEIR_PLUGIN_DONE;
+    }
+    (void)ops_of(run)->deny(
+        run->req, 503, (weir_str)WEIR_STR_INIT("server_error"),
+        (weir_str)WEIR_STR_INIT("policy_unavailable"),
+        (weir_str)WEIR_STR_INIT("A policy of this service failed; the request was not run."));
+    return WEIR_PLUGIN_ANSWERED;
+}
+
+static enum weir_plugin_hook phase_hook(int phase)
+{
+    return (enum weir_plugin_hook)(WEIR_HOOK_HEADERS + (phase - WEIR_PHASE_HEADERS));
+}
+
+/* What a verdict means, with the mistakes that a plugin can make in returning it. */
+static bool is_sound(const struct weir_plugin_run *run, int verdict)
+{
+    switch (verdict) {
+    case WEIR_CONTINUE:
+    case WEIR_DENY: return !(run->answered && run->responded && verdict == WEIR_DENY);
+    case WEIR_RESPOND: return run->answered && run->responded;
+    case WEIR_SUSPEND: return run->ticket != 0;
+    default: return false;
+    }
+}
+
+static enum weir_plugin_outcome apply_verdict(struct weir_plugin_run *run,
+                                              struct weir_plugin_instance *inst, int verdict)
+{
+    switch (verdict) {
+    case WEIR_CONTINUE: return WEIR_PLUGIN_DONE;
+    case WEIR_DENY:
+        if (!run->answered) {
+            (void)ops_of(run)->deny(run->req, 403, (weir_str){NULL, 0}, (weir_str){NULL, 0},
+                                    (weir_str)WEIR_STR_INIT("The request was denied by a policy."));
+        }
+        return WEIR_PLUGIN_ANSWERED;
+    case WEIR_RESPOND: return WEIR_PLUGIN_ANSWERED;
+    case WEIR_SUSPEND: return WEIR_PLUGIN_SUSPENDED;
+    default: return fail(run, inst);
+    }
+}
+
+static void drop_ticket(struct weir_plugin_run *run)
+{
+    weir_tickets_cancel(run->chain->plugins->tickets, run->ticket);
+    run->ticket = 0;
+}
+
+/* What every phase hook has around it. rc and data are NULL for on_phase. */
+static enum weir_plugin_outcome call_hook(struct weir_plugin_run *run, const int *rc,
+                                          const weir_str *data)
+{
+    struct weir_plugin_instance *inst = run->chain->links[run->index].instance;
+    const weir_policy *policy = &inst->lib->policy;
+    run->in_phase_hook = true;
+    run->answered = false;
+    run->responded = false;
+
+    uint64_t start_ns = weir_plugin_run_now_ns(run);
+    int verdict = WEIR_FAIL;
+    if (!rc) {
+        verdict = policy->on_phase(inst->self, run->req, run->phase);
+    } else if (policy->on_resume) {
+        verdict = policy->on_resume(inst->self, run->req, run->phase, *rc, *data);
+    }
+    run->in_phase_hook = false;
+    if (!is_sound(run, verdict)) {
+        verdict = WEIR_FAIL;
+    }
+    weir_plugin_run_note(run, inst, rc ? WEIR_HOOK_RESUME : phase_hook(run->phase), start_ns,
+                         verdict == WEIR_FAIL);
+    if (verdict != WEIR_SUSPEND && run->ticket != 0) {
+        drop_ticket(run);
+    }
+    return apply_verdict(run, inst, verdict);
+}
+
+/* Goes on with the plugin at run->index, to the end of the phase. */
+static enum weir_plugin_outcome advance(struct weir_plugin_run *run)
+{
+    for (; run->index < run->chain->n; run->index++) {
+        struct weir_plugin_instance *inst = run->chain->links[run->index].instance;
+        const weir_policy *policy = &inst->lib->policy;
+        if (!(policy->phases & WEIR_PHASE_BIT(run->phase)) || !policy->on_phase) {
+            continue;
+        }
+        enum weir_plugin_outcome outcome =
+            weir_plugin_run_admits(run, inst) ? call_hook(run, NULL, NULL) : fail(run, inst);
+        if (outcome == WEIR_PLUGIN_SUSPENDED) {
+            return outcome;
+        }
+        if (outcome == WEIR_PLUGIN_ANSWERED) {
+            run->phase = 0;
+            return outcome;
+        }
+    }
+    run->phase = 0;
+    return WEIR_PLUGIN_DONE;
+}
+
+enum weir_plugin_outcome weir_plugin_run_phase(struct weir_plugin_run *run, enum weir_phase phase)
+{
+    run->entered = true;
+    run->phase = phase;
+    run->index = 0;
+    return advance(run);
+}
+
+void weir_plugin_run_ticket_ended(void *arg, int rc, weir_str data)
+{
+    struct weir_plugin_run *run = arg;
+    run->ticket = 0;
+    enum weir_plugin_outcome outcome = call_hook(run, &rc, &data);
+    if (outcome == WEIR_PLUGIN_DONE) {
+        run->index++;
+        outcome = advance(run);
+    }
+    if (outcome != WEIR_PLUGIN_SUSPENDED) {
+        run->phase = 0;
+        run->resumed(run, outcome);
+    }
+}
+
+void weir_plugin_run_abandon(struct weir_plugin_run *run)
+{
+    run->abandoned = true;
+    run->phase = 0;
+    if (run->ticket != 0) {
+        drop_ticket(run);
+    }
+}
+
+void weir_plugin_run_complete(struct weir_plugin_run *run, const weir_usage *usage)
+{
+    if (run->completed || !run->entered) {
+        return;
+    }
+    run->completed = true;
+    for (uint32_t i = 0; i < run->chain->n; i++) {
+        struct weir_plugin_instance *inst = run->chain->links[i].instance;
+        if (!inst->lib->policy.on_complete) {
+            continue;
+        }
+        uint64_t start_ns = weir_plugin_run_now_ns(run);
+        inst->lib->policy.on_complete(inst->self, run->req, usage);
+        weir_plugin_run_note(run, inst, WEIR_HOOK_COMPLETE, start_ns, false);
+    }
+}
+
+void weir_plugin_run_finish(struct weir_plugin_run *run)
+{
+    if (!run->chain) {
+        return;
+    }
+    weir_plugin_run_abandon(run);
+    weir_plugin_run_complete(run, &(weir_usage){.struct_size = sizeof(weir_usage),
+                                                .http_status = 499,
+                                                .finish = WEIR_FINISH_CANCEL});
+    weir_plugin_choices_finish(run);
+    weir_plugin_chain_unref(run->chain);
+    run->chain = NULL;
+}
