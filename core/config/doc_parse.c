@@ -314,20 +314,28 @@ static void parse_events(struct builder *b, yaml_parser_t *parser)
     }
 }
 
-/* The position is found by hand because libyaml reads ahead of what it has understood. */
-static bool check_encoding(weir_str text, struct weir_findings *findings)
+/* The first character that no configuration needs: not UTF-8, or a control character. Found by hand
+ * because libyaml reads ahead and no longer knows the line. */
+static bool check_characters(weir_str text, struct weir_findings *findings)
 {
     struct weir_place place = {1, 1};
     for (size_t i = 0; i < text.n;) {
-        size_t n = weir_utf8_valid_len(text.p + i, text.n - i);
+        uint32_t cp;
+        size_t n = weir_utf8_decode(text.p + i, text.n - i, &cp);
         if (n == 0) {
             weir_findings_add(findings, place, "document", NULL,
                               "has the byte 0x%02x, which is not UTF-8; save the file as UTF-8",
                               (unsigned char)text.p[i]);
             return false;
         }
+        bool blank = cp == '\t' || cp == '\n' || cp == '\r' || cp == 0x85;
+        if (!blank && (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0xfffe || cp == 0xffff)) {
+            weir_findings_add(findings, place, "document", NULL,
+                              "has the control character U+%04X, which is not allowed", cp);
+            return false;
+        }
         place.column++;
-        if (text.p[i] == '\n') {
+        if (cp == '\n') {
             place = (struct weir_place){place.line + 1, 1};
         }
         i += n;
@@ -363,7 +371,7 @@ int weir_doc_parse(weir_str text, struct weir_findings *findings, struct weir_do
                           "is larger than %d bytes, the limit", WEIR_DOC_MAX_BYTES);
         return WEIR_E_TOOBIG;
     }
-    if (!check_encoding(text, findings)) {
+    if (!check_characters(text, findings)) {
         return WEIR_E_FORMAT;
     }
     struct weir_doc *doc = calloc(1, sizeof(*doc));

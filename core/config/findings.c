@@ -67,6 +67,23 @@ void weir_findings_append(struct weir_findings *f, const struct weir_findings *f
     f->n_left_out += from->n_left_out;
 }
 
+static bool is_before(struct weir_place a, struct weir_place b)
+{
+    return a.line != b.line ? a.line < b.line : a.column < b.column;
+}
+
+void weir_findings_sort(struct weir_findings *f)
+{
+    for (size_t i = 1; i < f->n; i++) {
+        struct weir_finding moved = f->items[i];
+        size_t at = i;
+        for (; at > 0 && is_before(moved.place, f->items[at - 1].place); at--) {
+            f->items[at] = f->items[at - 1];
+        }
+        f->items[at] = moved;
+    }
+}
+
 /* Text quotes the file's own words; control characters in them must not reach a terminal. */
 static void print_clean(const char *text, FILE *out)
 {

@@ -50,6 +50,9 @@ void weir_findings_add(struct weir_findings *f, struct weir_place place, const c
 /* Adds copies of all of `from`. */
 void weir_findings_append(struct weir_findings *f, const struct weir_findings *from);
 
+/* Orders the kept ones by place; those of one place keep their order. */
+void weir_findings_sort(struct weir_findings *f);
+
 /* One line each: `FILE:LINE:COLUMN: key.path: text`, with ` (rule N)` for a broken rule. */
 void weir_findings_print(const struct weir_findings *f, FILE *out);
 /* The first finding as one sentence in *err, "and N more" at its end; returns err's code. */

@@ -104,12 +104,17 @@ static const char *type_hint(unsigned types, const struct weir_doc_node *node)
     return "";
 }
 
-static void complain_type(struct checker *c, unsigned types, const struct weir_doc_node *node)
+static void complain_type(struct checker *c, const struct weir_schema_rule *rule,
+                          const struct weir_doc_node *node)
 {
     char quote[QUOTE_BYTES];
     struct weir_buf allowed;
     weir_buf_init(&allowed, LIST_BYTES);
-    list_types(types, &allowed);
+    if (rule->format) {
+        weir_buf_add_text(&allowed, rule->format->allowed);
+    } else {
+        list_types(rule->types, &allowed);
+    }
     bool scalar =
         node->type != WEIR_DOC_LIST && node->type != WEIR_DOC_MAP && node->type != WEIR_DOC_NULL;
     const char *name = weir_doc_type_name(node->type);
@@ -118,7 +123,7 @@ static void complain_type(struct checker *c, unsigned types, const struct weir_d
                           allowed.data ? allowed.data : "of another type",
                           node->type == WEIR_DOC_BOOL ? "" : name,
                           node->type == WEIR_DOC_BOOL ? "" : " ", describe_value(node, quote),
-                          type_hint(types, node));
+                          rule->format ? "" : type_hint(rule->types, node));
     } else {
         weir_doc_complain(c->findings, node, NULL, "must be %s, not %s",
                           allowed.data ? allowed.data : "of another type", name);
@@ -159,6 +164,11 @@ static void complain_choice(struct checker *c, const struct weir_doc_node *choic
                       describe_value(node, quote), near ? "; did you mean " : "",
                       near ? nearest.best.p : "", near ? "?" : "");
     weir_buf_finish(&allowed);
+}
+
+static const char *plural(double n)
+{
+    return n == 1 ? "" : "s";
 }
 
 /* Scalars. */
@@ -235,12 +245,12 @@ static void check_string(struct checker *c, const struct weir_schema_rule *rule,
     char quote[QUOTE_BYTES];
     size_t n = count_code_points(node->text);
     if (rule->min_length.set && (double)n < rule->min_length.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f characters, not %zu",
-                          rule->min_length.value, n);
+        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f character%s, not %zu",
+                          rule->min_length.value, plural(rule->min_length.value), n);
     }
     if (rule->max_length.set && (double)n > rule->max_length.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f characters, not %zu",
-                          rule->max_length.value, n);
+        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f character%s, not %zu",
+                          rule->max_length.value, plural(rule->max_length.value), n);
     }
     if (rule->pattern && !weir_pattern_matches(rule->pattern, node->text)) {
         bool told = rule->description != NULL;
@@ -278,12 +288,12 @@ static void check_list(struct checker *c, const struct weir_schema_rule *rule,
                        const struct weir_doc_node *node, yyjson_mut_val *value)
 {
     if (rule->min_items.set && (double)node->n_children < rule->min_items.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f items, not %zu",
-                          rule->min_items.value, node->n_children);
+        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f item%s, not %zu",
+                          rule->min_items.value, plural(rule->min_items.value), node->n_children);
     }
     if (rule->max_items.set && (double)node->n_children > rule->max_items.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f items, not %zu",
-                          rule->max_items.value, node->n_children);
+        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f item%s, not %zu",
+                          rule->max_items.value, plural(rule->max_items.value), node->n_children);
     }
     if (rule->unique) {
         check_unique(c, node);
@@ -421,12 +431,14 @@ static void check_map(struct checker *c, const struct weir_schema_rule *rule,
                       const struct weir_doc_node *node, yyjson_mut_val *value)
 {
     if (rule->min_properties.set && (double)node->n_children < rule->min_properties.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f keys, not %zu",
-                          rule->min_properties.value, node->n_children);
+        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f key%s, not %zu",
+                          rule->min_properties.value, plural(rule->min_properties.value),
+                          node->n_children);
     }
     if (rule->max_properties.set && (double)node->n_children > rule->max_properties.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f keys, not %zu",
-                          rule->max_properties.value, node->n_children);
+        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f key%s, not %zu",
+                          rule->max_properties.value, plural(rule->max_properties.value),
+                          node->n_children);
     }
     check_required(c, rule, node);
     /* The JSON members begin as the node's, in its order; defaults come behind them. */
@@ -452,11 +464,21 @@ static void check_map(struct checker *c, const struct weir_schema_rule *rule,
 static bool accepts_type(const struct weir_schema_rule *rule, const struct weir_doc_node *node)
 {
     for (; rule; rule = rule->ref) {
-        if (rule->never || (rule->types && !(rule->types & 1u << node->type))) {
+        if (rule->never || (rule->types && !(rule->types & 1u << node->type)) ||
+            (rule->constant && rule->constant->type != node->type)) {
             return false;
         }
     }
     return true;
+}
+
+/* A form such as `auto` says too little alone about what else is allowed. */
+static bool is_a_word(const struct weir_schema_rule *rule)
+{
+    while (rule && !rule->constant) {
+        rule = rule->ref;
+    }
+    return rule != NULL;
 }
 
 /* Says what the forms are, by their descriptions or types. */
@@ -516,7 +538,7 @@ static void check_forms(struct checker *c, const struct weir_schema_list *forms,
     if (c->gave_up) {
         return;
     }
-    if (match || n_candidates == 1) {
+    if (match || (n_candidates == 1 && !is_a_word(candidate))) {
         check(c, match ? match : candidate, node, match ? value : NULL);
     } else {
         complain_forms(c, forms, node, "must be");
@@ -551,7 +573,7 @@ static void check(struct checker *c, const struct weir_schema_rule *rule,
     if (rule->never) {
         weir_doc_complain(c->findings, node, NULL, "is not allowed here");
     } else if (rule->types && !(rule->types & 1u << node->type)) {
-        complain_type(c, rule->types, node);
+        complain_type(c, rule, node);
     } else {
         check_choice(c, rule, node);
         switch (node->type) {

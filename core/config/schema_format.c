@@ -29,7 +29,8 @@ static bool is_host_port(weir_str text)
 static const struct weir_schema_format formats[] = {
     {"bytes", is_bytes, "a size such as 4096, 64KiB, 1Gi or 10MB"},
     {"duration", is_duration, "a duration such as 50ms, 30s, 15m, 4h or 7d"},
-    {"host-port", is_host_port, "host:port such as 127.0.0.1:8080 or [::1]:8080, port 0 to 65535"},
+    {"host-port", is_host_port,
+     "host:port such as 127.0.0.1:8080 or [::1]:8080, with a port from 0 to 65535"},
     {"uri", is_uri, "a URI such as http://host:port/path"},
 };
 

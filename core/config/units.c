@@ -99,7 +99,7 @@ static bool is_host(weir_str host, bool v6)
             return false;
         }
     }
-    return host.n > 0 && host.n <= 255;
+    return (host.n > 0 || !v6) && host.n <= 255;
 }
 
 int weir_host_port_parse(weir_str text, weir_str *ret_host, uint16_t *ret_port)

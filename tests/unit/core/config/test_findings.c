@@ -66,11 +66,29 @@ static void what_does_not_fit_is_counted(void **state)
     weir_findings_finish(&f);
 }
 
+static void sorting_goes_by_place_and_keeps_the_order_within_one(void **state)
+{
+    (void)state;
+    struct weir_findings f;
+    weir_findings_init(&f, "f");
+    weir_findings_add(&f, (struct weir_place){2, 1}, "b", NULL, "x");
+    weir_findings_add(&f, (struct weir_place){1, 9}, "a", NULL, "first");
+    weir_findings_add(&f, (struct weir_place){1, 9}, "a", NULL, "second");
+
+    weir_findings_sort(&f);
+
+    assert_string_equal(f.items[0].text, "first");
+    assert_string_equal(f.items[1].text, "second");
+    assert_string_equal(f.items[2].path, "b");
+    weir_findings_finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_have_file_position_path_and_rule),
         cmocka_unit_test(broken_rules_alone_are_not_malformed),
+        cmocka_unit_test(sorting_goes_by_place_and_keeps_the_order_within_one),
         cmocka_unit_test(what_does_not_fit_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,7 +72,7 @@ static void addresses_need_host_and_port(void **state)
         {"127.0.0.1:8080", "127.0.0.1", 8080},
         {"localhost:0", "localhost", 0},
         {"[::1]:65535", "::1", 65535},
-        {":8080", NULL, 0},
+        {":8080", "", 8080},
         {"8080", NULL, 0},
         {"host:", NULL, 0},
         {"host:65536", NULL, 0},

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+
+#include <string.h>
+
+extern const struct weir_command weir_cmd_check;
+extern const struct weir_command weir_cmd_completions;
+extern const struct weir_command weir_cmd_help;
+extern const struct weir_command weir_cmd_version;
+
+/* Sorted by name, one a line. */
+static const struct weir_command *const commands[] = {
+    &weir_cmd_check,
+    &weir_cmd_completions,
+    &weir_cmd_help,
+    &weir_cmd_version,
+};
+
+const struct weir_command *const *weir_commands(size_t *ret_n)
+{
+    *ret_n = sizeof(commands) / sizeof(commands[0]);
+    return commands;
+}
+
+const struct weir_command *weir_command_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(commands[i]->name, name) == 0) {
+            return commands[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The configuration of a running weir: typed, checked, immutable.
+ *
+ * Why: everything else reads plain fields with units and never looks at YAML. A reload makes a new
+ * configuration; requests that began under the old one keep it until they are done.
+ * The parts that belong to plugins (their own configuration, the tenants block) are kept as JSON.
+ * Ownership: reference-counted; every pointer in it lives as long as the configuration.
+ * Threads: any; ref and unref are atomic, the rest is constant.
+ * Errors: all mistakes go to a list of findings. Broken enterprise rules are not looked at here:
+ * see rules.h.
+ * Invariant: names in fallback and tenants.models exist; every target has an engine or an
+ * upstream, never both; every list that may be empty has n == 0. */
+#include <stdatomic.h>
+#include <yyjson.h>
+
+#include "core/config/doc.h"
+#include "core/config/service_class.h"
+
+/* All strings are NUL-ended and never NULL where a default exists; NULL elsewhere: left out. */
+
+struct weir_config_strings {
+    const char **items;
+    size_t n;
+};
+
+struct weir_config_limits {
+    uint32_t max_connections; /* per worker */
+    size_t max_target_bytes;
+    size_t max_head_bytes;
+    size_t max_headers;
+    size_t max_body_bytes;
+    uint32_t header_timeout_ms;
+    uint32_t body_idle_timeout_ms;
+    uint32_t keepalive_timeout_ms;
+    uint32_t write_stall_timeout_ms;
+};
+
+struct weir_config_server {
+    struct weir_config_strings listen; /* "host:port" or "unix:/path", at least one */
+    const char *admin;
+    uint32_t n_workers; /* 0: one for each core that the engines leave over */
+    bool pin_threads;
+    const char *tls_cert, *tls_key; /* both or none */
+    uint32_t drain_timeout_ms;
+    struct weir_config_limits limits;
+};
+
+struct weir_config_store {
+    const char *driver;
+    const char *url; /* NULL for the memory driver */
+    uint32_t timeout_ms;
+};
+
+struct weir_config_logging {
+    const char *level; /* as weir_log_level_parse() knows it */
+    bool json;
+};
+
+/* Numbers are 0 for "auto". */
+struct weir_config_engine {
+    const char *backend; /* "auto" or a backend's name */
+    const char *file;    /* as written; NULL when the backend needs none */
+    uint32_t n_threads;
+    uint32_t n_ctx; /* tokens */
+    uint64_t kv_bytes;
+    uint32_t max_sequences;
+    uint32_t max_step_tokens;
+    yyjson_val *options; /* the backend's own object */
+};
+
+struct weir_config_upstream {
+    const char *backend; /* "http" */
+    const char *url;
+    const char *model;  /* name there; NULL: the same */
+    const char *region; /* NULL: left out */
+    yyjson_val *json;   /* the whole object */
+};
+
+struct weir_config_target {
+    bool is_engine; /* which of the two below holds */
+    struct weir_config_engine engine;
+    struct weir_config_upstream upstream;
+    uint32_t weight;
+    const struct weir_doc_node *node; /* where it stands, for messages */
+};
+
+struct weir_config_model {
+    const char *name;
+    enum weir_class service_class;
+    struct weir_config_target *targets;
+    size_t n_targets;
+    uint32_t queue_size;
+    uint32_t queue_timeout_ms;
+    const struct weir_config_model **fallback;
+    size_t n_fallback;
+    const char *affinity_header; /* NULL: none */
+};
+
+/* One entry of `plugins:`; the order is the order of execution. */
+struct weir_config_plugin {
+    const char *name;                      /* a name, or the path of a shared object */
+    bool is_path;                          /* has a slash */
+    const struct weir_doc_node *node;      /* its configuration; an empty map when left out */
+    const struct weir_doc_node *name_node; /* where the name stands */
+};
+
+struct weir_config_tenant {
+    const char *name;
+    bool has_class;
+    enum weir_class service_class;           /* only if has_class */
+    const struct weir_config_model **models; /* n_models == 0: all */
+    size_t n_models;
+    yyjson_val *json; /* everything, for plugins */
+};
+
+struct weir_config {
+    atomic_uint n_refs;
+    struct weir_arena arena;
+    struct weir_doc *doc; /* keeps the nodes alive */
+    yyjson_doc *json;     /* validated, defaults filled in */
+    const char *file;
+
+    struct weir_config_server server;
+    struct weir_config_store store;
+    struct weir_config_logging logging;
+    struct weir_config_strings plugin_dirs;
+    struct weir_config_strings metrics_compat;
+    const char *models_dir; /* NULL: see model_path.h */
+    struct weir_config_model *models;
+    size_t n_models;
+    struct weir_config_plugin *plugins;
+    size_t n_plugins;
+    struct weir_config_tenant *tenants;
+    size_t n_tenants;
+    weir_str tenants_json; /* the whole block as JSON text, "{}" when left out */
+};
+
+/* Reads findings->file. On success the caller owns one reference, and broken rules may have been
+ * added when `with_rules`. On failure `findings` says why. */
+int weir_config_load(struct weir_findings *findings, bool with_rules,
+                     struct weir_config **ret_config);
+/* The same from text, for tests. */
+int weir_config_parse(weir_str text, struct weir_findings *findings, bool with_rules,
+                      struct weir_config **ret_config);
+
+struct weir_config *weir_config_ref(struct weir_config *config);
+void weir_config_unref(struct weir_config *config); /* NULL ok */
+
+/* NULL: there is none. */
+const struct weir_config_model *weir_config_model_find(const struct weir_config *config,
+                                                       weir_str name);
+const struct weir_config_tenant *weir_config_tenant_find(const struct weir_config *config,
+                                                         weir_str name);

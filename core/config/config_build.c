@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "core/config/config_internal.h"
+#include "core/config/units.h"
+
+/* The JSON was checked by the schema and has all defaults, so that lookups cannot fail here except
+ * for keys without default. */
+
+struct builder {
+    struct weir_config *config;
+    bool out_of_memory;
+};
+
+static void *take(struct builder *b, size_t n, size_t size)
+{
+    void *p = weir_arena_array(&b->config->arena, n, size);
+    b->out_of_memory = b->out_of_memory || !p;
+    return p;
+}
+
+static yyjson_val *get(yyjson_val *object, const char *key)
+{
+    return yyjson_obj_get(object, key);
+}
+
+/* NULL when left out. The JSON lives as long as the configuration. */
+static const char *text_of(yyjson_val *object, const char *key)
+{
+    return yyjson_get_str(get(object, key));
+}
+
+/* "auto" is 0; the schema bounds the number below 2^32. */
+static uint32_t number_of(yyjson_val *object, const char *key)
+{
+    yyjson_val *value = get(object, key);
+    return yyjson_is_int(value) ? (uint32_t)yyjson_get_uint(value) : 0;
+}
+
+/* Rounded up to whole milliseconds; what is longer than 49 days is 49 days. */
+static uint32_t ms_of(yyjson_val *object, const char *key)
+{
+    uint64_t us = 0;
+    (void)weir_duration_parse(weir_str_from(text_of(object, key)), &us);
+    uint64_t ms = us / 1000 + (us % 1000 != 0);
+    return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+/* "auto" is 0. */
+static uint64_t bytes_of(yyjson_val *object, const char *key)
+{
+    yyjson_val *value = get(object, key);
+    if (yyjson_is_int(value)) {
+        return yyjson_get_uint(value);
+    }
+    uint64_t n = 0;
+    (void)weir_bytes_parse(weir_str_from(yyjson_get_str(value)), &n);
+    return n;
+}
+
+/* One string or a list of them. */
+static struct weir_config_strings strings_of(struct builder *b, yyjson_val *value)
+{
+    struct weir_config_strings out = {.n = 0};
+    size_t n = yyjson_is_str(value) ? 1 : yyjson_arr_size(value);
+    out.items = take(b, n, sizeof(out.items[0]));
+    if (!out.items) {
+        return out;
+    }
+    if (yyjson_is_str(value)) {
+        out.items[out.n++] = yyjson_get_str(value);
+        return out;
+    }
+    size_t i, max;
+    yyjson_val *item;
+    yyjson_arr_foreach(value, i, max, item)
+    {
+        out.items[out.n++] = yyjson_get_str(item);
+    }
+    return out;
+}
+
+static void build_server(struct builder *b, yyjson_val *json)
+{
+    struct weir_config_server *s = &b->config->server;
+    yyjson_val *limits = get(json, "limits");
+    *s = (struct weir_config_server){
+        .listen = strings_of(b, get(json, "listen")),
+        .admin = text_of(json, "admin"),
+        .n_workers = number_of(json, "workers"),
+        .pin_threads = yyjson_equals_str(get(json, "affinity"), "auto"),
+        .tls_cert = text_of(get(json, "tls"), "cert"),
+        .tls_key = text_of(get(json, "tls"), "key"),
+        .drain_timeout_ms = ms_of(json, "drain_timeout"),
+        .limits =
+            {
+                .max_connections = number_of(limits, "connections"),
+                .max_target_bytes = bytes_of(limits, "target_bytes"),
+                .max_head_bytes = bytes_of(limits, "header_bytes"),
+                .max_headers = number_of(limits, "headers"),
+                .max_body_bytes = bytes_of(limits, "body_bytes"),
+                .header_timeout_ms = ms_of(limits, "header_timeout"),
+                .body_idle_timeout_ms = ms_of(limits, "body_timeout"),
+                .keepalive_timeout_ms = ms_of(limits, "keepalive_timeout"),
+                .write_stall_timeout_ms = ms_of(limits, "write_timeout"),
+            },
+    };
+}
+
+static void build_small_parts(struct builder *b, yyjson_val *root)
+{
+    struct weir_config *c = b->config;
+    yyjson_val *store = get(root, "store");
+    yyjson_val *logging = get(root, "logging");
+    c->store = (struct weir_config_store){.driver = text_of(store, "driver"),
+                                          .url = text_of(store, "url"),
+                                          .timeout_ms = ms_of(store, "timeout")};
+    c->logging = (struct weir_config_logging){
+        .level = text_of(logging, "level"),
+        .json = yyjson_equals_str(get(logging, "format"), "json"),
+    };
+    c->plugin_dirs = strings_of(b, get(root, "plugin_dirs"));
+    c->metrics_compat = strings_of(b, get(get(root, "metrics"), "compat"));
+    c->models_dir = text_of(root, "models_dir");
+}
+
+static struct weir_config_engine engine_of(yyjson_val *json)
+{
+    return (struct weir_config_engine){
+        .backend = text_of(json, "backend"),
+        .file = text_of(json, "file"),
+        .n_threads = number_of(json, "threads"),
+        .n_ctx = number_of(json, "context"),
+        .kv_bytes = bytes_of(json, "kv_memory"),
+        .max_sequences = number_of(json, "max_batch"),
+        .max_step_tokens = number_of(json, "step_budget"),
+        .options = get(json, "options"),
+    };
+}
+
+static struct weir_config_upstream upstream_of(yyjson_val *json)
+{
+    return (struct weir_config_upstream){
+        .backend = text_of(json, "backend"),
+        .url = text_of(json, "url"),
+        .model = text_of(json, "model"),
+        .region = text_of(json, "region"),
+        .json = json,
+    };
+}
+
+static void build_targets(struct builder *b, struct weir_config_model *model, yyjson_val *json,
+                          const struct weir_doc_node *node)
+{
+    model->targets = take(b, yyjson_arr_size(json), sizeof(model->targets[0]));
+    if (!model->targets) {
+        return;
+    }
+    const struct weir_doc_node *at = node->first;
+    size_t i, max;
+    yyjson_val *item;
+    yyjson_arr_foreach(json, i, max, item)
+    {
+        struct weir_config_target *t = &model->targets[model->n_targets++];
+        t->is_engine = get(item, "engine") != NULL;
+        if (t->is_engine) {
+            t->engine = engine_of(get(item, "engine"));
+        } else {
+            t->upstream = upstream_of(get(item, "upstream"));
+        }
+        t->weight = number_of(item, "weight");
+        t->node = at;
+        at = at->next;
+    }
+}
+
+/* Pointers to the models that a list names; all exist. */
+static const struct weir_config_model **models_of(struct builder *b, yyjson_val *names,
+                                                  size_t *ret_n)
+{
+    const struct weir_config_model **out = take(b, yyjson_arr_size(names), sizeof(out[0]));
+    size_t n = 0;
+    size_t i, max;
+    yyjson_val *name;
+    yyjson_arr_foreach(names, i, max, name)
+    {
+        const struct weir_config_model *m = weir_config_model_find(
+            b->config, (weir_str){yyjson_get_str(name), yyjson_get_len(name)});
+        if (out && m) {
+            out[n++] = m;
+        }
+    }
+    *ret_n = n;
+    return out;
+}
+
+static void build_model(struct builder *b, struct weir_config_model *m, yyjson_val *json)
+{
+    const struct weir_doc_node *models = weir_doc_find(weir_doc_root(b->config->doc), "models");
+    const struct weir_doc_node *node = weir_doc_get(models, weir_str_from(m->name));
+    yyjson_val *service_class = get(json, "class");
+    yyjson_val *queue = get(json, "queue");
+    (void)weir_class_parse(weir_str_from(yyjson_get_str(service_class)), &m->service_class);
+    m->queue_size = number_of(queue, "size");
+    m->queue_timeout_ms = ms_of(queue, "timeout");
+    m->affinity_header = text_of(get(json, "affinity"), "header");
+    m->fallback = models_of(b, get(json, "fallback"), &m->n_fallback);
+    build_targets(b, m, get(json, "targets"), weir_doc_find(node, "targets"));
+}
+
+static void build_models(struct builder *b, yyjson_val *json)
+{
+    struct weir_config *c = b->config;
+    c->models = take(b, yyjson_obj_size(json), sizeof(c->models[0]));
+    if (!c->models) {
+        return;
+    }
+    size_t i, max;
+    yyjson_val *key, *value;
+    /* Names first: a fallback may stand before the model that it names. */
+    yyjson_obj_foreach(json, i, max, key, value)
+    {
+        c->models[c->n_models++].name = yyjson_get_str(key);
+    }
+    yyjson_obj_foreach(json, i, max, key, value)
+    {
+        build_model(b, &c->models[i], value);
+    }
+}
+
+static void build_plugins(struct builder *b)
+{
+    struct weir_config *c = b->config;
+    const struct weir_doc_node *list = weir_doc_find(weir_doc_root(c->doc), "plugins");
+    c->plugins = take(b, list ? list->n_children : 0, sizeof(c->plugins[0]));
+    if (!list || !c->plugins) {
+        return;
+    }
+    for (const struct weir_doc_node *it = list->first; it; it = it->next) {
+        struct weir_config_plugin *p = &c->plugins[c->n_plugins++];
+        const struct weir_doc_node *config = it->type == WEIR_DOC_MAP ? it->first : NULL;
+        p->name_node = config ? config : it;
+        p->name = config ? config->key.p : it->text.p;
+        p->is_path = strchr(p->name, '/') != NULL;
+        p->node = config && config->type == WEIR_DOC_MAP ? config
+                                                         : weir_doc_empty_map(c->doc, p->name_node);
+        b->out_of_memory = b->out_of_memory || !p->node;
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct weir_config_tenant *)a)->name,
+                  ((const struct weir_config_tenant *)b)->name);
+}
+
+static void build_tenants(struct builder *b, yyjson_val *json)
+{
+    struct weir_config *c = b->config;
+    c->tenants = take(b, yyjson_obj_size(json), sizeof(c->tenants[0]));
+    if (!c->tenants) {
+        return;
+    }
+    size_t i, max;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(json, i, max, key, value)
+    {
+        struct weir_config_tenant *t = &c->tenants[c->n_tenants++];
+        const char *tier = text_of(value, "tier");
+        t->name = yyjson_get_str(key);
+        t->has_class = tier != NULL;
+        (void)weir_class_parse(weir_str_from(tier), &t->service_class);
+        t->models = models_of(b, get(value, "models"), &t->n_models);
+        t->json = value;
+    }
+    qsort(c->tenants, c->n_tenants, sizeof(c->tenants[0]), by_name);
+    size_t n = 0;
+    char *text = yyjson_val_write(json, 0, &n);
+    c->tenants_json = text ? weir_arena_copy(&c->arena, (weir_str){text, n}) : (weir_str){NULL, 0};
+    free(text);
+    b->out_of_memory = b->out_of_memory || !c->tenants_json.p;
+}
+
+int weir__config_build(struct weir_config *config)
+{
+    struct builder b = {.config = config};
+    yyjson_val *root = yyjson_doc_get_root(config->json);
+    build_server(&b, get(root, "server"));
+    build_small_parts(&b, root);
+    build_models(&b, get(root, "models"));
+    build_plugins(&b);
+    build_tenants(&b, get(root, "tenants"));
+    return b.out_of_memory ? WEIR_E_NOMEM : 0;
+}
