@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The engine's state, shared by engine.c (interface), engine_thread.c (rounds, failure, reload) and
+ * loaded_model.c. Nobody else includes this. */
+#include <stdatomic.h>
+
+#include "engine/engine.h"
+#include "engine/loaded_model.h"
+#include "engine/scheduler/mailbox.h"
+#include "engine/scheduler/scheduler.h"
+
+struct weir_engine {
+    struct weir_engine_config config; /* strings are copies, in `strings` */
+    struct weir_arena strings;
+    const weir_sink *sink;
+    struct weir_page_secret secret;
+    struct weir_mailbox mailbox;
+    pthread_t thread;
+
+    /* Readers: prepare and friends; writer: the engine thread at load and unload. Guards `model`. */
+    pthread_rwlock_t model_lock;
+    struct weir_loaded_model *model; /* NULL while there is none */
+
+    struct weir_scheduler *scheduler; /* the engine thread's */
+    struct weir_scheduler_counters counters;
+
+    /* Guards `status`, which the engine thread writes after each round. */
+    pthread_mutex_t status_lock;
+    weir_target_status status;
+    bool work_pending;         /* something could run; guarded like status */
+    uint64_t work_since_us;    /* since when, or the last step's end */
+};
+
+uint64_t weir_engine_now_us(const struct weir_engine *e);
+/* Sequences that submit() may let in, choices of one job aside. */
+uint32_t weir_engine_max_sequences(const struct weir_engine *e);
+/* From now on a step is due; the stall clock runs. */
+void weir_engine_mark_work(struct weir_engine *e);
+/* The engine thread; returns when the mailbox closes. */
+void *weir_engine_run(void *engine);

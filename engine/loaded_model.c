@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loaded_model.h"
+
+#include <stdlib.h>
+
+#include "engine/backend_vocabulary.h"
+
+static int load_backend(struct weir_loaded_model *m, const struct weir_engine_config *c,
+                        int (*progress)(void *arg, float fraction), void *arg,
+                        struct weir_error *err)
+{
+    weir_load_params params = {
+        .struct_size = sizeof(params),
+        .device = c->device,
+        .n_threads = c->n_threads,
+        .n_ctx = c->n_ctx,
+        .max_sequences = c->max_batch,
+        .max_step_tokens = c->max_step_tokens,
+        .kv_bytes = c->kv_bytes,
+        .file = c->model_file,
+        .options_json = c->backend_options_json,
+        .progress = progress,
+        .progress_arg = arg,
+    };
+    weir_str why = {NULL, 0};
+    int r = c->backend->load(c->host, &params, &m->handle, &why);
+    if (r < 0) {
+        m->handle = NULL;
+        return why.n > 0 ? weir_error_set(err, r, "%.*s", (int)why.n, why.p)
+                         : weir_error_set(err, r, "the backend could not load the model: %s",
+                                          weir_error_name(r));
+    }
+    m->info.struct_size = sizeof(m->info);
+    r = c->backend->info(m->handle, &m->info);
+    if (r < 0) {
+        return weir_error_set(err, r, "the backend does not describe its model");
+    }
+    const weir_model_info *i = &m->info;
+    if (i->page_tokens != WEIR_PAGE_TOKENS || i->n_pages == 0 || i->n_vocab == 0 ||
+        i->n_vocab > INT32_MAX || i->n_ctx < 2 || i->max_sequences == 0 ||
+        i->max_step_tokens < i->max_sequences) {
+        return weir_error_set(err, WEIR_E_FORMAT,
+                              "the backend's description of its model makes no sense (%u pages of "
+                              "%u tokens, vocabulary of %u, context of %u, %u sequences, %u tokens "
+                              "a step)",
+                              i->n_pages, i->page_tokens, i->n_vocab, i->n_ctx, i->max_sequences,
+                              i->max_step_tokens);
+    }
+    return 0;
+}
+
+static uint32_t usable_context(const weir_model_info *info)
+{
+    uint64_t in_pool = (uint64_t)info->n_pages * WEIR_PAGE_TOKENS;
+    return in_pool < info->n_ctx ? (uint32_t)in_pool : info->n_ctx;
+}
+
+int weir_loaded_model_create(const struct weir_engine_config *config,
+                             const struct weir_page_secret *secret,
+                             int (*progress)(void *arg, float fraction), void *arg,
+                             struct weir_loaded_model **ret_model, struct weir_error *err)
+{
+    struct weir_loaded_model *m = calloc(1, sizeof(*m));
+    if (!m) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    m->backend = config->backend;
+    int r = load_backend(m, config, progress, arg, err);
+    if (r == 0) {
+        r = weir_backend_vocabulary_create(m->backend, m->handle, m->info.n_vocab,
+                                           &m->vocabulary_impl, &m->vocabulary);
+        if (r < 0) {
+            weir_error_set(err, r, "the backend's tokenizer cannot be used: %s",
+                           weir_error_name(r));
+        }
+    }
+    if (r < 0) {
+        weir_loaded_model_destroy(m);
+        return r;
+    }
+    m->view = (struct weir_model_view){
+        .vocabulary = &m->vocabulary,
+        .secret = secret,
+        .n_ctx = usable_context(&m->info),
+        .caps = m->info.caps,
+    };
+    *ret_model = m;
+    return 0;
+}
+
+void weir_loaded_model_destroy(struct weir_loaded_model *m)
+{
+    if (!m) {
+        return;
+    }
+    if (m->handle) {
+        m->backend->unload(m->handle);
+    }
+    free(m->vocabulary_impl);
+    free(m);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A model that is ready for use: the backend's handle and what belongs to the file.
+ *
+ * Ownership: create() makes all of it, destroy() takes it apart in the reverse order.
+ * Threads: create and destroy on the engine thread; in between immutable, readable from any. */
+#include "base/error.h"
+#include "engine/engine.h"
+#include "engine/prepare.h"
+
+struct weir_loaded_model {
+    const weir_backend_step *backend;
+    void *handle; /* the backend's */
+    weir_model_info info;
+    struct weir_vocabulary vocabulary;
+    void *vocabulary_impl;
+    struct weir_model_view view;
+};
+
+/* progress(arg, 0..1) may ask to give up by a non-zero return. */
+int weir_loaded_model_create(const struct weir_engine_config *config,
+                             const struct weir_page_secret *secret,
+                             int (*progress)(void *arg, float fraction), void *arg,
+                             struct weir_loaded_model **ret_model, struct weir_error *err);
+void weir_loaded_model_destroy(struct weir_loaded_model *m); /* NULL ok */

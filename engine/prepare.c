@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "prepare.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <yyjson.h>
+
+/* Rendered prompts; the HTTP body limit is far below. */
+static const size_t MAX_TEXT_BYTES = (size_t)256 << 20;
+
+static int refuse(weir_refusal *refusal, const char *param, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int refuse(weir_refusal *refusal, const char *param, const char *code, const char *fmt, ...)
+{
+    refusal->status = 400;
+    (void)snprintf(refusal->param, sizeof(refusal->param), "%s", param);
+    (void)snprintf(refusal->code, sizeof(refusal->code), "%s", code);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(refusal->message, sizeof(refusal->message), fmt, ap);
+    va_end(ap);
+    return WEIR_E_ARG;
+}
+
+static const char *prompt_param(const weir_generation *g)
+{
+    return g->kind == WEIR_GENERATION_CHAT ? "messages" : "prompt";
+}
+
+static int check_features(const struct weir_model_view *model, const weir_generation *g,
+                          weir_refusal *refusal)
+{
+    if (g->kind == WEIR_GENERATION_EMBEDDING) {
+        return refuse(refusal, "model", "", "this model does not make embeddings");
+    }
+    if (g->format != WEIR_FORMAT_TEXT) {
+        return refuse(refusal, "response_format", "unsupported_parameter",
+                      "this model supports response_format text only");
+    }
+    if (g->tools_json.n > 0 && g->tool_choice != WEIR_TOOLS_NONE) {
+        return refuse(refusal, "tools", "unsupported_parameter",
+                      "this model's chat template does not support tools");
+    }
+    if (g->want_logprobs && !(model->caps & WEIR_MODEL_CAN_LOGPROBS)) {
+        return refuse(refusal, "logprobs", "unsupported_parameter",
+                      "this model's backend does not give log-probabilities");
+    }
+    if (g->want_logprobs && g->echo) {
+        return refuse(refusal, "echo", "unsupported_parameter",
+                      "echo together with logprobs is not supported");
+    }
+    return 0;
+}
+
+static int check_token_ids(const struct weir_model_view *model, const weir_generation *g,
+                           weir_refusal *refusal)
+{
+    uint32_t n_vocab = model->vocabulary->n_vocab;
+    for (uint32_t i = 0; i < g->sampling.n_bias; i++) {
+        int32_t token = g->sampling.bias[i].token;
+        if (token < 0 || (uint32_t)token >= n_vocab) {
+            return refuse(refusal, "logit_bias", "",
+                          "logit_bias: token %d is outside the vocabulary (0 to %u)", (int)token,
+                          n_vocab - 1);
+        }
+    }
+    for (uint32_t i = 0; g->prompt_tokens && i < g->n_prompt_tokens; i++) {
+        int32_t token = g->prompt_tokens[i];
+        if (token < 0 || (uint32_t)token >= n_vocab) {
+            return refuse(refusal, "prompt", "",
+                          "prompt[%u]: token %d is outside the vocabulary (0 to %u)", i,
+                          (int)token, n_vocab - 1);
+        }
+    }
+    return 0;
+}
+
+/* The text of one message: a string, or the text parts of an array. */
+static void add_content(struct weir_buf *out, yyjson_val *content)
+{
+    if (yyjson_is_str(content)) {
+        weir_buf_add(out, yyjson_get_str(content), yyjson_get_len(content));
+        return;
+    }
+    size_t i, n;
+    yyjson_val *part;
+    yyjson_arr_foreach(content, i, n, part)
+    {
+        yyjson_val *text = yyjson_obj_get(part, "text");
+        if (yyjson_is_str(text)) {
+            weir_buf_add(out, yyjson_get_str(text), yyjson_get_len(text));
+        }
+    }
+}
+
+/* Without a chat template the messages' texts are the prompt, one below the other. */
+static int join_messages(const weir_generation *g, struct weir_buf *out, weir_refusal *refusal)
+{
+    yyjson_doc *doc = yyjson_read(g->messages_json.p, g->messages_json.n, 0);
+    yyjson_val *messages = doc ? yyjson_doc_get_root(doc) : NULL;
+    if (!yyjson_is_arr(messages)) {
+        yyjson_doc_free(doc);
+        return refuse(refusal, "messages", "", "messages: must be an array");
+    }
+    size_t i, n;
+    yyjson_val *message;
+    yyjson_arr_foreach(messages, i, n, message)
+    {
+        if (i > 0) {
+            weir_buf_add_char(out, '\n');
+        }
+        add_content(out, yyjson_obj_get(message, "content"));
+    }
+    yyjson_doc_free(doc);
+    return out->failed ? WEIR_E_NOMEM : 0;
+}
+
+static int refuse_length(const struct weir_model_view *model, const weir_generation *g,
+                         uint64_t n_prompt, weir_refusal *refusal)
+{
+    if (g->max_tokens > 0 && n_prompt < model->n_ctx) {
+        return refuse(refusal, "max_tokens", "context_length_exceeded",
+                      "This model's maximum context length is %u tokens. However, you requested "
+                      "%llu tokens (%llu in the %s, %u in the completion). Please reduce the "
+                      "length of the %s or of the completion.",
+                      model->n_ctx, (unsigned long long)n_prompt + g->max_tokens,
+                      (unsigned long long)n_prompt, prompt_param(g), g->max_tokens,
+                      prompt_param(g));
+    }
+    return refuse(refusal, prompt_param(g), "context_length_exceeded",
+                  "This model's maximum context length is %u tokens. However, your %s resulted in "
+                  "%llu tokens. Please reduce the length of the %s.",
+                  model->n_ctx, prompt_param(g), (unsigned long long)n_prompt, prompt_param(g));
+}
+
+/* Stores the tokens when they fit the context. */
+static int encode_text(const struct weir_model_view *model, const weir_generation *g, weir_str text,
+                       uint32_t flags, struct weir_prompt *prompt, weir_refusal *refusal)
+{
+    const struct weir_vocabulary *v = model->vocabulary;
+    /* Tokens are rarely shorter than a byte; when they are, the count says how many there are. */
+    size_t cap = text.n < model->n_ctx ? text.n + 16 : model->n_ctx;
+    int64_t n = 0;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        prompt->tokens = weir_arena_array(&prompt->arena, cap, sizeof(*prompt->tokens));
+        if (!prompt->tokens) {
+            return WEIR_E_NOMEM;
+        }
+        n = v->encode(v->impl, text, flags, prompt->tokens, cap);
+        if (n < 0) {
+            return (int)n;
+        }
+        if (n >= model->n_ctx) {
+            return refuse_length(model, g, (uint64_t)n, refusal);
+        }
+        if ((size_t)n <= cap) {
+            break;
+        }
+        cap = (size_t)n;
+    }
+    prompt->n_tokens = (uint32_t)n;
+    return 0;
+}
+
+static int copy_tokens(const struct weir_model_view *model, const weir_generation *g,
+                       struct weir_prompt *prompt, weir_refusal *refusal)
+{
+    if (g->n_prompt_tokens >= model->n_ctx) {
+        return refuse_length(model, g, g->n_prompt_tokens, refusal);
+    }
+    prompt->tokens = weir_arena_array(&prompt->arena, g->n_prompt_tokens, sizeof(int32_t));
+    if (!prompt->tokens) {
+        return WEIR_E_NOMEM;
+    }
+    memcpy(prompt->tokens, g->prompt_tokens, g->n_prompt_tokens * sizeof(int32_t));
+    prompt->n_tokens = g->n_prompt_tokens;
+    return 0;
+}
+
+static int encode_chat(const struct weir_model_view *model, const weir_generation *g,
+                       struct weir_prompt *prompt, weir_refusal *refusal)
+{
+    struct weir_buf text;
+    weir_buf_init(&text, MAX_TEXT_BYTES);
+    int r = join_messages(g, &text, refusal);
+    if (r == 0) {
+        r = encode_text(model, g, weir_buf_view(&text), WEIR_ENCODE_ADD_SPECIAL, prompt, refusal);
+    }
+    weir_buf_finish(&text);
+    return r;
+}
+
+static int make_tokens(const struct weir_model_view *model, const weir_generation *g,
+                       struct weir_prompt *prompt, weir_refusal *refusal)
+{
+    int r;
+    if (g->kind == WEIR_GENERATION_CHAT) {
+        r = encode_chat(model, g, prompt, refusal);
+    } else if (g->prompt_tokens) {
+        r = copy_tokens(model, g, prompt, refusal);
+    } else {
+        r = encode_text(model, g, g->prompt, WEIR_ENCODE_ADD_SPECIAL, prompt, refusal);
+    }
+    if (r == 0 && prompt->n_tokens == 0) {
+        r = refuse(refusal, prompt_param(g), "", "%s: must hold at least one token",
+                   prompt_param(g));
+    }
+    return r;
+}
+
+static int set_limits(const struct weir_model_view *model, const weir_generation *g,
+                      struct weir_prompt *prompt, weir_refusal *refusal)
+{
+    uint32_t room = model->n_ctx - prompt->n_tokens;
+    if (g->max_tokens > room) {
+        return refuse_length(model, g, prompt->n_tokens, refusal);
+    }
+    prompt->max_tokens = g->max_tokens > 0 ? g->max_tokens : room;
+    return 0;
+}
+
+static int make_echo(const struct weir_model_view *model, const weir_generation *g,
+                     struct weir_prompt *prompt)
+{
+    if (!g->echo) {
+        return 0;
+    }
+    struct weir_buf bytes, text;
+    weir_buf_init(&bytes, MAX_TEXT_BYTES);
+    weir_buf_init(&text, MAX_TEXT_BYTES);
+    int r = 0;
+    if (g->prompt_tokens) {
+        r = weir_vocabulary_decode(model->vocabulary, prompt->tokens, prompt->n_tokens, &bytes);
+        weir_utf8_repair(&text, weir_buf_view(&bytes));
+    } else {
+        weir_utf8_repair(&text, g->prompt);
+    }
+    prompt->echo = weir_arena_copy(&prompt->arena, weir_buf_view(&text));
+    if (r == 0 && (text.failed || !prompt->echo.p)) {
+        r = WEIR_E_NOMEM;
+    }
+    weir_buf_finish(&bytes);
+    weir_buf_finish(&text);
+    return r;
+}
+
+int weir_prepare(const struct weir_model_view *model, const weir_generation *g,
+                 struct weir_prompt **ret_prompt, weir_refusal *refusal)
+{
+    int r = check_features(model, g, refusal);
+    if (r == 0) {
+        r = check_token_ids(model, g, refusal);
+    }
+    if (r < 0) {
+        return r;
+    }
+    struct weir_prompt *prompt = weir_prompt_create(MAX_TEXT_BYTES);
+    if (!prompt) {
+        return WEIR_E_NOMEM;
+    }
+    prompt->root = weir_page_key_root(model->secret, g->tenant);
+    r = make_tokens(model, g, prompt, refusal);
+    if (r == 0) {
+        r = set_limits(model, g, prompt, refusal);
+    }
+    if (r == 0) {
+        r = weir_stop_set_init(&prompt->stops, g->stop, g->n_stop, &prompt->arena);
+    }
+    if (r == 0) {
+        r = make_echo(model, g, prompt);
+    }
+    if (r < 0) {
+        weir_prompt_destroy(prompt);
+        return r;
+    }
+    *ret_prompt = prompt;
+    return 0;
+}

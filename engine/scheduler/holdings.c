@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots and pages: how sequences get them and lose them. */
+#include "scheduler_internal.h"
+
+#include <assert.h>
+
+bool weir_holdings_take_slot(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    uint32_t slot = 0;
+    while (slot < s->config.max_batch && s->slots[slot]) {
+        slot++;
+    }
+    if (slot == s->config.max_batch) {
+        return false;
+    }
+    const weir_backend_step *backend = s->config.backend;
+    int r = backend->seq_open ? backend->seq_open(s->config.model, slot) : 0;
+    if (r < 0) {
+        weir_scheduler_fail_job(s, q->job, r, "the backend could not open a sequence");
+        return false;
+    }
+    s->slots[slot] = q;
+    s->n_slots_used++;
+    q->slot = slot;
+    return true;
+}
+
+void weir_holdings_release(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    weir_batch_drop(s, q);
+    weir_page_pool_release(s->pool, q->pages, q->n_pages);
+    q->n_pages = q->n_computed = q->n_chained = 0;
+    q->chain = q->job->prompt->root;
+    if (q->slot != WEIR_NO_SLOT) {
+        if (s->config.backend->seq_close) {
+            s->config.backend->seq_close(s->config.model, q->slot);
+        }
+        s->slots[q->slot] = NULL;
+        s->n_slots_used--;
+        q->slot = WEIR_NO_SLOT;
+    }
+}
+
+void weir_holdings_preempt(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    s->config.counters->preemptions++;
+    q->n_preempted++;
+    weir_holdings_release(s, q);
+    if (q->state != WEIR_SEQUENCE_PAUSED) {
+        q->state = WEIR_SEQUENCE_PREEMPTED;
+    }
+}
+
+/* Whose pages q may take: the last paused one, else the last running one behind q. */
+static struct weir_sequence *find_victim(struct weir_scheduler *s, const struct weir_sequence *q)
+{
+    struct weir_sequence *victim = NULL;
+    for (uint32_t i = s->n_live; i-- > 0;) {
+        struct weir_sequence *v = s->live[i];
+        if (v == q || v->n_pages == 0) {
+            continue;
+        }
+        if (v->state == WEIR_SEQUENCE_PAUSED) {
+            return v;
+        }
+        if (!victim && weir_sequence_rank(q, v) < 0) {
+            victim = v;
+        }
+    }
+    return victim;
+}
+
+uint32_t weir_holdings_cover(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens)
+{
+    uint32_t n_pages = weir_pages_for(n_tokens);
+    while (q->n_pages < n_pages) {
+        if (weir_page_pool_take(s->pool, &q->pages[q->n_pages])) {
+            q->n_pages++;
+            continue;
+        }
+        struct weir_sequence *victim = find_victim(s, q);
+        if (!victim) {
+            return q->n_pages * WEIR_PAGE_TOKENS;
+        }
+        weir_holdings_preempt(s, victim);
+    }
+    return n_tokens;
+}
+
+void weir_holdings_publish(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    uint32_t n_full = q->n_computed / WEIR_PAGE_TOKENS;
+    for (; q->n_chained < n_full; q->n_chained++) {
+        const int32_t *tokens = q->tokens + (size_t)q->n_chained * WEIR_PAGE_TOKENS;
+        struct weir_page_key key = weir_page_key_next(s->config.secret, q->chain, tokens);
+        weir_page_pool_publish(s->pool, q->pages[q->n_chained], q->chain, key, tokens);
+        q->chain = key;
+    }
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job.h"
+
+#include <stdlib.h>
+
+/* Far above what the largest context needs; each part is bounded by prompt and max_tokens. */
+static const size_t ARENA_LIMIT_BYTES = (size_t)1 << 32;
+
+int weir_job_create(const weir_generation *generation, struct weir_prompt *prompt,
+                    weir_ticket ticket, const struct weir_vocabulary *vocabulary,
+                    struct weir_job **ret_job)
+{
+    struct weir_job *job = calloc(1, sizeof(*job));
+    if (!job) {
+        return WEIR_E_NOMEM;
+    }
+    job->ticket = ticket;
+    job->generation = generation;
+    weir_arena_init(&job->arena, ARENA_LIMIT_BYTES);
+    uint32_t n = generation->n > 0 ? generation->n : 1;
+    job->sequences = weir_arena_array(&job->arena, n, sizeof(*job->sequences));
+    int r = job->sequences ? 0 : WEIR_E_NOMEM;
+    job->prompt = prompt;
+    for (uint32_t i = 0; r == 0 && i < n; i++) {
+        r = weir_sequence_init(&job->sequences[i], job, i, vocabulary);
+    }
+    if (r < 0) {
+        job->prompt = NULL;
+        weir_job_destroy(job);
+        return r;
+    }
+    job->n_sequences = job->n_open = n;
+    *ret_job = job;
+    return 0;
+}
+
+void weir_job_destroy(struct weir_job *job)
+{
+    if (job) {
+        weir_prompt_destroy(job->prompt);
+        weir_arena_finish(&job->arena);
+        free(job);
+    }
+}

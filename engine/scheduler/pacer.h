@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* How many prompt tokens may ride along in a step without holding up the streams that decode.
+ *
+ * Why: a long prompt in one piece freezes every running stream for as long as it takes. A fixed
+ * chunk is too long on one machine and too short on the next, so the chunk follows measured time.
+ * How: moving averages of a pure decode step's time, by number of rows, and of what a prompt token
+ * adds to a step; a mixed step may then take STRETCH (2) times the pure one. Where a row count was
+ * never measured, or not lately, one pure step is asked for first: guessing there would let the
+ * error of one average leak into the other. The chunk grows by half at most from one mixed step to
+ * the next, as the cost of a token is not constant: a kernel's tile may hold a few for nothing.
+ * Threads: the engine's. A plain value. */
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { WEIR_PACER_BUCKETS = 12 }; /* rows 1, 2, 3-4, 5-8, ... */
+
+struct weir_pacer {
+    double decode_us[WEIR_PACER_BUCKETS];    /* a pure decode step; 0: never measured */
+    uint64_t measured_at[WEIR_PACER_BUCKETS]; /* value of n_steps then */
+    double prompt_token_us;                   /* one prompt token in a mixed step; 0: unknown */
+    double step_us;                           /* any step */
+    uint32_t last_tokens;                     /* prompt tokens of the last mixed step */
+    uint64_t n_steps;
+};
+
+/* Prompt tokens for a step that also has n_decode rows (> 0), at least 0: 0 asks for a pure step. */
+uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode);
+/* After each step. */
+void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_prompt_tokens,
+                       uint64_t took_us);

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "scheduler_internal.h"
+
+enum { FIRST_MEAN_COMPLETION = 128 };
+
+static int allocate(struct weir_scheduler *s)
+{
+    const struct weir_scheduler_config *c = &s->config;
+    s->live = calloc(c->max_live, sizeof(*s->live));
+    s->slots = calloc(c->max_batch, sizeof(*s->slots));
+    s->parts = calloc(c->max_batch, sizeof(*s->parts));
+    s->part_sequences = calloc(c->max_batch, sizeof(*s->part_sequences));
+    s->results = calloc(c->max_batch, sizeof(*s->results));
+    if (!s->live || !s->slots || !s->parts || !s->part_sequences || !s->results) {
+        return WEIR_E_NOMEM;
+    }
+    int r = weir_page_pool_create(c->info->n_pages, &s->pool);
+    if (r == 0) {
+        r = weir_tenant_shares_init(&s->shares, c->max_live);
+    }
+    return r < 0 ? r : weir_logprob_scratch_init(&s->scratch, c->vocabulary);
+}
+
+int weir_scheduler_create(const struct weir_scheduler_config *config,
+                          struct weir_scheduler **ret_scheduler)
+{
+    const weir_model_info *info = config->info;
+    if (info->page_tokens != WEIR_PAGE_TOKENS || config->max_batch == 0 ||
+        config->max_batch > info->max_sequences || config->max_step_tokens < config->max_batch ||
+        config->max_step_tokens > info->max_step_tokens || config->max_live == 0) {
+        return WEIR_E_ARG;
+    }
+    struct weir_scheduler *s = calloc(1, sizeof(*s));
+    if (!s) {
+        return WEIR_E_NOMEM;
+    }
+    s->config = *config;
+    s->mean_completion = FIRST_MEAN_COMPLETION;
+    int r = allocate(s);
+    if (r < 0) {
+        weir_scheduler_destroy(s);
+        return r;
+    }
+    *ret_scheduler = s;
+    return 0;
+}
+
+void weir_scheduler_destroy(struct weir_scheduler *s)
+{
+    if (!s) {
+        return;
+    }
+    assert(s->n_live == 0);
+    weir_page_pool_destroy(s->pool);
+    weir_tenant_shares_finish(&s->shares);
+    weir_logprob_scratch_finish(&s->scratch);
+    free(s->live);
+    free(s->slots);
+    free(s->parts);
+    free(s->part_sequences);
+    free(s->results);
+    free(s);
+}
+
+uint64_t weir_scheduler_now_us(const struct weir_scheduler *s)
+{
+    const weir_host *host = s->config.host;
+    return host && WEIR_HAS_FN(host, now_us) ? host->now_us(host) : weir_clock_mono_us();
+}
+
+/* live[] is kept by rank; a newcomer mostly belongs at the end. */
+static void insert_live(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    assert(s->n_live < s->config.max_live);
+    uint32_t i = s->n_live++;
+    for (; i > 0 && weir_sequence_rank(q, s->live[i - 1]) < 0; i--) {
+        s->live[i] = s->live[i - 1];
+    }
+    s->live[i] = q;
+}
+
+void weir_scheduler_add(struct weir_scheduler *s, struct weir_job *job)
+{
+    job->order = s->n_jobs++;
+    job->share = weir_tenant_shares_join(&s->shares, job->prompt->root);
+    assert(job->share);
+    for (uint32_t i = 0; i < job->n_sequences; i++) {
+        insert_live(s, &job->sequences[i]);
+    }
+}
+
+/* The sequence is over; its job, too, when it was the last one open. */
+static void end_sequence(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    weir_holdings_release(s, q);
+    q->state = WEIR_SEQUENCE_DONE;
+    if (--q->job->n_open == 0) {
+        q->job->ended_next = s->ended;
+        s->ended = q->job;
+    }
+}
+
+void weir_scheduler_fail_job(struct weir_scheduler *s, struct weir_job *job, int rc,
+                             const char *message)
+{
+    if (job->n_open == 0) {
+        return;
+    }
+    job->rc = rc;
+    job->message = message;
+    for (uint32_t i = 0; i < job->n_sequences; i++) {
+        if (job->sequences[i].state != WEIR_SEQUENCE_DONE) {
+            end_sequence(s, &job->sequences[i]);
+        }
+    }
+}
+
+void weir_scheduler_cancel(struct weir_scheduler *s, struct weir_job *job)
+{
+    if (job->n_open > 0) {
+        s->config.counters->cancelled++;
+        weir_scheduler_fail_job(s, job, WEIR_E_CANCELLED, "cancelled");
+    }
+}
+
+/* Sends what is settled. Afterwards the sequence runs on, is paused, or is over. */
+static void deliver(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    int r = weir_delivery_send(&q->delivery, &q->output, q->finish, s->config.sink, &s->scratch);
+    s->pushed = true;
+    if (r == 0 && q->finish != WEIR_FINISH_NONE) {
+        end_sequence(s, q);
+    } else if (r == 0 && q->state == WEIR_SEQUENCE_PAUSED) {
+        q->state = q->slot == WEIR_NO_SLOT ? WEIR_SEQUENCE_PREEMPTED
+                                           : weir_sequence_running_state(q);
+    } else if (r == WEIR_E_BUSY) {
+        q->state = WEIR_SEQUENCE_PAUSED;
+        q->paused_at_us = weir_scheduler_now_us(s);
+        if (q->finish != WEIR_FINISH_NONE) {
+            weir_holdings_release(s, q); /* only text is left to send */
+        }
+    } else if (r < 0) {
+        weir_scheduler_cancel(s, q->job);
+    }
+}
+
+void weir_scheduler_wake(struct weir_scheduler *s, struct weir_job *job)
+{
+    for (uint32_t i = 0; i < job->n_sequences; i++) {
+        if (job->sequences[i].state == WEIR_SEQUENCE_PAUSED) {
+            deliver(s, &job->sequences[i]);
+        }
+    }
+}
+
+static void finish_sampling(struct weir_scheduler *s, struct weir_sequence *q,
+                            enum weir_finish finish)
+{
+    q->finish = finish;
+    weir_output_end(&q->output);
+    uint32_t n = q->n_tokens - q->n_prompt;
+    s->mean_completion += ((double)n - s->mean_completion) / 16;
+}
+
+/* One sampled token. */
+static void take_token(struct weir_scheduler *s, struct weir_sequence *q,
+                       const weir_step_result *result, uint32_t index)
+{
+    const struct weir_vocabulary *v = s->config.vocabulary;
+    int32_t token = result->tokens[index];
+    q->tokens[q->n_tokens++] = token;
+    q->delivery.n_uncounted++;
+    q->job->completion_tokens++;
+    s->config.counters->completion_tokens++;
+    weir_tenant_share_charge(q->job->share, WEIR_SHARE_COMPLETION_TOKEN);
+    if (v->is_end(v->impl, token) && !q->job->generation->ignore_eos) {
+        finish_sampling(s, q, WEIR_FINISH_STOP);
+    } else if (weir_output_add(&q->output, result, index)) {
+        finish_sampling(s, q, WEIR_FINISH_STOP);
+    } else if (q->n_tokens == q->n_prompt + q->max_tokens) {
+        finish_sampling(s, q, WEIR_FINISH_LENGTH);
+    }
+}
+
+static void count_computed(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n)
+{
+    struct weir_scheduler_counters *c = s->config.counters;
+    c->step_tokens += n;
+    if (q->n_preempted > 0 && q->state == WEIR_SEQUENCE_PREFILL) {
+        c->recomputed_tokens += n;
+    } else if (q->state == WEIR_SEQUENCE_PREFILL || q->n_tokens == q->n_prompt) {
+        c->prompt_tokens += n;
+        weir_tenant_share_charge(q->job->share, (uint64_t)n * WEIR_SHARE_PROMPT_TOKEN);
+    }
+}
+
+static bool tokens_valid(const struct weir_scheduler *s, const weir_step_result *r)
+{
+    if (r->n_tokens == 0 || r->n_tokens > WEIR_STEP_MAX_TOKENS_OUT || r->n_top > 20) {
+        return false;
+    }
+    for (uint32_t i = 0; i < r->n_tokens; i++) {
+        if (r->tokens[i] < 0 || (uint32_t)r->tokens[i] >= s->config.info->n_vocab) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_result(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_fed,
+                        const weir_step_result *result)
+{
+    if (result->rc < 0) {
+        weir_scheduler_fail_job(s, q->job, result->rc, "the backend failed on this sequence");
+        return;
+    }
+    count_computed(s, q, n_fed);
+    q->n_computed += n_fed;
+    weir_holdings_publish(s, q);
+    if (q->n_computed < q->n_tokens) {
+        q->state = weir_sequence_running_state(q);
+        return;
+    }
+    if (!tokens_valid(s, result)) {
+        weir_scheduler_fail_job(s, q->job, WEIR_E_DEVICE, "the backend sampled no valid token");
+        return;
+    }
+    if (q->choice == 0 && q->job->first_token_us == 0) {
+        q->job->first_token_us = weir_scheduler_now_us(s);
+    }
+    for (uint32_t i = 0; i < result->n_tokens && q->finish == WEIR_FINISH_NONE; i++) {
+        take_token(s, q, result, i);
+    }
+    q->state = weir_sequence_running_state(q);
+    deliver(s, q);
+}
+
+static void report_end(struct weir_scheduler *s, struct weir_job *job)
+{
+    uint64_t now = weir_scheduler_now_us(s);
+    uint64_t first = job->first_token_us ? job->first_token_us : now;
+    uint64_t admitted = job->admitted_us ? job->admitted_us : now;
+    weir_outcome outcome = {
+        .struct_size = sizeof(outcome),
+        .rc = job->rc,
+        .prompt_tokens = job->prompt->n_tokens,
+        .cached_tokens = job->cached_tokens,
+        .completion_tokens = job->completion_tokens,
+        .prefill_us = first - admitted,
+        .decode_us = now - first,
+        .message = weir_str_from(job->message),
+    };
+    weir_tenant_share_leave(job->share);
+    s->config.job_ended(s->config.arg, job, &outcome);
+}
+
+/* Reports the jobs that ended in this round and wakes the sink's readers. */
+static void close_round(struct weir_scheduler *s)
+{
+    if (s->ended) {
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < s->n_live; i++) {
+            if (s->live[i]->job->n_open > 0) {
+                s->live[n++] = s->live[i];
+            }
+        }
+        s->n_live = n;
+    }
+    while (s->ended) {
+        struct weir_job *job = s->ended;
+        s->ended = job->ended_next;
+        report_end(s, job);
+        s->pushed = true;
+    }
+    if (s->pushed) {
+        s->pushed = false;
+        s->config.sink->flush(s->config.sink);
+    }
+}
+
+static int step(struct weir_scheduler *s)
+{
+    weir_step_batch batch = {
+        .struct_size = sizeof(batch),
+        .part_size = sizeof(weir_step_part),
+        .parts = s->parts,
+        .n_parts = s->n_parts,
+        .n_tokens = s->n_step_tokens,
+    };
+    memset(s->results, 0, s->n_parts * sizeof(*s->results));
+    uint64_t began = weir_scheduler_now_us(s);
+    int r = s->config.backend->step(s->config.model, &batch, s->results);
+    if (r < 0) {
+        return r;
+    }
+    weir_pacer_record(&s->pacer, s->n_decode_rows, s->n_step_tokens - s->n_decode_rows,
+                      weir_scheduler_now_us(s) - began);
+    s->config.counters->steps++;
+    return 0;
+}
+
+int weir_scheduler_run(struct weir_scheduler *s)
+{
+    weir_admission_run(s);
+    weir_batch_build(s);
+    if (s->n_parts == 0) {
+        close_round(s);
+        return 0;
+    }
+    int r = step(s);
+    if (r < 0) {
+        return r;
+    }
+    /* From here on nothing is taken out of the batch: ended sequences are skipped by their state. */
+    uint32_t n_parts = s->n_parts;
+    s->n_parts = 0;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        if (s->part_sequences[i]->state != WEIR_SEQUENCE_DONE) {
+            take_result(s, s->part_sequences[i], s->parts[i].n_tokens, &s->results[i]);
+        }
+    }
+    close_round(s);
+    return 1;
+}
+
+void weir_scheduler_abort(struct weir_scheduler *s, int rc, const char *message)
+{
+    s->n_parts = 0;
+    for (uint32_t i = 0; i < s->n_live; i++) {
+        weir_scheduler_fail_job(s, s->live[i]->job, rc, message);
+    }
+    close_round(s);
+}
+
+void weir_scheduler_status(const struct weir_scheduler *s, weir_target_status *status)
+{
+    status->running = status->waiting = 0;
+    for (uint32_t i = 0; i < s->n_live; i++) {
+        const struct weir_sequence *q = s->live[i];
+        status->running += weir_sequence_runs(q) || q->slot != WEIR_NO_SLOT;
+        status->waiting += weir_sequence_waits(q);
+    }
+    status->pages_total = weir_page_pool_n_pages(s->pool);
+    status->pages_cached = weir_page_pool_n_kept(s->pool);
+    status->pages_used = status->pages_total - weir_page_pool_n_available(s->pool);
+    status->step_us = (uint64_t)s->pacer.step_us;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The scheduler's state, shared by its files: scheduler.c (jobs, rounds), admission.c (waiting to
+ * running), holdings.c (slots and pages), batch.c (the step's parts). Nobody else includes this. */
+#include "engine/scheduler/pacer.h"
+#include "engine/scheduler/page_pool.h"
+#include "engine/scheduler/scheduler.h"
+
+struct weir_scheduler {
+    struct weir_scheduler_config config;
+    struct weir_page_pool *pool;
+    struct weir_pacer pacer;
+    struct weir_tenant_shares shares;
+    struct weir_logprob_scratch scratch;
+    struct weir_sequence **live;  /* [n_live] of max_live, by rank */
+    struct weir_sequence **slots; /* [max_batch] NULL: free */
+    uint32_t n_live, n_slots_used;
+    uint64_t n_jobs; /* added so far; gives each its order */
+    struct weir_job *ended;
+    bool pushed;            /* something went to the sink since the last flush */
+    double mean_completion; /* tokens, moving average of ended choices */
+
+    /* The step in preparation; [max_batch] each. */
+    weir_step_part *parts;
+    struct weir_sequence **part_sequences;
+    weir_step_result *results;
+    uint32_t n_parts, n_step_tokens, n_decode_rows;
+};
+
+uint64_t weir_scheduler_now_us(const struct weir_scheduler *s);
+/* Ends a job early: its sequences give everything back; it is reported at the end of the round. */
+void weir_scheduler_fail_job(struct weir_scheduler *s, struct weir_job *job, int rc,
+                             const char *message);
+
+/* holdings.c */
+
+/* A free slot for q; false when all are taken or the backend refused (the job has then failed). */
+bool weir_holdings_take_slot(struct weir_scheduler *s, struct weir_sequence *q);
+/* Pages so that n_tokens fit, taking them from paused and later sequences if need be. Returns how
+ * many tokens fit, n_tokens or less. */
+uint32_t weir_holdings_cover(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens);
+/* Makes the pages that became full findable. */
+void weir_holdings_publish(struct weir_scheduler *s, struct weir_sequence *q);
+/* Gives back pages and slot; nothing is computed any more. */
+void weir_holdings_release(struct weir_scheduler *s, struct weir_sequence *q);
+/* release(), and q waits to be computed again (or stays paused). */
+void weir_holdings_preempt(struct weir_scheduler *s, struct weir_sequence *q);
+
+/* admission.c: moves waiting sequences into the batch. */
+void weir_admission_run(struct weir_scheduler *s);
+
+/* batch.c: fills parts[]. */
+void weir_batch_build(struct weir_scheduler *s);
+/* Takes a preempted sequence out again. */
+void weir_batch_drop(struct weir_scheduler *s, const struct weir_sequence *q);
