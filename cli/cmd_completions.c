@@ -18,6 +18,20 @@ static void print_words(const struct weir_command *c)
     printf("%s--help", between);
 }
 
+/* In single quotes; a quote inside is written '\'', which all three shells read alike. */
+static void print_quoted(const char *text)
+{
+    putchar('\'');
+    for (const char *p = text; *p; p++) {
+        if (*p == '\'') {
+            fputs("'\\''", stdout);
+        } else {
+            putchar(*p);
+        }
+    }
+    putchar('\'');
+}
+
 static void print_names(void)
 {
     size_t n;
@@ -61,7 +75,9 @@ static void print_zsh(void)
           "  local -a names=(\n",
           stdout);
     for (size_t i = 0; i < n; i++) {
-        printf("    '%s:%s'\n", commands[i]->name, commands[i]->summary);
+        printf("    %s:", commands[i]->name);
+        print_quoted(commands[i]->summary);
+        putchar('\n');
     }
     fputs("  )\n  _describe command names\n  return\nfi\ncase ${words[2]} in\n", stdout);
     for (size_t i = 0; i < n; i++) {
@@ -81,14 +97,20 @@ static void print_fish(void)
           stdout);
     for (size_t i = 0; i < n; i++) {
         const struct weir_command *c = commands[i];
-        printf("complete -c weir -n __fish_use_subcommand -a %s -d '%s'\n", c->name, c->summary);
+        printf("complete -c weir -n __fish_use_subcommand -a %s -d ", c->name);
+        print_quoted(c->summary);
+        putchar('\n');
         for (const struct weir_verb *v = c->verbs; v && v->name; v++) {
-            printf("complete -c weir -n '__fish_seen_subcommand_from %s' -a %s -d '%s'\n", c->name,
-                   v->name, v->summary);
+            printf("complete -c weir -n '__fish_seen_subcommand_from %s' -a %s -d ", c->name,
+                   v->name);
+            print_quoted(v->summary);
+            putchar('\n');
         }
         for (const struct weir_option *o = c->options; o && o->name; o++) {
-            printf("complete -c weir -n '__fish_seen_subcommand_from %s' -l %s%s -d '%s'\n",
-                   c->name, o->name, o->argument ? " -r" : "", o->help);
+            printf("complete -c weir -n '__fish_seen_subcommand_from %s' -l %s%s -d ", c->name,
+                   o->name, o->argument ? " -r" : "");
+            print_quoted(o->help);
+            putchar('\n');
         }
     }
 }

@@ -6,14 +6,12 @@
 extern const struct weir_command weir_cmd_check;
 extern const struct weir_command weir_cmd_completions;
 extern const struct weir_command weir_cmd_help;
+extern const struct weir_command weir_cmd_model;
 extern const struct weir_command weir_cmd_version;
 
 /* Sorted by name, one a line. */
 static const struct weir_command *const commands[] = {
-    &weir_cmd_check,
-    &weir_cmd_completions,
-    &weir_cmd_help,
-    &weir_cmd_version,
+    &weir_cmd_check, &weir_cmd_completions, &weir_cmd_help, &weir_cmd_model, &weir_cmd_version,
 };
 
 const struct weir_command *const *weir_commands(size_t *ret_n)
