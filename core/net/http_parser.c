@@ -36,9 +36,25 @@ static int append(struct weir_http_parser *p, const char *bytes, size_t n)
     return p->request->head.failed ? fail(p, WEIR_HTTP_NO_MEMORY) : 0;
 }
 
+/* Counts raw bytes of the head, for a pointer into the bytes that are being fed. */
+static size_t raw_offset(const struct weir_http_parser *p, const char *at)
+{
+    return p->n_head_raw + (size_t)(at - p->feeding);
+}
+
+static int on_method(llhttp_t *llhttp, const char *bytes, size_t n)
+{
+    struct weir_http_parser *p = llhttp->data;
+    p->method_end = raw_offset(p, bytes) + n;
+    return 0;
+}
+
 static int on_url(llhttp_t *llhttp, const char *bytes, size_t n)
 {
     struct weir_http_parser *p = llhttp->data;
+    if (p->n_target == 0 && raw_offset(p, bytes) != p->method_end + 1) {
+        return fail(p, WEIR_HTTP_BAD_REQUEST_LINE); /* llhttp takes any number of spaces */
+    }
     if (n > p->limits->max_target_bytes - p->n_target) {
         return fail(p, WEIR_HTTP_TARGET_TOO_LONG);
     }
@@ -95,6 +111,11 @@ static int on_header_value_complete(llhttp_t *llhttp)
     return 0;
 }
 
+static bool is_spoken(const llhttp_t *llhttp)
+{
+    return llhttp->http_major == 1 && llhttp->http_minor <= 1;
+}
+
 static void resolve_fields(struct weir_http_request *r)
 {
     for (size_t i = 0; i < r->n_fields; i++) {
@@ -113,7 +134,7 @@ static int on_headers_complete(llhttp_t *llhttp)
     r->method = weir_str_from(llhttp_method_name((llhttp_method_t)llhttp_get_method(llhttp)));
     r->version_minor = llhttp_get_http_minor(llhttp);
     r->keep_alive = llhttp_should_keep_alive(llhttp);
-    if (llhttp_get_http_major(llhttp) != 1 || r->version_minor > 1) {
+    if (!is_spoken(llhttp)) {
         return fail(p, WEIR_HTTP_BAD_VERSION);
     }
     p->problem = weir_http_head_check(r, (weir_str){r->head.data, p->n_target}, p->limits);
@@ -124,10 +145,20 @@ static int on_headers_complete(llhttp_t *llhttp)
     return HPE_PAUSED;
 }
 
+/* Chunk sizes, extensions and trailers are bounded by max_head_bytes and the size of the body. */
+static bool has_chunk_overhead(const struct weir_http_parser *p, size_t n_raw)
+{
+    size_t n_body = p->request->body.len;
+    return n_raw - n_body > p->limits->max_head_bytes + n_body;
+}
+
 static int on_body(llhttp_t *llhttp, const char *bytes, size_t n)
 {
     struct weir_http_parser *p = llhttp->data;
     struct weir_buf *body = &p->request->body;
+    if (has_chunk_overhead(p, p->n_body_raw + (size_t)(bytes - p->feeding))) {
+        return fail(p, WEIR_HTTP_CHUNK_OVERHEAD);
+    }
     if (n > body->max_bytes - body->len) {
         return fail(p, WEIR_HTTP_BODY_TOO_LARGE);
     }
@@ -153,6 +184,7 @@ static int on_message_complete(llhttp_t *llhttp)
 
 static const llhttp_settings_t settings = {
     .on_message_begin = on_message_begin,
+    .on_method = on_method,
     .on_url = on_url,
     .on_header_field = on_header_field,
     .on_header_field_complete = on_header_field_complete,
@@ -186,6 +218,7 @@ static enum weir_http_problem problem_of(const struct weir_http_parser *p, llhtt
     case HPE_INVALID_CONSTANT:
     case HPE_UNEXPECTED_SPACE: return WEIR_HTTP_BAD_REQUEST_LINE;
     case HPE_INVALID_VERSION:
+        return is_spoken(&p->llhttp) ? WEIR_HTTP_BAD_REQUEST_LINE : WEIR_HTTP_BAD_VERSION;
     case HPE_PAUSED_H2_UPGRADE: return WEIR_HTTP_BAD_VERSION;
     case HPE_INVALID_CONTENT_LENGTH: return WEIR_HTTP_BAD_LENGTH;
     case HPE_UNEXPECTED_CONTENT_LENGTH:
@@ -197,27 +230,16 @@ static enum weir_http_problem problem_of(const struct weir_http_parser *p, llhtt
     }
 }
 
-static enum weir_http_parsed bad(struct weir_http_parser *p, enum weir_http_problem problem)
-{
-    if (p->problem == WEIR_HTTP_OK) {
-        p->problem = problem;
-    }
-    return WEIR_HTTP_PARSED_BAD;
-}
-
 /* Bounds that hold over any number of feeds. */
 static enum weir_http_problem check_totals(struct weir_http_parser *p, bool was_head, size_t used)
 {
-    const struct weir_http_request *r = p->request;
     if (was_head) {
         p->n_head_raw += used;
         bool is_full = p->n_head_raw == p->limits->max_head_bytes;
-        return is_full && !r->is_head_complete ? WEIR_HTTP_HEAD_TOO_LARGE : WEIR_HTTP_OK;
+        return is_full && !p->request->is_head_complete ? WEIR_HTTP_HEAD_TOO_LARGE : WEIR_HTTP_OK;
     }
     p->n_body_raw += used;
-    size_t overhead = p->n_body_raw - r->body.len;
-    return overhead > p->limits->max_head_bytes + r->body.len ? WEIR_HTTP_CHUNK_OVERHEAD
-                                                              : WEIR_HTTP_OK;
+    return has_chunk_overhead(p, p->n_body_raw) ? WEIR_HTTP_CHUNK_OVERHEAD : WEIR_HTTP_OK;
 }
 
 enum weir_http_parsed weir_http_parser_feed(struct weir_http_parser *p, const char *bytes, size_t n,
@@ -231,16 +253,18 @@ enum weir_http_parsed weir_http_parser_feed(struct weir_http_parser *p, const ch
         llhttp_resume(&p->llhttp);
         p->is_paused = false;
     }
+    p->feeding = bytes;
     llhttp_errno_t e = llhttp_execute(&p->llhttp, bytes, n);
     size_t used = e == HPE_OK ? n : (size_t)(llhttp_get_error_pos(&p->llhttp) - bytes);
     *ret_used = used;
-    if (e != HPE_OK && e != HPE_PAUSED) {
-        return bad(p, problem_of(p, e));
-    }
     p->is_paused = e == HPE_PAUSED;
+    bool is_error = e != HPE_OK && e != HPE_PAUSED;
     enum weir_http_problem problem = check_totals(p, was_head, used);
-    if (problem != WEIR_HTTP_OK) {
-        return bad(p, problem);
+    if (p->problem == WEIR_HTTP_OK) {
+        p->problem = problem == WEIR_HTTP_OK && is_error ? problem_of(p, e) : problem;
+    }
+    if (p->problem != WEIR_HTTP_OK) {
+        return WEIR_HTTP_PARSED_BAD;
     }
     if (!p->is_paused) {
         return WEIR_HTTP_PARSED_MORE;

@@ -12,7 +12,7 @@ static const struct weir_http_problem_info problems[WEIR_HTTP_PROBLEM_COUNT] = {
                               "percent-encoded."},
     [WEIR_HTTP_TARGET_TOO_LONG] = {414, "target_too_long", "The request target is too long."},
     [WEIR_HTTP_BAD_VERSION] = {505, "http_version_not_supported",
-                               "Only HTTP/1.1 and HTTP/1.0 are spoken here."},
+                               "Only versions 1.0 and 1.1 of HTTP are spoken here."},
     [WEIR_HTTP_BAD_HEADER] = {400, "bad_header", "A header field is malformed."},
     [WEIR_HTTP_HEAD_TOO_LARGE] = {431, "header_too_large", "The request header is too large."},
     [WEIR_HTTP_TOO_MANY_HEADERS] = {431, "too_many_headers",
