@@ -12,6 +12,7 @@ enum {
     MAX_BATCH = 4096,
     DEFAULT_STEP_TOKENS = 512,
     DEFAULT_STALL_MS = 30 * 1000,
+    DEFAULT_RELOAD_MS = 1000,
 };
 
 uint64_t weir_engine_now_us(const struct weir_engine *e)
@@ -52,6 +53,7 @@ static int copy_config(struct weir_engine *e, const struct weir_engine_config *c
     own->max_batch = c->max_batch ? c->max_batch : DEFAULT_MAX_BATCH;
     own->max_step_tokens = c->max_step_tokens ? c->max_step_tokens : DEFAULT_STEP_TOKENS;
     own->stall_limit_ms = c->stall_limit_ms ? c->stall_limit_ms : DEFAULT_STALL_MS;
+    own->reload_ms = c->reload_ms ? c->reload_ms : DEFAULT_RELOAD_MS;
     if (own->max_batch > MAX_BATCH) {
         return weir_error_set(err, WEIR_E_ARG, "max_batch: %u is above %d", own->max_batch,
                               MAX_BATCH);
@@ -65,8 +67,7 @@ static int copy_config(struct weir_engine *e, const struct weir_engine_config *c
     weir_arena_init(&e->strings, 1 << 20);
     own->model_file = weir_arena_copy(&e->strings, c->model_file);
     own->backend_options_json = weir_arena_copy(
-        &e->strings,
-        c->backend_options_json.n ? c->backend_options_json : weir_str_from("{}"));
+        &e->strings, c->backend_options_json.n ? c->backend_options_json : weir_str_from("{}"));
     return own->model_file.p && own->backend_options_json.p
                ? 0
                : weir_error_set(err, WEIR_E_NOMEM, "out of memory");
@@ -175,8 +176,8 @@ static void stream_status(void *target, weir_target_status *out)
         st.state = stalled ? WEIR_TARGET_STALLED : WEIR_TARGET_READY;
         st.free_sequences = n_free;
     }
-    uint32_t size = out->struct_size && out->struct_size < sizeof(st) ? out->struct_size
-                                                                     : (uint32_t)sizeof(st);
+    uint32_t size =
+        out->struct_size && out->struct_size < sizeof(st) ? out->struct_size : (uint32_t)sizeof(st);
     st.struct_size = size;
     memcpy(out, &st, size);
 }

@@ -26,6 +26,7 @@ struct weir_engine_config {
     uint32_t max_step_tokens; /* 0: 512; at least max_batch */
     uint64_t kv_bytes;        /* 0: the backend chooses */
     uint32_t stall_limit_ms;  /* work pending and no step for so long: STALLED; 0: 30000 */
+    uint32_t reload_ms;       /* first wait after a failure, doubled up to a minute; 0: 1000 */
 };
 
 struct weir_engine;

@@ -17,7 +17,8 @@ struct weir_engine {
     struct weir_mailbox mailbox;
     pthread_t thread;
 
-    /* Readers: prepare and friends; writer: the engine thread at load and unload. Guards `model`. */
+    /* Readers: prepare and friends; writer: the engine thread at load and unload. Guards `model`.
+     */
     pthread_rwlock_t model_lock;
     struct weir_loaded_model *model; /* NULL while there is none */
 
@@ -27,8 +28,8 @@ struct weir_engine {
     /* Guards `status`, which the engine thread writes after each round. */
     pthread_mutex_t status_lock;
     weir_target_status status;
-    bool work_pending;         /* something could run; guarded like status */
-    uint64_t work_since_us;    /* since when, or the last step's end */
+    bool work_pending;      /* something could run; guarded like status */
+    uint64_t work_since_us; /* since when, or the last step's end */
 };
 
 uint64_t weir_engine_now_us(const struct weir_engine *e);

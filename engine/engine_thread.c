@@ -5,7 +5,7 @@
 
 #include "engine_internal.h"
 
-enum { FIRST_BACKOFF_MS = 1000, MAX_BACKOFF_MS = 60 * 1000 };
+enum { MAX_BACKOFF_MS = 60 * 1000 };
 
 static void set_state(struct weir_engine *e, enum weir_target_state state,
                       const struct weir_error *why)
@@ -186,8 +186,8 @@ static void tear_down(struct weir_engine *e, int rc, const char *message)
 /* Another try may help; a file that is wrong stays wrong. */
 static bool may_recover(int rc)
 {
-    return rc == WEIR_E_DEVICE || rc == WEIR_E_NOMEM || rc == WEIR_E_BUSY ||
-           rc == WEIR_E_TIMEOUT || rc == WEIR_E_IO || rc == WEIR_E_INTERNAL;
+    return rc == WEIR_E_DEVICE || rc == WEIR_E_NOMEM || rc == WEIR_E_BUSY || rc == WEIR_E_TIMEOUT ||
+           rc == WEIR_E_IO || rc == WEIR_E_INTERNAL;
 }
 
 /* Waits unless the mailbox closes; nothing else can come in, as no job is accepted. */
@@ -200,7 +200,7 @@ static void back_off(struct weir_engine *e, int64_t *wait_ms)
 void *weir_engine_run(void *engine)
 {
     struct weir_engine *e = engine;
-    int64_t wait_ms = FIRST_BACKOFF_MS;
+    int64_t wait_ms = e->config.reload_ms;
     while (!weir_mailbox_is_closing(&e->mailbox)) {
         struct weir_error err = {0};
         int r = load(e, &err);
@@ -213,7 +213,7 @@ void *weir_engine_run(void *engine)
                 weir_error_set(&err, r, "the backend failed in a step: %s", weir_error_name(r));
             }
             if (e->counters.steps > steps) {
-                wait_ms = FIRST_BACKOFF_MS; /* it did work for a while */
+                wait_ms = e->config.reload_ms; /* it did work for a while */
             }
         }
         if (weir_mailbox_is_closing(&e->mailbox)) {

@@ -71,8 +71,8 @@ static int check_token_ids(const struct weir_model_view *model, const weir_gener
         int32_t token = g->prompt_tokens[i];
         if (token < 0 || (uint32_t)token >= n_vocab) {
             return refuse(refusal, "prompt", "",
-                          "prompt[%u]: token %d is outside the vocabulary (0 to %u)", i,
-                          (int)token, n_vocab - 1);
+                          "prompt[%u]: token %d is outside the vocabulary (0 to %u)", i, (int)token,
+                          n_vocab - 1);
         }
     }
     return 0;

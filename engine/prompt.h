@@ -4,9 +4,9 @@
  *
  * Why: rendering, tokenising and compiling may take long; they are done once, on any thread, before
  * the request takes its place in the engine.
- * Ownership: one heap object with its own arena. It belongs to whoever holds weir_prepared.state: the
- * host until submit() succeeds or discard() is called, then the job.
- * Threads: none while it is made; immutable afterwards. */
+ * Ownership: one heap object with its own arena. It belongs to whoever holds weir_prepared.state:
+ * the host until submit() succeeds or discard() is called, then the job. Threads: none while it is
+ * made; immutable afterwards. */
 #include "base/arena.h"
 #include "engine/scheduler/page_key.h"
 #include "engine/scheduler/stop_set.h"

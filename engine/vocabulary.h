@@ -5,16 +5,17 @@
  * Why: the scheduler must not care whether the model came as a GGUF file or is the echo example.
  * Ownership: a borrowed view; whoever fills it keeps `impl` alive.
  * Threads: any; the functions are pure.
- * Errors: encode and piece return the full length, also when it is over cap (then nothing behind cap
- * is written), or WEIR_E_*. */
+ * Errors: encode and piece return the full length, also when it is over cap (then nothing behind
+ * cap is written), or WEIR_E_*. */
 #include <stdbool.h>
 
 #include "base/buf.h"
 #include "weir/types.h"
 
 enum {
-    WEIR_ENCODE_ADD_SPECIAL = 1u << 0,   /* put the model's begin-of-text token in front */
-    WEIR_ENCODE_PARSE_SPECIAL = 1u << 1, /* "<|im_end|>" in the text is that token, not its letters */
+    WEIR_ENCODE_ADD_SPECIAL = 1u << 0, /* put the model's begin-of-text token in front */
+    WEIR_ENCODE_PARSE_SPECIAL = 1u
+                                << 1, /* "<|im_end|>" in the text is that token, not its letters */
 };
 
 struct weir_vocabulary {

@@ -3,14 +3,14 @@
 #include "scheduler_internal.h"
 
 enum {
-    MAX_TRIES = 4,        /* waiting sequences looked at per round */
-    MAX_OVERTAKEN = 32,   /* after that many, nothing passes a sequence that does not fit */
-    MIN_PREDICTED = 32,   /* tokens of a completion */
+    MAX_TRIES = 4,                /* waiting sequences looked at per round */
+    MAX_OVERTAKEN = 32,           /* after that many, nothing passes a sequence that does not fit */
+    MIN_PREDICTED = 32,           /* tokens of a completion */
     PAUSED_LONG_US = 1000 * 1000, /* a pause that gives up its place to others */
 };
 
-/* Tokens that q is likely to have at its end. A sequence that was preempted once is counted in full:
- * it must not be thrown out a second time for the same wrong guess. */
+/* Tokens that q is likely to have at its end. A sequence that was preempted once is counted in
+ * full: it must not be thrown out a second time for the same wrong guess. */
 static uint32_t predicted_tokens(const struct weir_scheduler *s, const struct weir_sequence *q)
 {
     uint32_t end = q->n_prompt + q->max_tokens;
@@ -40,8 +40,8 @@ struct attempt {
     bool any_paused; /* nothing runs: every paused sequence may lose its place */
 };
 
-/* v gives up slot and pages for a sequence that could start instead: when it was paused for long, or
- * is of a class behind. */
+/* v gives up slot and pages for a sequence that could start instead: when it was paused for long,
+ * or is of a class behind. */
 static bool gives_way(const struct weir_sequence *v, const struct attempt *a)
 {
     if (v->state == WEIR_SEQUENCE_PAUSED) {
@@ -72,8 +72,7 @@ static bool fits(const struct weir_scheduler *s, const struct attempt *a, bool t
     }
     const struct weir_sequence *q = a->sequence;
     uint32_t need = weir_pages_for(predicted_tokens(s, q)) - q->n_pages;
-    return n_holding == 0 ||
-           (n_holding < s->config.max_batch && available >= need + promised);
+    return n_holding == 0 || (n_holding < s->config.max_batch && available >= need + promised);
 }
 
 static struct weir_sequence *find_victim(struct weir_scheduler *s, const struct attempt *a)
@@ -124,8 +123,8 @@ static bool try_admit(struct weir_scheduler *s, struct weir_sequence *q)
 {
     /* The last token is always computed: its logits are what the step is for. */
     uint32_t max_pages = (q->n_tokens - 1) / WEIR_PAGE_TOKENS;
-    q->n_pages = weir_page_pool_match(s->pool, s->config.secret, q->tokens, max_pages, q->pages,
-                                      &q->chain);
+    q->n_pages =
+        weir_page_pool_match(s->pool, s->config.secret, q->tokens, max_pages, q->pages, &q->chain);
     q->n_chained = q->n_pages;
     q->n_computed = q->n_pages * WEIR_PAGE_TOKENS;
     struct attempt attempt = {q, weir_scheduler_now_us(s), nothing_runs(s)};
@@ -145,9 +144,8 @@ static bool try_admit(struct weir_scheduler *s, struct weir_sequence *q)
 static bool is_eligible(const struct weir_sequence *q)
 {
     const struct weir_sequence *first = &q->job->sequences[0];
-    return weir_sequence_waits(q) &&
-           (q->choice == 0 || first->n_tokens > first->n_prompt ||
-            first->state == WEIR_SEQUENCE_DONE);
+    return weir_sequence_waits(q) && (q->choice == 0 || first->n_tokens > first->n_prompt ||
+                                      first->state == WEIR_SEQUENCE_DONE);
 }
 
 /* The next in turn behind `after` (NULL: the very first). */

@@ -33,6 +33,7 @@ struct weir_delivery {
 
 void weir_delivery_init(struct weir_delivery *d, weir_ticket ticket, uint32_t choice,
                         weir_str echo);
-/* Sends what is ready in *o and, when finish is not NONE, the rest and the last chunk. 0: all sent. */
+/* Sends what is ready in *o and, when finish is not NONE, the rest and the last chunk. 0: all sent.
+ */
 int weir_delivery_send(struct weir_delivery *d, struct weir_output *o, enum weir_finish finish,
                        const weir_sink *sink, struct weir_logprob_scratch *scratch);

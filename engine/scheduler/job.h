@@ -3,10 +3,9 @@
 /* A submitted generation: its prompt, its choices, and what is known at its end.
  *
  * Ownership: a heap object with one arena that holds everything its sequences will ever need, so
- * that decoding allocates nothing. It owns the prompt. The generation is borrowed: the host keeps it
- * until finish() has returned.
- * Threads: made on any thread, then the engine's alone, but for the fields marked [mailbox], which
- * the mailbox's lock guards. */
+ * that decoding allocates nothing. It owns the prompt. The generation is borrowed: the host keeps
+ * it until finish() has returned. Threads: made on any thread, then the engine's alone, but for the
+ * fields marked [mailbox], which the mailbox's lock guards. */
 #include "engine/prompt.h"
 #include "engine/scheduler/sequence.h"
 #include "engine/scheduler/tenant_share.h"
@@ -30,10 +29,10 @@ struct weir_job {
     uint64_t cached_tokens, completion_tokens;
     uint64_t admitted_us, first_token_us; /* of choice 0; 0: not yet */
 
-    struct weir_job *next, *prev;  /* all unfinished jobs [mailbox] */
-    struct weir_job *event_next;   /* jobs with events [mailbox] */
-    uint32_t events;               /* WEIR_EVENT_* [mailbox] */
-    struct weir_job *taken_next;   /* what the engine took out of the mailbox */
+    struct weir_job *next, *prev; /* all unfinished jobs [mailbox] */
+    struct weir_job *event_next;  /* jobs with events [mailbox] */
+    uint32_t events;              /* WEIR_EVENT_* [mailbox] */
+    struct weir_job *taken_next;  /* what the engine took out of the mailbox */
     uint32_t taken_events;
     struct weir_job *ended_next; /* jobs that end with this round */
 };

@@ -55,8 +55,8 @@ static bool append_bytes(struct weir_output *o, size_t n)
             o->n_partial = (uint32_t)(n - i);
             return false;
         }
-        bool stop = len > 0 ? append(o, o->bytes + i, len)
-                            : append(o, REPLACEMENT, sizeof(REPLACEMENT));
+        bool stop =
+            len > 0 ? append(o, o->bytes + i, len) : append(o, REPLACEMENT, sizeof(REPLACEMENT));
         if (stop) {
             return true;
         }
@@ -96,8 +96,8 @@ bool weir_output_add(struct weir_output *o, const weir_step_result *result, uint
 {
     const struct weir_vocabulary *v = o->vocabulary;
     uint64_t begin = o->start + o->len;
-    int64_t n = v->piece(v->impl, result->tokens[index], o->bytes + o->n_partial,
-                         v->max_piece_bytes);
+    int64_t n =
+        v->piece(v->impl, result->tokens[index], o->bytes + o->n_partial, v->max_piece_bytes);
     if (n < 0 || n > v->max_piece_bytes) {
         n = 0;
     }

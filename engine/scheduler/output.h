@@ -2,14 +2,13 @@
 #pragma once
 /* Sampled tokens to text that may be sent: whole UTF-8 characters, nothing of a stop string.
  *
- * Why: a token may hold half a character or the begin of a stop string, so text can only be sent when
- * later tokens have settled it. The tokens' log-probabilities wait for their text.
- * How: bytes -> characters (malformed ones become U+FFFD) -> stop matcher -> text[0..ready) may be
- * sent, text[ready..len) is held back.
- * Ownership: all memory comes from the arena given to init; nothing is allocated afterwards.
- * Threads: one owner.
- * Invariant: ready <= len <= cap. The owner empties text[0..ready) before the next add(); what is
- * held back is shorter than the longest stop string, so add() always fits. */
+ * Why: a token may hold half a character or the begin of a stop string, so text can only be sent
+ * when later tokens have settled it. The tokens' log-probabilities wait for their text. How: bytes
+ * -> characters (malformed ones become U+FFFD) -> stop matcher -> text[0..ready) may be sent,
+ * text[ready..len) is held back. Ownership: all memory comes from the arena given to init; nothing
+ * is allocated afterwards. Threads: one owner. Invariant: ready <= len <= cap. The owner empties
+ * text[0..ready) before the next add(); what is held back is shorter than the longest stop string,
+ * so add() always fits. */
 #include "engine/scheduler/stop_set.h"
 #include "engine/vocabulary.h"
 #include "weir/backend_step.h"

@@ -5,9 +5,8 @@
 static const double STRETCH = 2.0;
 
 enum {
-    FIRST_TOKENS = 4,   /* chunk while the cost of a prompt token is unknown */
-    MIN_TOKENS = 2,     /* a prompt always moves on */
-    STALE_STEPS = 256,  /* mixed steps after which a pure one is measured again */
+    MIN_TOKENS = 2,    /* a prompt always moves on; also the first chunk, of unknown cost */
+    STALE_STEPS = 256, /* steps after which a pure one is measured again */
 };
 
 static uint32_t bucket_of(uint32_t n_decode)
@@ -39,7 +38,7 @@ uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode)
         return 0;
     }
     if (p->prompt_token_us <= 0) {
-        return FIRST_TOKENS;
+        return MIN_TOKENS;
     }
     double fit = (STRETCH - 1) * p->decode_us[b] / p->prompt_token_us;
     double grown = (p->last_tokens > MIN_TOKENS ? p->last_tokens : MIN_TOKENS) * 1.5;

@@ -16,7 +16,7 @@
 enum { WEIR_PACER_BUCKETS = 12 }; /* rows 1, 2, 3-4, 5-8, ... */
 
 struct weir_pacer {
-    double decode_us[WEIR_PACER_BUCKETS];    /* a pure decode step; 0: never measured */
+    double decode_us[WEIR_PACER_BUCKETS];     /* a pure decode step; 0: never measured */
     uint64_t measured_at[WEIR_PACER_BUCKETS]; /* value of n_steps then */
     double prompt_token_us;                   /* one prompt token in a mixed step; 0: unknown */
     double step_us;                           /* any step */
@@ -24,7 +24,8 @@ struct weir_pacer {
     uint64_t n_steps;
 };
 
-/* Prompt tokens for a step that also has n_decode rows (> 0), at least 0: 0 asks for a pure step. */
+/* Prompt tokens for a step that also has n_decode rows (> 0), at least 0: 0 asks for a pure step.
+ */
 uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode);
 /* After each step. */
 void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_prompt_tokens,

@@ -137,8 +137,8 @@ static void deliver(struct weir_scheduler *s, struct weir_sequence *q)
     if (r == 0 && q->finish != WEIR_FINISH_NONE) {
         end_sequence(s, q);
     } else if (r == 0 && q->state == WEIR_SEQUENCE_PAUSED) {
-        q->state = q->slot == WEIR_NO_SLOT ? WEIR_SEQUENCE_PREEMPTED
-                                           : weir_sequence_running_state(q);
+        q->state =
+            q->slot == WEIR_NO_SLOT ? WEIR_SEQUENCE_PREEMPTED : weir_sequence_running_state(q);
     } else if (r == WEIR_E_BUSY) {
         q->state = WEIR_SEQUENCE_PAUSED;
         q->paused_at_us = weir_scheduler_now_us(s);
@@ -317,7 +317,8 @@ int weir_scheduler_run(struct weir_scheduler *s)
     if (r < 0) {
         return r;
     }
-    /* From here on nothing is taken out of the batch: ended sequences are skipped by their state. */
+    /* From here on nothing is taken out of the batch: ended sequences are skipped by their state.
+     */
     uint32_t n_parts = s->n_parts;
     s->n_parts = 0;
     for (uint32_t i = 0; i < n_parts; i++) {

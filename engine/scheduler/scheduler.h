@@ -31,10 +31,10 @@ struct weir_scheduler_config {
     const struct weir_vocabulary *vocabulary;
     const struct weir_page_secret *secret;
     const weir_sink *sink;
-    const weir_host *host;     /* its clock; NULL: the system's */
-    uint32_t max_batch;        /* sequences in the batch, at most info->max_sequences */
-    uint32_t max_live;         /* sequences held in all */
-    uint32_t max_step_tokens;  /* at most info->max_step_tokens */
+    const weir_host *host;    /* its clock; NULL: the system's */
+    uint32_t max_batch;       /* sequences in the batch, at most info->max_sequences */
+    uint32_t max_live;        /* sequences held in all */
+    uint32_t max_step_tokens; /* at most info->max_step_tokens */
     struct weir_scheduler_counters *counters;
     /* Called once per job when nothing of it is left; the job is the callee's to free. */
     void (*job_ended)(void *arg, struct weir_job *job, const weir_outcome *outcome);

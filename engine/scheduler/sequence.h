@@ -2,13 +2,13 @@
 #pragma once
 /* One choice of a generation: its tokens, the KV pages that hold them, and where it stands.
  *
- * How: tokens[0..n_computed) have their KV in pages; a step computes tokens[n_computed..) or a piece
- * of them, and samples when it reaches the end. So a fresh prompt, a chunk of it, a decode step and
- * the recomputation after a preemption are one and the same thing.
- * Ownership: memory belongs to the job's arena; pages are references into the page pool.
- * Threads: the engine's.
+ * How: tokens[0..n_computed) have their KV in pages; a step computes tokens[n_computed..) or a
+ * piece of them, and samples when it reaches the end. So a fresh prompt, a chunk of it, a decode
+ * step and the recomputation after a preemption are one and the same thing. Ownership: memory
+ * belongs to the job's arena; pages are references into the page pool. Threads: the engine's.
  * Invariant: n_computed < n_tokens <= n_prompt + max_tokens while it runs; pages cover n_computed;
- * slot and pages are held in the states PREFILL and DECODE, may be held in PAUSED, never otherwise. */
+ * slot and pages are held in the states PREFILL and DECODE, may be held in PAUSED, never otherwise.
+ */
 #include "engine/scheduler/delivery.h"
 #include "engine/scheduler/output.h"
 #include "engine/scheduler/page_key.h"

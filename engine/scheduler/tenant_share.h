@@ -9,8 +9,8 @@
  * counter among the busy ones, so that nobody saves up a burst.
  * Ownership: the table owns its entries; a job holds its tenant's entry from join() to leave().
  * Threads: the engine's. No allocation after init.
- * Errors: join() gives NULL only when more tenants are busy than the table has entries; its bound is
- * the engine's bound of jobs, so that cannot happen there. */
+ * Errors: join() gives NULL only when more tenants are busy than the table has entries; its bound
+ * is the engine's bound of jobs, so that cannot happen there. */
 #include "engine/scheduler/page_key.h"
 
 struct weir_tenant_share {

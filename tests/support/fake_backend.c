@@ -12,9 +12,9 @@ struct fake_position {
 };
 
 static const char *const pieces[FAKE_N_VOCAB - FAKE_END - 1] = {
-    "he",       "llo",  " wor",     "ld\n",         "\xC3",     "\xA9",     "\xF0\x9F",
-    "\x98\x80", "ST",   "OP",       "STO",          "P now",    "",         "a longer piece of text",
-    "}",        "{",    "\xE2\x82", "\xAC, \xF0",   "END",      "\nUser",   ": ",
+    "he",       "llo",  " wor",     "ld\n",       "\xC3",  "\xA9",   "\xF0\x9F",
+    "\x98\x80", "ST",   "OP",       "STO",        "P now", "",       "a longer piece of text",
+    "}",        "{",    "\xE2\x82", "\xAC, \xF0", "END",   "\nUser", ": ",
     "x",        "\xFF",
 };
 
@@ -304,9 +304,11 @@ static void sample(struct fake_backend *f, const weir_step_part *part, weir_step
 static int wait_while_blocked(struct fake_backend *f)
 {
     (void)pthread_mutex_lock(&f->lock);
+    atomic_fetch_add(&f->n_waiting, 1);
     while (atomic_load(&f->blocked) && !atomic_load(&f->interrupted)) {
         (void)pthread_cond_wait(&f->changed, &f->lock);
     }
+    atomic_fetch_sub(&f->n_waiting, 1);
     bool interrupted = atomic_exchange(&f->interrupted, false);
     (void)pthread_mutex_unlock(&f->lock);
     return interrupted ? WEIR_E_CANCELLED : 0;

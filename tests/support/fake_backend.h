@@ -23,7 +23,7 @@ struct fake_backend {
     uint32_t n_pages, n_ctx, max_sequences, max_step_tokens, caps;
     /* Virtual cost of a step. */
     uint64_t step_us, decode_row_us, prompt_token_us;
-    uint32_t end_every;    /* on average one token of so many ends the text; 0: never */
+    uint32_t end_every;     /* on average one token of so many ends the text; 0: never */
     _Atomic int load_fails; /* so many loads fail with load_rc [any] */
     int load_rc;
     _Atomic int fail_in_steps; /* > 0: the step that counts it down to 0 fails [any] */
@@ -32,8 +32,9 @@ struct fake_backend {
 
     _Atomic uint64_t now_us;
     _Atomic uint32_t n_violations, n_steps, n_loads, n_unloads;
-    char violation[200]; /* the first one */
-    uint32_t most_tokens; /* in one step so far */
+    _Atomic uint32_t n_waiting; /* steps held up by `blocked` */
+    char violation[200];        /* the first one */
+    uint32_t most_tokens;       /* in one step so far */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     _Atomic bool interrupted;

@@ -44,13 +44,8 @@ static void check_chunk(struct fake_sink *f, const struct fake_stream *stream,
     }
 }
 
-static void record(struct fake_sink *f, struct fake_choice *choice, const weir_chunk *c)
+static void record(struct fake_choice *choice, const weir_chunk *c)
 {
-    uint64_t now = f->now_us ? f->now_us(f->now_arg) : 0;
-    if (choice->n_chunks > 0 && now - choice->last_us > choice->longest_gap_us) {
-        choice->longest_gap_us = now - choice->last_us;
-    }
-    choice->last_us = now;
     choice->n_chunks++;
     choice->n_tokens += c->n_tokens;
     choice->finish = c->finish;
@@ -86,7 +81,7 @@ static int push(const weir_sink *sink, weir_ticket ticket, const weir_chunk *c)
         r = WEIR_E_BUSY;
     } else {
         check_chunk(f, stream, &stream->choices[c->choice], c);
-        record(f, &stream->choices[c->choice], c);
+        record(&stream->choices[c->choice], c);
     }
     (void)pthread_cond_broadcast(&f->changed);
     (void)pthread_mutex_unlock(&f->lock);

@@ -22,14 +22,13 @@ struct fake_choice {
     char tool_name[64];
     uint32_t n_calls;
     enum weir_finish finish;
-    uint64_t last_us, longest_gap_us; /* between chunks, by the clock */
 };
 
 struct fake_stream {
     struct fake_choice choices[FAKE_SINK_CHOICES];
     int n_finished; /* must become 1 */
     weir_outcome outcome;
-    uint32_t busy_left;   /* the next so many pushes are refused */
+    uint32_t busy_left;    /* the next so many pushes are refused */
     uint32_t refuse_every; /* each so many-th push is refused with BUSY; 0: none */
     uint32_t n_pushes;
     bool refused; /* the last push was: a wake() is owed */
@@ -43,14 +42,12 @@ struct fake_sink {
     struct fake_stream streams[FAKE_SINK_TICKETS + 1];
     uint32_t n_violations, n_flushes, n_notifies;
     const char *violation;
-    uint64_t (*now_us)(void *arg); /* optional clock for the gaps */
-    void *now_arg;
 };
 
 struct fake_sink *fake_sink_create(void);
 void fake_sink_destroy(struct fake_sink *f);
-/* Blocks until the ticket is finished (or, with n_chunks > 0, choice 0 has so many chunks). Gives up
- * after ten seconds with false. */
+/* Blocks until the ticket is finished (or, with n_chunks > 0, choice 0 has so many chunks). Gives
+ * up after ten seconds with false. */
 bool fake_sink_wait(struct fake_sink *f, weir_ticket ticket, uint32_t n_chunks);
 bool fake_sink_wait_refused(struct fake_sink *f, weir_ticket ticket);
 /* Setters that take the lock. */
