@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cpu/ops/ops.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "backends/cpu/ops/tables.h"
+
+#if defined(__x86_64__)
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+const struct weir_cpu_ops *weir_cpu_ops_at(size_t i)
+{
+    const struct weir_cpu_ops *tables[3];
+    size_t n = 0;
+#if defined(__x86_64__)
+    if (has_avx512()) {
+        tables[n++] = &weir__cpu_ops_avx512;
+    }
+    if (has_avx2()) {
+        tables[n++] = &weir__cpu_ops_avx2;
+    }
+#endif
+    tables[n++] = &weir__cpu_ops_scalar;
+    return i < n ? tables[i] : NULL;
+}
+
+const struct weir_cpu_ops *weir_cpu_ops_find(const char *name)
+{
+    for (size_t i = 0;; i++) {
+        const struct weir_cpu_ops *ops = weir_cpu_ops_at(i);
+        if (!ops || !name || strcmp(ops->name, name) == 0) {
+            return ops;
+        }
+    }
+}

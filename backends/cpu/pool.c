@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cpu/pool.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* Longer than the usual unevenness between two threads in one stage, shorter than what a sleeping
+ * thread costs to wake several times over. */
+enum { SPIN_US = 40, SPINS_PER_LOOK = 32 };
+
+struct worker {
+    struct weir_cpu_pool *pool;
+    uint32_t index;
+    pthread_t thread;
+};
+
+struct weir_cpu_pool {
+    uint32_t n_threads;
+    uint32_t n_started; /* workers whose pthread exists: index 1..n_started */
+    struct worker *workers;
+    void (*fn)(void *arg, uint32_t thread);
+    void *arg;
+    bool stop;
+
+    /* Counts runs; a worker waits for it to change. Release by run(), acquire by workers: fn, arg
+     * and everything the caller prepared. */
+    _Alignas(64) _Atomic uint32_t epoch;
+    _Atomic uint32_t epoch_sleepers;
+    /* Barrier: arrivals of the present phase, and the phase itself. The last arrival's release on
+     * `phase` publishes what all threads wrote (each arrival is acquire-release on `arrived`). */
+    _Alignas(64) _Atomic uint32_t arrived;
+    _Alignas(64) _Atomic uint32_t phase;
+    _Atomic uint32_t phase_sleepers;
+};
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t expected)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Returns once *word differs from `old`. */
+static void wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *sleepers)
+{
+    uint64_t until_us = 0;
+    for (;;) {
+        for (int i = 0; i < SPINS_PER_LOOK; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != old) {
+                return;
+            }
+            cpu_relax();
+        }
+        uint64_t now_us = weir_clock_mono_us();
+        if (until_us == 0) {
+            until_us = now_us + SPIN_US;
+        } else if (now_us >= until_us) {
+            break;
+        }
+    }
+    /* Sequentially consistent on both sides: either the waker sees the sleeper, or the sleeper's
+     * futex call sees the new value. */
+    atomic_fetch_add(sleepers, 1);
+    while (atomic_load(word) == old) {
+        futex_wait(word, old);
+    }
+    atomic_fetch_sub(sleepers, 1);
+}
+
+static void publish(_Atomic uint32_t *word, _Atomic uint32_t *sleepers)
+{
+    atomic_fetch_add(word, 1);
+    if (atomic_load(sleepers) > 0) {
+        futex_wake_all(word);
+    }
+}
+
+void weir_cpu_pool_barrier(struct weir_cpu_pool *pool)
+{
+    if (pool->n_threads == 1) {
+        return;
+    }
+    uint32_t phase = atomic_load_explicit(&pool->phase, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
+    if (before + 1 == pool->n_threads) {
+        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
+        publish(&pool->phase, &pool->phase_sleepers);
+        return;
+    }
+    wait_change(&pool->phase, phase, &pool->phase_sleepers);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct weir_cpu_pool *pool = w->pool;
+    uint32_t epoch = 0;
+    for (;;) {
+        wait_change(&pool->epoch, epoch, &pool->epoch_sleepers);
+        epoch++;
+        if (pool->stop) {
+            return NULL;
+        }
+        pool->fn(pool->arg, w->index);
+        weir_cpu_pool_barrier(pool);
+    }
+}
+
+int weir_cpu_pool_create(uint32_t n_threads, struct weir_cpu_pool **ret_pool)
+{
+    struct weir_cpu_pool *pool = aligned_alloc(64, sizeof(*pool));
+    if (!pool) {
+        return WEIR_E_NOMEM;
+    }
+    *pool = (struct weir_cpu_pool){.n_threads = n_threads ? n_threads : 1};
+    pool->workers = calloc(pool->n_threads, sizeof(*pool->workers));
+    if (!pool->workers) {
+        weir_cpu_pool_destroy(pool);
+        return WEIR_E_NOMEM;
+    }
+    for (uint32_t i = 1; i < pool->n_threads; i++) {
+        pool->workers[i] = (struct worker){.pool = pool, .index = i};
+        if (pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]) != 0) {
+            weir_cpu_pool_destroy(pool);
+            return WEIR_E_NOMEM;
+        }
+        pool->n_started = i;
+    }
+    *ret_pool = pool;
+    return 0;
+}
+
+void weir_cpu_pool_destroy(struct weir_cpu_pool *pool)
+{
+    if (!pool) {
+        return;
+    }
+    pool->stop = true;
+    publish(&pool->epoch, &pool->epoch_sleepers);
+    for (uint32_t i = 1; i <= pool->n_started; i++) {
+        pthread_join(pool->workers[i].thread, NULL);
+    }
+    free(pool->workers);
+    free(pool);
+}
+
+uint32_t weir_cpu_pool_size(const struct weir_cpu_pool *pool)
+{
+    return pool->n_threads;
+}
+
+void weir_cpu_pool_run(struct weir_cpu_pool *pool, void (*fn)(void *arg, uint32_t thread),
+                       void *arg)
+{
+    pool->fn = fn;
+    pool->arg = arg;
+    if (pool->n_threads > 1) {
+        publish(&pool->epoch, &pool->epoch_sleepers);
+    }
+    fn(arg, 0);
+    weir_cpu_pool_barrier(pool);
+}
+
+static uint64_t span_of(uint32_t begin, uint32_t end)
+{
+    return (uint64_t)end << 32 | begin;
+}
+
+void weir_cpu_range_init(struct weir_cpu_range *range, uint32_t n_items, uint32_t thread,
+                         uint32_t n_threads)
+{
+    uint32_t begin = (uint32_t)((uint64_t)n_items * thread / n_threads);
+    uint32_t end = (uint32_t)((uint64_t)n_items * (thread + 1) / n_threads);
+    /* Relaxed: the barrier between this and the first take() orders it. */
+    atomic_store_explicit(&range->span, span_of(begin, end), memory_order_relaxed);
+}
+
+/* Takes up to `grain` items from one range: the owner from the front, a thief from the back.
+ * Relaxed: items are only numbers; the data behind them is ordered by the barriers. */
+static uint32_t take_from(struct weir_cpu_range *range, bool is_owner, uint32_t grain,
+                          uint32_t *ret_begin)
+{
+    uint64_t span = atomic_load_explicit(&range->span, memory_order_relaxed);
+    for (;;) {
+        uint32_t begin = (uint32_t)span;
+        uint32_t end = (uint32_t)(span >> 32);
+        if (begin >= end) {
+            return 0;
+        }
+        uint32_t n = end - begin < grain ? end - begin : grain;
+        uint64_t rest = is_owner ? span_of(begin + n, end) : span_of(begin, end - n);
+        if (atomic_compare_exchange_weak_explicit(&range->span, &span, rest, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            *ret_begin = is_owner ? begin : end - n;
+            return n;
+        }
+    }
+}
+
+uint32_t weir_cpu_range_take(struct weir_cpu_range *ranges, uint32_t thread, uint32_t n_threads,
+                             uint32_t grain, uint32_t *ret_begin)
+{
+    uint32_t n = take_from(&ranges[thread], true, grain, ret_begin);
+    for (uint32_t i = 1; n == 0 && i < n_threads; i++) {
+        n = take_from(&ranges[(thread + i) % n_threads], false, grain, ret_begin);
+    }
+    return n;
+}
