@@ -5,10 +5,13 @@
  * plane of a tile (16 rows x 4 columns) meets one broadcast word of activations. Centred types are
  * biased to w + 128, and the sum starts at -128 * sum(q), which the activations carry.
  *
- * Up to DIRECT_MAX tokens a tile is unpacked in registers, once for all tokens: the weights stream
- * through. With more tokens it is expanded to bytes and float scales in L1 and meets the tokens
- * COLS_MAX at a time: 12 float sums and 12 integer sums leave 8 registers for the rest. Both ways
- * run the same kernel body, so an output is the same float operations in the same order. */
+ * A strip is 3 tiles x 4 tokens: 12 float and 12 integer sums in registers, fed by 7 loads per 12
+ * vpdpbusd. (1 tile x 12 tokens needs 13, and 512-bit loads, not multiplies, then set the pace:
+ * measured 3.2 against 5.2 G vpdpbusd/s on Ice Lake.)
+ *
+ * Up to 4 tokens the tiles are unpacked in registers, once, as they stream through. With more they
+ * are expanded to bytes and float scales in L1, a chunk of columns at a time, and meet the tokens
+ * there. Both ways run the same body, so an output is the same float operations in one order. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -20,10 +23,11 @@
 enum {
     ROWS = 16,
     PLANE = ROWS * 4,
-    DIRECT_MAX = 8,
-    COLS_MAX = 12,
-    CHUNK = 64,              /* blocks expanded at once; a multiple of 8: whole K-quant blocks */
-    PREFETCH_BYTES = 4096,   /* ahead of the streamed weights */
+    TILES = 3,               /* of a strip */
+    TILES_ALONE = 8,         /* of a strip of one token: more streams fill more of the bandwidth */
+    TOKENS = 4,              /* of a strip: one group of activations */
+    AHEAD_BYTES = 1024,      /* of every stream that are prefetched */
+    CHUNK_MAX = 20,          /* blocks expanded at once: TILES * 640 bytes each, in L1 */
     PASS_BYTES = 512 * 1024, /* activations that stay in L2 while all tiles pass */
 };
 
@@ -43,8 +47,8 @@ enum form {
 };
 
 struct expanded {
-    _Alignas(64) uint8_t quants[CHUNK][8 * PLANE];
-    _Alignas(64) float scales[CHUNK][2][ROWS]; /* s and m, or s of both halves */
+    _Alignas(64) uint8_t quants[CHUNK_MAX][8 * PLANE];
+    _Alignas(64) float scales[CHUNK_MAX][2][ROWS]; /* s and m, or s of both halves */
 };
 
 INLINE enum form kind_of(enum form form)
@@ -72,6 +76,19 @@ INLINE size_t quant_bytes(enum form form)
     case FORM_Q5_K: return 5 * PLANE;
     case FORM_Q6_K: return 6 * PLANE;
     default: return 8 * PLANE;
+    }
+}
+
+/* Per block, on the average of a K-quant's 8. */
+INLINE size_t scale_bytes(enum form form)
+{
+    switch (form) {
+    case FORM_Q4_1:
+    case FORM_Q5_1: return 4 * ROWS;
+    case FORM_Q4_K:
+    case FORM_Q5_K: return 20 * ROWS / 8;
+    case FORM_Q6_K: return 18 * ROWS / 8;
+    default: return 2 * ROWS;
     }
 }
 
@@ -176,100 +193,238 @@ INLINE struct scales load_scales(enum form form, const uint8_t *scales, uint32_t
     return out;
 }
 
-/* A strip: one tile's blocks against the first `cols` tokens from `acts` on. */
+/* A run of blocks of up to TILES tiles against up to TOKENS tokens of one group. */
 struct strip {
-    const uint8_t *scales;
-    const uint8_t *quants;
+    const uint8_t *scales; /* of the first tile, at the first block for expanded tiles */
+    const uint8_t *quants; /* at the first block */
+    size_t tile_stride;    /* bytes between tiles, for scales and quants */
+    size_t group_bytes;    /* to the tiles that this core reads next; 0: all is in cache */
+    size_t wrap;           /* from the end of this run of blocks to where its stream goes on */
+    uint32_t first_block;  /* where `scales` are the packed tile's */
     uint32_t n_blocks;
-    const struct weir_cpu_act_block *acts; /* a whole group's first lane, at the first block */
-    size_t group_stride;                   /* blocks between groups */
-    float *y;                              /* [cols][ldy] */
+    const struct weir_cpu_act_block *acts; /* the group, at the first block */
+    float *y;                              /* [tokens][ldy] */
     size_t ldy;
-    __mmask16 rows; /* valid rows of the tile */
-    int resumes;    /* y holds the sum of the blocks before */
+    __mmask16 last_rows; /* valid rows of the last tile */
+    int resumes;         /* y holds the sum of the blocks before */
 };
 
-INLINE __m512i dot(__m512i sum, __m512i weights, const int8_t *four)
+INLINE __m512i broadcast_word(const int8_t *four)
 {
-    __m512i y;
     int32_t word;
     memcpy(&word, four, sizeof(word));
-    y = _mm512_set1_epi32(word);
-    return _mm512_dpbusd_epi32(sum, weights, y);
+    return _mm512_set1_epi32(word);
 }
 
-INLINE void run_strip(enum form form, unsigned cols, const struct strip *s)
+/* Reads each tile's stream some blocks ahead, on into the next tiles. */
+INLINE void prefetch_block(enum form form, unsigned tiles, const struct strip *s, uint32_t b)
+{
+    const uint32_t ahead = (uint32_t)((AHEAD_BYTES + quant_bytes(form) - 1) / quant_bytes(form));
+    const uint8_t *quants = s->quants + (b + ahead) * quant_bytes(form) +
+                            (b + ahead < s->n_blocks ? 0 : s->wrap);
+    const uint8_t *scales = s->scales + (s->first_block + b) * scale_bytes(form) + s->group_bytes;
+#pragma GCC unroll 8
+    for (unsigned t = 0; t < tiles; t++) {
+        _mm_prefetch((const char *)scales + t * s->tile_stride, _MM_HINT_T0);
+#pragma GCC unroll 8
+        for (size_t line = 0; line < quant_bytes(form); line += 64) {
+            _mm_prefetch((const char *)quants + t * s->tile_stride + line, _MM_HINT_T0);
+        }
+    }
+}
+
+/* The integer sums of one block, or of half `half` of a HALVES block. */
+INLINE void dot_block(enum form form, unsigned tiles, unsigned tokens, unsigned half,
+                      const uint8_t *quants, size_t tile_stride,
+                      const struct weir_cpu_act_block *a, __m512i sum[TOKENS][TILES_ALONE])
 {
     const enum form kind = kind_of(form);
-    const unsigned n_sums = kind == FORM_HALVES ? 2 : 1;
-    const struct weir_cpu_act_block *acts = s->acts;
-    const uint8_t *quants = s->quants;
-    __m512 acc[COLS_MAX];
+    const unsigned n_planes = kind == FORM_HALVES ? 4 : 8;
+    const int32_t *bias = kind == FORM_CENTRED ? a->bias : half == 0 ? a->bias_lo : a->bias_hi;
 
-#pragma GCC unroll 12
-    for (unsigned c = 0; c < cols; c++) {
-        acc[c] = s->resumes ? _mm512_maskz_loadu_ps(s->rows, s->y + c * s->ldy)
-                            : _mm512_setzero_ps();
-    }
-    for (uint32_t block = 0; block < s->n_blocks; block++, acts++, quants += quant_bytes(form)) {
-        if (form < FORM_CENTRED) {
+#pragma GCC unroll 4
+    for (unsigned c = 0; c < tokens; c++) {
+        __m512i start =
+            kind == FORM_OFFSET ? _mm512_setzero_si512() : _mm512_set1_epi32(bias[c]);
 #pragma GCC unroll 8
-            for (size_t line = 0; line < quant_bytes(form); line += 64) {
-                _mm_prefetch((const char *)quants + PREFETCH_BYTES + line, _MM_HINT_T0);
-            }
-        }
-        struct scales scales = load_scales(form, s->scales, block);
-#pragma GCC unroll 2
-        for (unsigned half = 0; half < n_sums; half++) {
-            __m512i sum[COLS_MAX];
-#pragma GCC unroll 12
-            for (unsigned c = 0; c < cols; c++) {
-                const struct weir_cpu_act_block *a = acts + c / 4 * s->group_stride;
-                sum[c] = kind == FORM_OFFSET    ? _mm512_setzero_si512()
-                         : kind == FORM_CENTRED ? _mm512_set1_epi32(a->bias[c % 4])
-                         : half == 0            ? _mm512_set1_epi32(a->bias_lo[c % 4])
-                                                : _mm512_set1_epi32(a->bias_hi[c % 4]);
-            }
-#pragma GCC unroll 8
-            for (unsigned i = 0; i < 8 / n_sums; i++) {
-                /* Planes g and g + 4 share their nibbles' bytes. */
-                unsigned g = n_sums == 2 ? 4 * half + i : i / 2 + i % 2 * 4;
-                __m512i weights = plane(form, quants, g);
-#pragma GCC unroll 12
-                for (unsigned c = 0; c < cols; c++) {
-                    const struct weir_cpu_act_block *a = acts + c / 4 * s->group_stride;
-                    sum[c] = dot(sum[c], weights, &a->q[c % 4][4 * g]);
-                }
-            }
-#pragma GCC unroll 12
-            for (unsigned c = 0; c < cols; c++) {
-                const struct weir_cpu_act_block *a = acts + c / 4 * s->group_stride;
-                __m512 scale = _mm512_mul_ps(half == 0 ? scales.s : scales.second,
-                                             _mm512_set1_ps(a->d[c % 4]));
-                acc[c] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum[c]), acc[c]);
-                if (kind == FORM_OFFSET) {
-                    acc[c] = _mm512_fmadd_ps(scales.second, _mm512_set1_ps(a->d_sum[c % 4]),
-                                             acc[c]);
-                }
-            }
+        for (unsigned t = 0; t < tiles; t++) {
+            sum[c][t] = start;
         }
     }
-#pragma GCC unroll 12
-    for (unsigned c = 0; c < cols; c++) {
-        _mm512_mask_storeu_ps(s->y + c * s->ldy, s->rows, acc[c]);
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < n_planes; i++) {
+        /* Planes g and g + 4 share their nibbles' bytes. */
+        unsigned g = kind == FORM_HALVES ? 4 * half + i : i / 2 + i % 2 * 4;
+        __m512i w[TILES_ALONE];
+#pragma GCC unroll 8
+        for (unsigned t = 0; t < tiles; t++) {
+            w[t] = plane(form, quants + t * tile_stride, g);
+        }
+#pragma GCC unroll 4
+        for (unsigned c = 0; c < tokens; c++) {
+            __m512i q = broadcast_word(&a->q[c][4 * g]);
+#pragma GCC unroll 8
+            for (unsigned t = 0; t < tiles; t++) {
+                sum[c][t] = _mm512_dpbusd_epi32(sum[c][t], w[t], q);
+            }
+        }
     }
 }
 
-/* One function per number of tokens: the sums must be registers. */
-#define STRIP_CASES(form, s)                                                                  \
-    case 1: run_strip(form, 1, s); break;                                                     \
-    case 2: run_strip(form, 2, s); break;                                                     \
-    case 3: run_strip(form, 3, s); break;                                                     \
-    case 4: run_strip(form, 4, s); break;                                                     \
-    case 5: run_strip(form, 5, s); break;                                                     \
-    case 6: run_strip(form, 6, s); break;                                                     \
-    case 7: run_strip(form, 7, s); break;                                                     \
-    case 8: run_strip(form, 8, s); break
+INLINE void run_strip(enum form form, unsigned tiles, unsigned tokens, const struct strip *s)
+{
+    const enum form kind = kind_of(form);
+    const unsigned n_halves = kind == FORM_HALVES ? 2 : 1;
+    const struct weir_cpu_act_block *a = s->acts;
+    const uint8_t *quants = s->quants;
+    __m512 acc[TOKENS][TILES_ALONE];
+
+#pragma GCC unroll 4
+    for (unsigned c = 0; c < tokens; c++) {
+#pragma GCC unroll 8
+        for (unsigned t = 0; t < tiles; t++) {
+            __mmask16 rows = t + 1 < tiles ? 0xffff : s->last_rows;
+            const float *y = s->y + c * s->ldy + (size_t)t * ROWS;
+            acc[c][t] = s->resumes ? _mm512_maskz_loadu_ps(rows, y) : _mm512_setzero_ps();
+        }
+    }
+    for (uint32_t b = 0; b < s->n_blocks; b++, a++, quants += quant_bytes(form)) {
+        if (s->group_bytes > 0) {
+            prefetch_block(form, tiles, s, b);
+        }
+#pragma GCC unroll 2
+        for (unsigned half = 0; half < n_halves; half++) {
+            __m512i sum[TOKENS][TILES_ALONE];
+            dot_block(form, tiles, tokens, half, quants, s->tile_stride, a, sum);
+#pragma GCC unroll 8
+            for (unsigned t = 0; t < tiles; t++) {
+                struct scales v =
+                    load_scales(form, s->scales + t * s->tile_stride, s->first_block + b);
+                __m512 scale = half == 0 ? v.s : v.second;
+#pragma GCC unroll 4
+                for (unsigned c = 0; c < tokens; c++) {
+                    acc[c][t] = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(a->d[c])),
+                                                _mm512_cvtepi32_ps(sum[c][t]), acc[c][t]);
+                    if (kind == FORM_OFFSET) {
+                        acc[c][t] = _mm512_fmadd_ps(v.second, _mm512_set1_ps(a->d_sum[c]),
+                                                    acc[c][t]);
+                    }
+                }
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (unsigned c = 0; c < tokens; c++) {
+#pragma GCC unroll 8
+        for (unsigned t = 0; t < tiles; t++) {
+            __mmask16 rows = t + 1 < tiles ? 0xffff : s->last_rows;
+            _mm512_mask_storeu_ps(s->y + c * s->ldy + (size_t)t * ROWS, rows, acc[c][t]);
+        }
+    }
+}
+
+/* Counts become constants here: the sums must be registers. */
+INLINE void run_strip_of(enum form form, unsigned tiles, uint32_t tokens, const struct strip *s)
+{
+    if (tiles > TILES) {
+        run_strip(form, tiles, 1, s);
+        return;
+    }
+    switch (tokens) {
+    case 1: run_strip(form, tiles, 1, s); break;
+    case 2: run_strip(form, tiles, 2, s); break;
+    case 3: run_strip(form, tiles, 3, s); break;
+    default: run_strip(form, tiles, 4, s); break;
+    }
+}
+
+/* All tokens against one run of blocks, group by group. */
+INLINE void run_groups(enum form form, unsigned tiles, struct strip s, size_t group_stride,
+                       uint32_t n_tokens)
+{
+    for (uint32_t token = 0; token < n_tokens; token += TOKENS) {
+        run_strip_of(form, tiles, n_tokens - token, &s);
+        s.acts += group_stride;
+        s.y += TOKENS * s.ldy;
+        s.group_bytes = 0;
+    }
+}
+
+/* Out of line: one copy serves all types of a kind. */
+#define EXPANDED(name, form)                                                                      static __attribute__((noinline)) void name(unsigned tiles, const struct strip *s,                                                        size_t group_stride, uint32_t n_tokens)            {                                                                                                 if (tiles == TILES) {                                                                             run_groups(form, TILES, *s, group_stride, n_tokens);                                      } else {                                                                                          run_groups(form, 1, *s, group_stride, n_tokens);                                          }                                                                                         }
+EXPANDED(run_centred, FORM_CENTRED)
+EXPANDED(run_offset, FORM_OFFSET)
+EXPANDED(run_halves, FORM_HALVES)
+#undef EXPANDED
+
+/* Blocks [s->first_block, + s->n_blocks) of one packed tile as bytes and float scales. */
+INLINE void expand(enum form form, const struct strip *s, unsigned tile, struct expanded *out)
+{
+    const uint8_t *scales = s->scales + tile * s->tile_stride;
+    const uint8_t *quants = s->quants + tile * s->tile_stride;
+    for (uint32_t b = 0; b < s->n_blocks; b++, quants += quant_bytes(form)) {
+        struct scales v = load_scales(form, scales, s->first_block + b);
+        _mm512_store_ps(out->scales[b][0], v.s);
+        _mm512_store_ps(out->scales[b][1], v.second);
+#pragma GCC unroll 8
+        for (unsigned g = 0; g < 8; g++) {
+            _mm512_store_si512(&out->quants[b][(size_t)g * PLANE], plane(form, quants, g));
+        }
+#pragma GCC unroll 8
+        for (size_t line = 0; line < quant_bytes(form); line += 64) {
+            _mm_prefetch((const char *)quants + s->group_bytes + line, _MM_HINT_T1);
+        }
+    }
+}
+
+INLINE void run_expanded(enum form form, unsigned tiles, const struct strip *s,
+                         size_t group_stride, uint32_t n_tokens)
+{
+    struct expanded chunk[TILES];
+#pragma GCC unroll 1
+    for (unsigned t = 0; t < tiles; t++) {
+        expand(form, s, t, &chunk[t]);
+    }
+    struct strip e = *s;
+    e.scales = (const uint8_t *)chunk[0].scales;
+    e.quants = chunk[0].quants[0];
+    e.tile_stride = sizeof(chunk[0]);
+    e.group_bytes = 0;
+    e.first_block = 0;
+    switch (kind_of(form)) {
+    case FORM_OFFSET: run_offset(tiles, &e, group_stride, n_tokens); break;
+    case FORM_HALVES: run_halves(tiles, &e, group_stride, n_tokens); break;
+    default: run_centred(tiles, &e, group_stride, n_tokens); break;
+    }
+}
+
+/* `tiles` tiles from `s->scales` on, all blocks, against `n_tokens` tokens. */
+INLINE void run_tiles(enum form form, unsigned tiles, struct strip s, uint32_t n_blocks,
+                      uint32_t n_tokens)
+{
+    size_t end_to_next = s.group_bytes - n_blocks * quant_bytes(form);
+    if (n_tokens <= TOKENS) {
+        s.n_blocks = n_blocks;
+        s.wrap = end_to_next;
+        run_strip_of(form, tiles, n_tokens, &s);
+        return;
+    }
+    uint32_t n_chunks = (n_blocks + CHUNK_MAX - 1) / CHUNK_MAX;
+    uint32_t chunk = (n_blocks + n_chunks - 1) / n_chunks;
+    for (uint32_t first = 0; first < n_blocks; first += chunk) {
+        s.first_block = first;
+        s.n_blocks = n_blocks - first < chunk ? n_blocks - first : chunk;
+        s.resumes = first > 0;
+        s.wrap = first + chunk < n_blocks ? 0 : end_to_next;
+        if (form == FORM_Q8_0) {
+            run_groups(form, tiles, s, n_blocks, n_tokens); /* is bytes already */
+        } else {
+            run_expanded(form, tiles, &s, n_blocks, n_tokens);
+        }
+        s.quants += chunk * quant_bytes(form);
+        s.acts += chunk;
+    }
+}
 
 INLINE __mmask16 valid_rows(const struct weir_cpu_span *w, uint32_t tile)
 {
@@ -277,119 +432,59 @@ INLINE __mmask16 valid_rows(const struct weir_cpu_span *w, uint32_t tile)
     return left >= ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
 }
 
-INLINE void span_direct(enum form form, const struct weir_cpu_span *w,
-                        const struct weir_cpu_act *a, uint32_t n_tokens, float *y, size_t ldy)
+/* Tokens whose activations fit PASS_BYTES, in whole groups. */
+static uint32_t tokens_per_pass(uint32_t n_blocks)
 {
-    size_t scale_bytes = weir_cpu_tile_scale_bytes(form, w->n_cols, ROWS);
-    for (uint32_t tile = 0; tile < w->n_tiles; tile++) {
+    size_t n = PASS_BYTES / (n_blocks * sizeof(struct weir_cpu_act_block)) * TOKENS;
+    return n < TOKENS ? TOKENS : (uint32_t)n;
+}
+
+/* Tiles of the next strip: the most that the token count has registers for. */
+static uint32_t tiles_of_strip(uint32_t n_left, uint32_t n_tokens)
+{
+    if (n_tokens == 1 && n_left >= TILES_ALONE) {
+        return TILES_ALONE;
+    }
+    return n_left >= TILES ? TILES : 1;
+}
+
+/* All tiles of a span against `n_tokens` tokens from `acts` on. */
+INLINE void span_pass(enum form form, const struct weir_cpu_span *w,
+                      const struct weir_cpu_act_block *acts, uint32_t n_blocks, uint32_t n_tokens,
+                      float *y, size_t ldy)
+{
+    size_t all_scales = weir_cpu_tile_scale_bytes(form, w->n_cols, ROWS);
+    for (uint32_t tile = 0; tile < w->n_tiles;) {
+        uint32_t tiles = tiles_of_strip(w->n_tiles - tile, n_tokens);
         const uint8_t *p = w->tiles + tile * w->tile_bytes;
         struct strip s = {
             .scales = p,
-            .quants = p + scale_bytes,
-            .n_blocks = a->n_blocks,
-            .acts = a->groups,
-            .group_stride = a->n_blocks,
+            .quants = p + all_scales,
+            .tile_stride = w->tile_bytes,
+            .group_bytes = tiles * w->tile_bytes,
+            .acts = acts,
             .y = y + (size_t)tile * ROWS,
             .ldy = ldy,
-            .rows = valid_rows(w, tile),
+            .last_rows = valid_rows(w, tile + tiles - 1),
         };
-        switch (n_tokens) {
-            STRIP_CASES(form, &s);
-        default: break;
+        switch (tiles) {
+        case TILES_ALONE: run_tiles(form, TILES_ALONE, s, n_blocks, 1); break;
+        case TILES: run_tiles(form, TILES, s, n_blocks, n_tokens); break;
+        default: run_tiles(form, 1, s, n_blocks, n_tokens); break;
         }
+        tile += tiles;
     }
-}
-
-/* All tokens of a pass against one expanded chunk; kept out of line, one copy per kind. */
-#define STRIPS(name, form)                                                                    \
-    static __attribute__((noinline)) void name(struct strip *s, uint32_t n_tokens)            \
-    {                                                                                         \
-        while (n_tokens > 0) {                                                                \
-            /* Strips begin at whole groups of 4 tokens. */                                   \
-            uint32_t cols = n_tokens >= COLS_MAX ? COLS_MAX : n_tokens > 8 ? 4 : n_tokens;    \
-            switch (cols) {                                                                   \
-                STRIP_CASES(form, s);                                                         \
-            case COLS_MAX: run_strip(form, COLS_MAX, s); break;                               \
-            default: break;                                                                   \
-            }                                                                                 \
-            s->acts += cols / WEIR_CPU_ACT_LANES * s->group_stride;                           \
-            s->y += cols * s->ldy;                                                            \
-            n_tokens -= cols;                                                                 \
-        }                                                                                     \
-    }
-STRIPS(strips_centred, FORM_CENTRED)
-STRIPS(strips_offset, FORM_OFFSET)
-STRIPS(strips_halves, FORM_HALVES)
-#undef STRIPS
-
-INLINE void expand(enum form form, const uint8_t *scales, const uint8_t *quants, uint32_t first,
-                   uint32_t n_blocks, struct expanded *out)
-{
-    quants += first * quant_bytes(form);
-    for (uint32_t b = 0; b < n_blocks; b++, quants += quant_bytes(form)) {
-        struct scales v = load_scales(form, scales, first + b);
-        _mm512_store_ps(out->scales[b][0], v.s);
-        _mm512_store_ps(out->scales[b][1], v.second);
-#pragma GCC unroll 8
-        for (unsigned g = 0; g < 8; g++) {
-            _mm512_store_si512(&out->quants[b][(size_t)g * PLANE], plane(form, quants, g));
-        }
-    }
-}
-
-/* One tile against `n_tokens` tokens from `acts` on. */
-INLINE void tile_expanded(enum form form, const uint8_t *tile, size_t scale_bytes,
-                          const struct weir_cpu_act_block *acts, uint32_t n_blocks,
-                          uint32_t n_tokens, float *y, size_t ldy, __mmask16 rows)
-{
-    struct expanded chunk;
-    for (uint32_t first = 0; first < n_blocks; first += CHUNK) {
-        uint32_t n = n_blocks - first < CHUNK ? n_blocks - first : CHUNK;
-        expand(form, tile, tile + scale_bytes, first, n, &chunk);
-        struct strip s = {
-            .scales = (const uint8_t *)chunk.scales,
-            .quants = chunk.quants[0],
-            .n_blocks = n,
-            .acts = acts + first,
-            .group_stride = n_blocks,
-            .y = y,
-            .ldy = ldy,
-            .rows = rows,
-            .resumes = first > 0,
-        };
-        switch (kind_of(form)) {
-        case FORM_OFFSET: strips_offset(&s, n_tokens); break;
-        case FORM_HALVES: strips_halves(&s, n_tokens); break;
-        default: strips_centred(&s, n_tokens); break;
-        }
-    }
-}
-
-/* Tokens whose activations fit PASS_BYTES, in whole strips. */
-static uint32_t tokens_per_pass(uint32_t n_blocks)
-{
-    size_t token_bytes = n_blocks * (sizeof(struct weir_cpu_act_block) / WEIR_CPU_ACT_LANES);
-    size_t n = PASS_BYTES / token_bytes / COLS_MAX * COLS_MAX;
-    return n < COLS_MAX ? COLS_MAX : (uint32_t)n;
 }
 
 INLINE void span_quantised(enum form form, const struct weir_cpu_span *w,
                            const struct weir_cpu_act *a, uint32_t n_tokens, float *y, size_t ldy)
 {
-    if (n_tokens <= DIRECT_MAX) {
-        span_direct(form, w, a, n_tokens, y, ldy);
-        return;
-    }
-    size_t scale_bytes = weir_cpu_tile_scale_bytes(form, w->n_cols, ROWS);
     uint32_t per_pass = tokens_per_pass(a->n_blocks);
     for (uint32_t token = 0; token < n_tokens; token += per_pass) {
         uint32_t n = n_tokens - token < per_pass ? n_tokens - token : per_pass;
         const struct weir_cpu_act_block *acts =
-            a->groups + (size_t)(token / WEIR_CPU_ACT_LANES) * a->n_blocks;
-        for (uint32_t tile = 0; tile < w->n_tiles; tile++) {
-            tile_expanded(form, w->tiles + tile * w->tile_bytes, scale_bytes, acts, a->n_blocks, n,
-                          y + token * ldy + (size_t)tile * ROWS, ldy, valid_rows(w, tile));
-        }
+            a->groups + (size_t)(token / TOKENS) * a->n_blocks;
+        span_pass(form, w, acts, a->n_blocks, n, y + token * ldy, ldy);
     }
 }
 
@@ -423,7 +518,7 @@ INLINE void float_strip(uint32_t type, unsigned cols, const uint8_t *tile, uint3
 #pragma GCC unroll 4
         for (unsigned i = 0; i < FLOAT_SUMS; i++, tile += step) {
             __m512 w = load_floats(type, tile);
-            _mm_prefetch((const char *)tile + PREFETCH_BYTES, _MM_HINT_T0);
+            _mm_prefetch((const char *)tile + 4096, _MM_HINT_T0);
 #pragma GCC unroll 6
             for (unsigned c = 0; c < cols; c++) {
                 acc[c][i] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[c * ldx + k + i]), acc[c][i]);
