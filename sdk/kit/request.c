@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sdk/kit/request.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+enum { ARENA_BYTES = 1024 * 1024 };
+
+weir_req *weir_kit_request_handle(struct weir_kit_request *r)
+{
+    return (weir_req *)r;
+}
+
+static struct weir_kit_request *from(weir_req *r)
+{
+    return (struct weir_kit_request *)r;
+}
+
+static int get(weir_req *req, int field, weir_str *out)
+{
+    const struct weir_kit_request *r = from(req);
+    if (!r->has_field[field]) {
+        return WEIR_E_NOTFOUND;
+    }
+    *out = r->fields[field];
+    return 0;
+}
+
+static int set(weir_req *req, int field, weir_str value)
+{
+    struct weir_kit_request *r = from(req);
+    weir_str copy = weir_arena_copy(&r->arena, value);
+    if (!copy.p) {
+        return WEIR_E_NOMEM;
+    }
+    r->fields[field] = copy;
+    r->has_field[field] = true;
+    return 0;
+}
+
+static int get_num(weir_req *req, int number, int64_t *out)
+{
+    const struct weir_kit_request *r = from(req);
+    if (!r->has_number[number]) {
+        return WEIR_E_NOTFOUND;
+    }
+    *out = r->numbers[number];
+    return 0;
+}
+
+static int set_num(weir_req *req, int number, int64_t value)
+{
+    struct weir_kit_request *r = from(req);
+    r->numbers[number] = value;
+    r->has_number[number] = true;
+    return 0;
+}
+
+static bool same_name(weir_str a, weir_str b)
+{
+    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+}
+
+static int header(weir_req *req, weir_str name, weir_str *out)
+{
+    const struct weir_kit_request *r = from(req);
+    for (size_t i = 0; i < r->n_headers; i++) {
+        if (same_name(r->headers[i].name, name)) {
+            *out = r->headers[i].value;
+            return 0;
+        }
+    }
+    return WEIR_E_NOTFOUND;
+}
+
+static int json(weir_req *req, const char *pointer, weir_str *out)
+{
+    struct weir_kit_request *r = from(req);
+    yyjson_val *v = r->body ? yyjson_doc_ptr_get(r->body, pointer) : NULL;
+    if (!v) {
+        return WEIR_E_NOTFOUND;
+    }
+    if (yyjson_is_str(v)) {
+        *out = (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
+        return 0;
+    }
+    size_t n = 0;
+    char *text = yyjson_val_write(v, 0, &n);
+    *out = text ? weir_arena_copy(&r->arena, (weir_str){text, n}) : (weir_str){NULL, 0};
+    free(text);
+    return out->p ? 0 : WEIR_E_NOMEM;
+}
+
+static int deny(weir_req *req, int status, weir_str type, weir_str code, weir_str message)
+{
+    struct weir_kit_request *r = from(req);
+    r->status = status;
+    r->is_respond = false;
+    r->type = weir_arena_copy(&r->arena, type);
+    r->code = weir_arena_copy(&r->arena, code);
+    r->text = weir_arena_copy(&r->arena, message);
+    return r->type.p && r->code.p && r->text.p ? 0 : WEIR_E_NOMEM;
+}
+
+static int respond(weir_req *req, int status, weir_str content_type, weir_str body)
+{
+    struct weir_kit_request *r = from(req);
+    r->status = status;
+    r->is_respond = true;
+    r->type = weir_arena_copy(&r->arena, content_type);
+    r->text = weir_arena_copy(&r->arena, body);
+    return r->type.p && r->text.p ? 0 : WEIR_E_NOMEM;
+}
+
+static int set_header(weir_req *req, weir_str name, weir_str value)
+{
+    struct weir_kit_request *r = from(req);
+    size_t at = 0;
+    while (at < r->n_sent && !same_name(r->sent[at].name, name)) {
+        at++;
+    }
+    if (at == WEIR_KIT_MAX_HEADERS) {
+        return WEIR_E_NOMEM;
+    }
+    r->sent[at] = (struct weir_kit_header){weir_arena_copy(&r->arena, name),
+                                           weir_arena_copy(&r->arena, value)};
+    r->n_sent += at == r->n_sent;
+    return r->sent[at].name.p && r->sent[at].value.p ? 0 : WEIR_E_NOMEM;
+}
+
+static struct weir_plugin_run *run_of(weir_req *req)
+{
+    struct weir_kit_request *r = from(req);
+    return r->is_admin ? NULL : &r->run;
+}
+
+const struct weir_plugin_request_ops weir_kit_request_ops = {
+    .get = get,
+    .set = set,
+    .get_num = get_num,
+    .set_num = set_num,
+    .header = header,
+    .json = json,
+    .deny = deny,
+    .respond = respond,
+    .set_header = set_header,
+    .run = run_of,
+};
+
+void weir_kit_request_field(struct weir_kit_request *r, int field, const char *value)
+{
+    (void)set(weir_kit_request_handle(r), field, weir_str_from(value));
+}
+
+void weir_kit_request_header(struct weir_kit_request *r, const char *name, const char *value)
+{
+    if (r->n_headers < WEIR_KIT_MAX_HEADERS) {
+        r->headers[r->n_headers++] =
+            (struct weir_kit_header){weir_arena_copy(&r->arena, weir_str_from(name)),
+                                     weir_arena_copy(&r->arena, weir_str_from(value))};
+    }
+}
+
+weir_str weir_kit_request_sent(const struct weir_kit_request *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_sent; i++) {
+        if (same_name(r->sent[i].name, weir_str_from(name))) {
+            return r->sent[i].value;
+        }
+    }
+    return (weir_str){NULL, 0};
+}
+
+int weir_kit_request_init(struct weir_kit_request *r, const char *body)
+{
+    *r = (struct weir_kit_request){0};
+    weir_arena_init(&r->arena, ARENA_BYTES);
+    r->body = yyjson_read(body, strlen(body), 0);
+    weir_kit_request_field(r, WEIR_FIELD_REQUEST_ID, "req-1");
+    weir_kit_request_field(r, WEIR_FIELD_METHOD, "POST");
+    weir_kit_request_field(r, WEIR_FIELD_PATH, "/v1/chat/completions");
+    weir_kit_request_field(r, WEIR_FIELD_MODEL, "m");
+    weir_kit_request_field(r, WEIR_FIELD_CLASS, "interactive_ui");
+    weir_kit_request_field(r, WEIR_FIELD_PEER, "192.0.2.1");
+    weir_kit_request_field(r, WEIR_FIELD_BODY, body);
+    weir_req *req = weir_kit_request_handle(r);
+    (void)set_num(req, WEIR_NUMBER_PROMPT_TOKENS, 12);
+    (void)set_num(req, WEIR_NUMBER_MAX_TOKENS, 100);
+    (void)set_num(req, WEIR_NUMBER_N, 1);
+    (void)set_num(req, WEIR_NUMBER_STREAM, 1);
+    return r->body && r->has_field[WEIR_FIELD_BODY] ? 0 : WEIR_E_NOMEM;
+}
+
+static void on_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome outcome)
+{
+    struct weir_kit_request *r = from(run->req);
+    r->n_resumed++;
+    r->outcome = outcome;
+}
+
+int weir_kit_request_begin(struct weir_kit_request *r, struct weir_plugin_chain *chain,
+                           struct weir_plugin_loop *loop)
+{
+    return weir_plugin_run_init(&r->run, chain, weir_kit_request_handle(r), loop, &r->arena,
+                                on_resumed);
+}
+
+void weir_kit_request_finish(struct weir_kit_request *r)
+{
+    weir_plugin_run_finish(&r->run);
+    yyjson_doc_free(r->body);
+    weir_arena_finish(&r->arena);
+}

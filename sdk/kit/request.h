@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A synthetic request: what core/request is to the daemon, this is to the conformance kit.
+ *
+ * Ownership: texts are copied into the request's arena. Threads: one. Errors: WEIR_E_NOMEM. */
+#include <yyjson.h>
+
+#include "core/plugin/run.h"
+
+enum {
+    WEIR_KIT_MAX_HEADERS = 16,
+    WEIR_KIT_N_FIELDS = WEIR_FIELD_TRACEPARENT + 1,
+    WEIR_KIT_N_NUMBERS = WEIR_NUMBER_ARRIVED_US + 1,
+};
+
+struct weir_kit_header {
+    weir_str name, value;
+};
+
+struct weir_kit_request {
+    struct weir_arena arena;
+    struct weir_plugin_run run;
+    bool is_admin; /* has no run */
+    weir_str fields[WEIR_KIT_N_FIELDS];
+    bool has_field[WEIR_KIT_N_FIELDS];
+    int64_t numbers[WEIR_KIT_N_NUMBERS];
+    bool has_number[WEIR_KIT_N_NUMBERS];
+    struct weir_kit_header headers[WEIR_KIT_MAX_HEADERS];
+    size_t n_headers;
+    yyjson_doc *body;
+
+    /* What plugins answered. */
+    int status; /* 0: nothing */
+    bool is_respond;
+    weir_str type, code, text;
+    struct weir_kit_header sent[WEIR_KIT_MAX_HEADERS];
+    size_t n_sent;
+    uint32_t n_resumed; /* calls of `resumed` */
+    enum weir_plugin_outcome outcome;
+};
+
+extern const struct weir_plugin_request_ops weir_kit_request_ops;
+
+/* A POST /v1/chat/completions of model "m" with `body` (JSON). */
+int weir_kit_request_init(struct weir_kit_request *r, const char *body);
+/* Puts it on a chain; the run is finished by weir_kit_request_finish(). */
+int weir_kit_request_begin(struct weir_kit_request *r, struct weir_plugin_chain *chain,
+                           struct weir_plugin_loop *loop);
+void weir_kit_request_finish(struct weir_kit_request *r);
+
+void weir_kit_request_field(struct weir_kit_request *r, int field, const char *value);
+void weir_kit_request_header(struct weir_kit_request *r, const char *name, const char *value);
+weir_req *weir_kit_request_handle(struct weir_kit_request *r);
+/* A header that plugins set, or the empty string. */
+weir_str weir_kit_request_sent(const struct weir_kit_request *r, const char *name);
