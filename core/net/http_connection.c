@@ -130,7 +130,8 @@ void weir_http_connection_flush(struct weir_http_connection *c)
         weir_http_connection_close(c, WEIR_HTTP_END_ABORTED);
         return;
     }
-    c->server->stats.out_bytes += c->out.fill.len;
+    c->server->stats.out_bytes += c->out.n_given - c->n_counted;
+    c->n_counted = c->out.n_given;
     if (weir_http_output_flush(&c->out) < 0) {
         weir_http_connection_close(c, WEIR_HTTP_END_CLIENT_GONE);
         return;

@@ -71,7 +71,8 @@ struct weir_http_connection {
     uint64_t deadline_ms;   /* IDLE, HEAD, LINGER */
     uint64_t body_start_ms; /* BODY */
     uint64_t body_last_ms;
-    size_t n_lingered; /* bytes read away */
+    size_t n_lingered;  /* bytes read away */
+    uint64_t n_counted; /* of out.n_given, in the server's statistics */
     uint32_t n_requests;
     bool is_dirty;
     bool is_reading;

@@ -42,6 +42,9 @@ static int respond_to_problem(struct weir_http_connection *c,
         s->handler.on_problem(s->user, ex, info, &body);
     } else {
         (void)weir_http_add_header(ex, "Content-Type", weir_str_from("application/json"));
+        if (info->status == 503) {
+            (void)weir_http_add_header(ex, "Retry-After", weir_str_from("1"));
+        }
         default_problem(info, &body);
     }
     int r = weir_http_respond(ex, info->status, weir_buf_view(&body));

@@ -19,33 +19,51 @@ static int init_stream(struct weir_http_connection *c, bool is_unix)
     return is_unix ? uv_pipe_init(loop, &c->io.pipe, 0) : uv_tcp_init(loop, &c->io.tcp);
 }
 
-static void accept_one(struct weir_http_listener *l)
+/* A connection with its handle ready to take a socket; NULL when there is no room. */
+static struct weir_http_connection *new_connection(struct weir_http_listener *l)
 {
     struct weir_http_server *s = l->server;
     uint32_t n = s->stats.n_connections;
     uint32_t max = s->limits.max_connections;
-    struct weir_http_connection *c =
-        n < max || n - max < MAX_REFUSED ? weir_http_server_take_connection(s) : NULL;
+    if (n >= max && n - max >= MAX_REFUSED) {
+        return NULL;
+    }
+    struct weir_http_connection *c = weir_http_server_take_connection(s);
     if (!c) {
-        l->is_waiting = true; /* libuv stops accepting until uv_accept is called */
-        return;
+        return NULL;
     }
     if (init_stream(c, l->is_unix) < 0) {
         weir_http_server_give_connection(s, c);
-        l->is_waiting = true;
-        return;
+        return NULL;
     }
     c->io.handle.data = c;
     s->stats.n_accepted++;
     weir_http_server_add_connection(s, c);
-    if (uv_accept(&l->io.stream, &c->io.stream) < 0) {
+    return c;
+}
+
+/* The socket is in the handle, unless r is an error. */
+static void start_connection(struct weir_http_connection *c, int r)
+{
+    const struct weir_http_server *s = c->server;
+    if (r < 0) {
         weir_http_connection_close(c, WEIR_HTTP_END_DONE);
         return;
     }
     weir_http_connection_open(c);
-    if (n >= max) {
+    if (s->stats.n_connections > s->limits.max_connections) {
         weir_http_connection_refuse(c, WEIR_HTTP_TOO_MANY_CONNECTIONS);
     }
+}
+
+static void accept_one(struct weir_http_listener *l)
+{
+    struct weir_http_connection *c = new_connection(l);
+    if (!c) {
+        l->is_waiting = true; /* libuv stops accepting until uv_accept is called */
+        return;
+    }
+    start_connection(c, uv_accept(&l->io.stream, &c->io.stream));
 }
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -64,6 +82,39 @@ void weir_http_server_retry_accept(struct weir_http_server *s)
         if (l->is_waiting && l->is_open) {
             l->is_waiting = false;
             accept_one(l);
+        }
+    }
+}
+
+static void accept_all(struct weir_http_listener *l)
+{
+    uv_os_fd_t fd;
+    if (uv_fileno(&l->io.handle, &fd) < 0) {
+        return;
+    }
+    for (int i = 0; i < BACKLOG; i++) {
+        int socket = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (socket < 0) {
+            return;
+        }
+        struct weir_http_connection *c = new_connection(l);
+        if (!c) {
+            (void)close(socket);
+            return;
+        }
+        int r = l->is_unix ? uv_pipe_open(&c->io.pipe, socket) : uv_tcp_open(&c->io.tcp, socket);
+        if (r < 0) {
+            (void)close(socket);
+        }
+        start_connection(c, r);
+    }
+}
+
+void weir_http_server_accept_backlog(struct weir_http_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        if (s->listeners[i].is_open) {
+            accept_all(&s->listeners[i]);
         }
     }
 }
@@ -130,34 +181,60 @@ static uint16_t bound_port(const struct weir_http_listener *l)
                                                : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-int weir_http_server_listen(struct weir_http_server *s, const char *address, uint16_t *ret_port,
-                            struct weir_error *err)
+/* libuv's error, or 0 and the listener. */
+static int open_listener(struct weir_http_server *s, const struct weir_listen_address *a,
+                         struct weir_http_listener **ret_listener)
 {
-    struct weir_listen_address a;
-    int r = weir_listen_address_parse(address, &a, err);
-    if (r < 0) {
-        return r;
-    }
     if (s->n_listeners == WEIR_HTTP_MAX_LISTENERS || s->is_draining) {
-        return weir_error_set(err, WEIR_E_ARG, "%s: no listener more than %d", address,
-                              WEIR_HTTP_MAX_LISTENERS);
+        return UV_EMFILE;
     }
     struct weir_http_listener *l = &s->listeners[s->n_listeners];
     *l = (struct weir_http_listener){.server = s};
-    r = init_listener(l, &a);
+    int r = init_listener(l, a);
     if (r < 0) {
-        return weir_error_set(err, WEIR_E_IO, "%s: %s", address, uv_strerror(r));
+        return r;
     }
     s->n_listeners++; /* the handle stays in its slot until it is closed */
     s->n_handles++;
     l->is_open = true;
-    r = a.is_unix ? bind_unix(l, a.path) : bind_tcp(l, (const struct sockaddr *)&a.address);
+    r = a->is_unix ? bind_unix(l, a->path) : bind_tcp(l, (const struct sockaddr *)&a->address);
     if (r == 0) {
         r = uv_listen(&l->io.stream, BACKLOG, on_connection);
     }
     if (r < 0) {
         l->is_open = false;
         uv_close(&l->io.handle, on_listener_close);
+        return r;
+    }
+    *ret_listener = l;
+    return 0;
+}
+
+static void make_ipv4_any(struct weir_listen_address *a)
+{
+    in_port_t port = ((struct sockaddr_in6 *)&a->address)->sin6_port;
+    a->address = (struct sockaddr_storage){0};
+    *(struct sockaddr_in *)&a->address = (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = port,
+    };
+}
+
+int weir_http_server_listen(struct weir_http_server *s, const char *address, uint16_t *ret_port,
+                            struct weir_error *err)
+{
+    struct weir_listen_address a;
+    struct weir_http_listener *l;
+    int r = weir_listen_address_parse(address, &a, err);
+    if (r < 0) {
+        return r;
+    }
+    r = open_listener(s, &a, &l);
+    if (a.is_any && (r == UV_EAFNOSUPPORT || r == UV_EADDRNOTAVAIL)) {
+        make_ipv4_any(&a);
+        r = open_listener(s, &a, &l);
+    }
+    if (r < 0) {
         return weir_error_set(err, WEIR_E_IO, "%s: %s", address, uv_strerror(r));
     }
     if (ret_port) {

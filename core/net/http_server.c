@@ -50,6 +50,11 @@ static void on_tick(uv_timer_t *ticker)
 {
     struct weir_http_server *s = ticker->data;
     uint64_t now = uv_now(s->loop);
+    uint64_t since_ms = now - s->last_tick_ms;
+    s->last_tick_ms = now;
+    if (since_ms > 4 * s->tick_ms) {
+        return; /* the loop was held up: let it read what has come before anyone is called slow */
+    }
     struct weir_http_connection *next;
     for (struct weir_http_connection *c = s->all.lh_first; c; c = next) {
         next = c->all.le_next;
@@ -85,6 +90,14 @@ int weir_http_server_create(uv_loop_t *loop, const struct weir_http_limits *limi
     s->tick_ms = tick_of(limits);
     LIST_INIT(&s->all);
     LIST_INIT(&s->dirty);
+    /* With one connection in the pool an empty server can always accept; a full one tries again
+     * when somebody leaves. */
+    struct weir_http_connection *spare = weir_http_server_take_connection(s);
+    if (!spare) {
+        free(s);
+        return WEIR_E_NOMEM;
+    }
+    weir_http_server_give_connection(s, spare);
     /* None of these can fail (libuv returns 0 always). They do not keep the loop alive. */
     (void)uv_prepare_init(loop, &s->flusher);
     (void)uv_idle_init(loop, &s->spinner);
@@ -105,6 +118,7 @@ void weir_http_server_add_connection(struct weir_http_server *s, struct weir_htt
     s->n_handles++;
     if (s->stats.n_connections++ == 0) {
         uv_update_time(s->loop);
+        s->last_tick_ms = uv_now(s->loop);
         (void)uv_timer_start(&s->ticker, on_tick, s->tick_ms, s->tick_ms);
     }
 }
@@ -147,8 +161,9 @@ void weir_http_server_drain(struct weir_http_server *s)
     if (s->is_draining) {
         return;
     }
-    weir_http_server_close_listeners(s);
     s->is_draining = true;
+    weir_http_server_accept_backlog(s);
+    weir_http_server_close_listeners(s);
     struct weir_http_connection *next;
     for (struct weir_http_connection *c = s->all.lh_first; c; c = next) {
         next = c->all.le_next;

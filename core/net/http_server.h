@@ -8,7 +8,7 @@
  * keep-alive, pipelining in order, 100-continue, backpressure, lingering close, drain. It knows
  * nothing of routes or of what bodies mean.
  * Ownership: the caller owns the loop and the handler's user pointer; both outlive the server.
- * Threads: all [loop-thread].
+ * Threads: all [loop-thread]. The process ignores SIGPIPE (main's business).
  * Errors: WEIR_E_*; a sentence for addresses that cannot be bound.
  * Invariants: every exchange that was announced by on_headers gets exactly one on_closed. */
 #include "base/buf.h"
@@ -57,22 +57,23 @@ struct weir_http_stats {
     uint64_t n_client_gone; /* exchanges that the client left */
     uint64_t n_stalled;     /* exchanges ended because the client stopped reading */
     uint64_t in_bytes;
-    uint64_t out_bytes; /* given to the kernel */
+    uint64_t out_bytes;
     uint32_t n_connections;
     uint32_t n_running; /* exchanges between on_headers and on_closed */
 };
 
 /* `limits` and `handler` are copied. */
-int weir_http_server_create(struct uv_loop_s *loop, const struct weir_http_limits *limits,
-                            const struct weir_http_handler *handler, void *user,
-                            struct weir_http_server **ret_server);
+WEIR_NODISCARD int weir_http_server_create(struct uv_loop_s *loop,
+                                           const struct weir_http_limits *limits,
+                                           const struct weir_http_handler *handler, void *user,
+                                           struct weir_http_server **ret_server);
 
 /* Listens on `address`: "127.0.0.1:8080", "[::1]:8080", "localhost:0", ":8080" (all IPv4 and IPv6
  * addresses), or "unix:/path". May be called for several addresses. TCP sockets have SO_REUSEPORT,
  * so several workers may listen on one address. *ret_port (NULL ok) gets the bound port, which
  * matters for port 0; 0 for a Unix socket. */
-int weir_http_server_listen(struct weir_http_server *server, const char *address,
-                            uint16_t *ret_port, struct weir_error *err);
+WEIR_NODISCARD int weir_http_server_listen(struct weir_http_server *server, const char *address,
+                                           uint16_t *ret_port, struct weir_error *err);
 
 /* Stops listening, closes idle connections; running exchanges finish and their connections close.
  * on_drained tells the end (from the loop). Calling it again does nothing. */

@@ -36,6 +36,7 @@ struct weir_http_server {
     uv_idle_t spinner;    /* runs when the flusher has left work for the next turn */
     uv_timer_t ticker;    /* runs while there are connections */
     uint64_t tick_ms;
+    uint64_t last_tick_ms;
     size_t n_handles; /* not yet closed; the memory goes with the last */
 
     struct weir_http_connection_list all;
@@ -69,6 +70,8 @@ void weir_http_server_forget(struct weir_http_connection *c);
 /* One handle less; perhaps the server is drained, or gone. */
 void weir_http_server_handle_closed(struct weir_http_server *s);
 
+/* Takes the connections that the kernel has already made; closing a listener would reset them. */
+void weir_http_server_accept_backlog(struct weir_http_server *s);
 void weir_http_server_close_listeners(struct weir_http_server *s);
 /* There is room again for connections that wait. */
 void weir_http_server_retry_accept(struct weir_http_server *s);

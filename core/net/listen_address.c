@@ -47,6 +47,7 @@ static int parse_ip(const char *host, int port, struct weir_listen_address *a)
         return uv_ip6_addr(inner, port, (struct sockaddr_in6 *)&a->address);
     }
     if (n == 0) {
+        a->is_any = true;
         return uv_ip6_addr("::", port, (struct sockaddr_in6 *)&a->address);
     }
     if (strcmp(host, "localhost") == 0) {

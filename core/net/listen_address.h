@@ -12,7 +12,8 @@
 
 struct weir_listen_address {
     bool is_unix;
-    const char *path;                /* is_unix */
+    bool is_any;      /* ":PORT": [::] with IPv4, or 0.0.0.0 where there is no IPv6 */
+    const char *path; /* is_unix */
     struct sockaddr_storage address; /* otherwise; AF_INET or AF_INET6 */
 };
 

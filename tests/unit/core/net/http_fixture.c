@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http_fixture.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "tests/support/cmocka.h"
@@ -57,6 +58,7 @@ static void on_drained(void *user)
 void fixture_init(struct fixture *f)
 {
     *f = (struct fixture){0};
+    (void)signal(SIGPIPE, SIG_IGN);
     assert_int_equal(uv_loop_init(&f->loop), 0);
     assert_int_equal(uv_timer_init(&f->loop, &f->guard), 0);
     weir_http_limits_init(&f->limits);

@@ -2,8 +2,10 @@
 /* The end of a server, and what it costs while it lives. */
 #include "core/net/http_server.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "http_fixture.h"
@@ -21,23 +23,36 @@ void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 
 static size_t n_allocations;
+static size_t failing; /* the number of the allocation that fails; 0: none */
+
+static bool fails(void)
+{
+    return ++n_allocations == failing;
+}
 
 void *__wrap_malloc(size_t n)
 {
-    n_allocations++;
-    return __real_malloc(n);
+    return fails() ? NULL : __real_malloc(n);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    n_allocations++;
-    return __real_calloc(n, size);
+    return fails() ? NULL : __real_calloc(n, size);
 }
 
 void *__wrap_realloc(void *p, size_t n)
 {
-    n_allocations++;
-    return __real_realloc(p, n);
+    return fails() ? NULL : __real_realloc(p, n);
+}
+
+static int connect_blocking(const struct fixture *f)
+{
+    struct sockaddr_in address;
+    assert_int_equal(uv_ip4_addr("127.0.0.1", f->port, &address), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
 }
 
 static void drain_finishes_what_runs_and_closes_what_is_idle(void **state)
@@ -83,6 +98,26 @@ static void drain_still_answers_a_request_that_has_arrived(void **state)
     weir_http_server_drain(f.server);
     RUN_UNTIL(&f, c->has_end);
     assert_int_equal(client_count(c, "HTTP/1.1 200"), 2);
+    fixture_finish(&f);
+}
+
+static void drain_still_takes_connections_that_the_kernel_has_made(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_start(&f);
+    int fd = connect_blocking(&f);
+    assert_int_equal(write(fd, GET_ROOT, sizeof(GET_ROOT) - 1), sizeof(GET_ROOT) - 1);
+
+    weir_http_server_drain(f.server);
+    RUN_UNTIL(&f, f.n_closed == 1);
+    char reply[1000] = "";
+    assert_true(read(fd, reply, sizeof(reply) - 1) > 0);
+    assert_memory_equal(reply, "HTTP/1.1 200 OK\r\n", 17);
+    assert_non_null(strstr(reply, "Connection: close\r\n"));
+    assert_int_equal(close(fd), 0);
+    RUN_UNTIL(&f, f.is_drained);
     fixture_finish(&f);
 }
 
@@ -145,6 +180,46 @@ static void steady_keep_alive_allocates_nothing(void **state)
     fixture_finish(&f);
 }
 
+/* One request with a body, an answer or not. The client makes no allocation. */
+static void exchange_while_failing(struct fixture *f, size_t nth)
+{
+    static const char post[40000] = "POST / HTTP/1.1\r\nHost: a\r\nX-Long: 0123456789\r\n"
+                                    "Content-Length: 30000\r\n\r\n";
+    size_t n_post = strlen(post) + 30000;
+    int fd = connect_blocking(f);
+    failing = n_allocations + nth;
+    assert_int_equal(write(fd, post, n_post), n_post);
+    char reply[1000];
+    ssize_t n;
+    fixture_arm(f);
+    do {
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+        n = recv(fd, reply, sizeof(reply), MSG_DONTWAIT);
+    } while (n < 0 && errno == EAGAIN && !f->guard_fired);
+    failing = 0;
+    assert_false(f->guard_fired);
+    assert_int_equal(close(fd), 0);
+}
+
+static void failing_allocation_harms_its_own_request_only(void **state)
+{
+    (void)state;
+    enum { MORE_THAN_ONE_REQUEST_MAKES = 12 };
+    for (size_t nth = 1; nth < MORE_THAN_ONE_REQUEST_MAKES; nth++) {
+        struct fixture f;
+        fixture_init(&f);
+        fixture_start(&f);
+
+        exchange_while_failing(&f, nth);
+        RUN_UNTIL(&f, weir_http_server_is_empty(f.server));
+        assert_int_equal(f.n_closed, f.n_headers);
+        struct client *c = fixture_connect(&f);
+        client_send_text(c, GET_ROOT);
+        RUN_UNTIL(&f, client_has(c, "HTTP/1.1 200"));
+        fixture_finish(&f);
+    }
+}
+
 static void several_servers_share_one_address(void **state)
 {
     (void)state;
@@ -192,9 +267,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drain_finishes_what_runs_and_closes_what_is_idle),
         cmocka_unit_test(drain_still_answers_a_request_that_has_arrived),
+        cmocka_unit_test(drain_still_takes_connections_that_the_kernel_has_made),
         cmocka_unit_test(drain_of_an_empty_server_is_reported_from_the_loop),
         cmocka_unit_test(destroy_ends_every_exchange),
         cmocka_unit_test(steady_keep_alive_allocates_nothing),
+        cmocka_unit_test(failing_allocation_harms_its_own_request_only),
         cmocka_unit_test(several_servers_share_one_address),
         cmocka_unit_test(unix_socket_and_ipv6_are_listened_on),
     };

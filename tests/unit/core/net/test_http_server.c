@@ -240,6 +240,70 @@ static void header_fields_that_http_cannot_carry_are_refused(void **state)
     fixture_finish(&f);
 }
 
+static void write_problem(void *user, struct weir_http_exchange *ex,
+                          const struct weir_http_problem_info *problem, struct weir_buf *ret_body)
+{
+    (void)user;
+    assert_int_equal(weir_http_n_headers(ex), 0);
+    (void)weir_http_add_header(ex, "X-Request-Id", weir_str_from("r1"));
+    weir_buf_printf(ret_body, "%d %s", problem->status, problem->code);
+}
+
+static void ignore_request(void *user, struct weir_http_exchange *ex)
+{
+    (void)user;
+    weir_http_abort(ex);
+}
+
+static void bad_request_is_answered_in_the_words_of_the_handler(void **state)
+{
+    (void)state;
+    static const struct weir_http_handler handler = {
+        .on_request = ignore_request,
+        .on_problem = write_problem,
+    };
+    struct fixture f;
+    struct weir_error err;
+    fixture_init(&f);
+    assert_int_equal(weir_http_server_create(&f.loop, &f.limits, &handler, &f, &f.server), 0);
+    assert_int_equal(weir_http_server_listen(f.server, ":0", &f.port, &err), 0);
+    struct client *c = fixture_connect(&f);
+
+    client_send_text(c, "GET / HTTP/1.1\r\nX: y\r\n\r\n");
+    RUN_UNTIL(&f, c->has_end);
+    assert_true(client_has(c, "HTTP/1.1 400 Bad Request\r\n"));
+    assert_true(client_has(c, "X-Request-Id: r1\r\n\r\n400 bad_host"));
+    fixture_finish(&f);
+}
+
+static void request_is_seen_in_its_parts(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_start(&f);
+    struct client *c = fixture_connect(&f);
+    client_send_text(c, "POST /hold?x=1 HTTP/1.1\r\nHost: a:1\r\nX-One: 1\r\nx-one: 2\r\n"
+                        "Content-Length: 3\r\n\r\nabc");
+    RUN_UNTIL(&f, f.held);
+    struct weir_http_exchange *ex = f.held;
+
+    weir_str name, value;
+    weir_http_header_at(ex, 2, &name, &value);
+    assert_true(weir_str_is(name, "x-one") && weir_str_is(value, "2"));
+    assert_int_equal(weir_http_n_headers(ex), 4);
+    assert_true(weir_str_is(weir_http_header(ex, "X-ONE"), "1"));
+    assert_true(weir_str_is(weir_http_header(ex, "X-Two"), ""));
+    assert_true(weir_str_is(weir_http_method(ex), "POST"));
+    assert_true(weir_str_is(weir_http_query(ex), "x=1"));
+    assert_true(weir_str_is(weir_http_authority(ex), "a:1"));
+    assert_true(weir_str_is(weir_http_peer(ex), "127.0.0.1"));
+    assert_string_equal(weir_http_body(ex).p, "abc");
+    assert_int_equal(weir_http_respond(ex, 200, weir_str_from("")), WEIR_OK);
+    RUN_UNTIL(&f, f.n_closed == 1);
+    fixture_finish(&f);
+}
+
 static void requests_per_connection_are_bounded(void **state)
 {
     (void)state;
@@ -291,6 +355,8 @@ int main(void)
         cmocka_unit_test(stream_is_chunked_for_http11_and_ends_with_the_connection_for_http10),
         cmocka_unit_test(response_without_body_has_none),
         cmocka_unit_test(header_fields_that_http_cannot_carry_are_refused),
+        cmocka_unit_test(bad_request_is_answered_in_the_words_of_the_handler),
+        cmocka_unit_test(request_is_seen_in_its_parts),
         cmocka_unit_test(requests_per_connection_are_bounded),
         cmocka_unit_test(connections_beyond_the_limit_are_told_so),
     };
