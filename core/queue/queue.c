@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+    N_TENANTS = 1024,        /* counters kept; the least served one gives way to a new tenant */
+    COMPLETION_WEIGHT = 2,   /* a decoded token costs about twice a prefilled one */
+    AGING_US = 5 * 1000000,  /* waiting this long lifts an entry one class */
+    RATE_WINDOW_US = 1000000,
+    MIN_RETRY_US = 50 * 1000,
+    MAX_RETRY_US = 120 * 1000000 /* clients give up on longer values */
+};
+
+struct tenant_counter {
+    uint64_t hash; /* 0: unused */
+    uint64_t tokens;
+};
+
+struct weir_queue {
+    pthread_mutex_t mutex; /* guards everything below */
+    struct weir_queue_entry head;
+    uint32_t limit, n_waiting;
+    uint32_t places, places_used;
+    uint64_t next_number;
+    struct tenant_counter tenants[N_TENANTS]; /* open addressing */
+    uint64_t window_start_us;                 /* of the drain rate */
+    uint32_t window_grants;
+    double grants_per_s;
+    weir_queue_granted_fn granted;
+    void *arg;
+};
+
+int weir_queue_create(uint32_t limit, weir_queue_granted_fn granted, void *arg,
+                      struct weir_queue **ret_queue)
+{
+    if (limit == 0 || limit > WEIR_QUEUE_MAX) {
+        return WEIR_E_ARG;
+    }
+    struct weir_queue *q = calloc(1, sizeof(*q));
+    if (!q) {
+        return WEIR_E_NOMEM;
+    }
+    (void)pthread_mutex_init(&q->mutex, NULL);
+    q->head.next = q->head.prev = &q->head;
+    q->limit = limit;
+    q->granted = granted;
+    q->arg = arg;
+    *ret_queue = q;
+    return 0;
+}
+
+void weir_queue_destroy(struct weir_queue *q)
+{
+    if (!q) {
+        return;
+    }
+    (void)pthread_mutex_destroy(&q->mutex);
+    free(q);
+}
+
+static struct tenant_counter *find_tenant(struct weir_queue *q, uint64_t hash)
+{
+    hash |= 1; /* 0 marks an unused place */
+    struct tenant_counter *spare = NULL;
+    enum { PROBES = 16 };
+    for (uint64_t i = 0; i < PROBES; i++) {
+        struct tenant_counter *t = &q->tenants[(hash + i) % N_TENANTS];
+        if (t->hash == hash) {
+            return t;
+        }
+        if (!spare || t->hash == 0 || (spare->hash != 0 && t->tokens < spare->tokens)) {
+            spare = t;
+        }
+        if (t->hash == 0) {
+            break;
+        }
+    }
+    *spare = (struct tenant_counter){.hash = hash};
+    return spare;
+}
+
+/* A returning tenant starts no lower than the least served one that waits. */
+static void lift_counter(struct weir_queue *q, uint64_t hash)
+{
+    uint64_t least = UINT64_MAX;
+    for (struct weir_queue_entry *e = q->head.next; e != &q->head; e = e->next) {
+        if (e->tenant_hash == hash) {
+            return; /* already among those waiting */
+        }
+        uint64_t tokens = find_tenant(q, e->tenant_hash)->tokens;
+        if (tokens < least) {
+            least = tokens;
+        }
+    }
+    struct tenant_counter *t = find_tenant(q, hash);
+    if (least != UINT64_MAX && t->tokens < least) {
+        t->tokens = least;
+    }
+}
+
+static uint32_t aged_class(const struct weir_queue_entry *e, uint64_t now_us)
+{
+    uint64_t waited_us = now_us > e->enqueued_us ? now_us - e->enqueued_us : 0;
+    uint64_t lifts = waited_us / AGING_US;
+    return lifts >= e->class_rank ? 0 : e->class_rank - (uint32_t)lifts;
+}
+
+static bool goes_before(struct weir_queue *q, const struct weir_queue_entry *a,
+                        const struct weir_queue_entry *b, uint64_t now_us)
+{
+    uint32_t class_a = aged_class(a, now_us), class_b = aged_class(b, now_us);
+    if (class_a != class_b) {
+        return class_a < class_b;
+    }
+    if (a->tenant_hash != b->tenant_hash) {
+        uint64_t served_a = find_tenant(q, a->tenant_hash)->tokens;
+        uint64_t served_b = find_tenant(q, b->tenant_hash)->tokens;
+        if (served_a != served_b) {
+            return served_a < served_b;
+        }
+    }
+    if (a->priority != b->priority) {
+        return a->priority < b->priority;
+    }
+    if (a->deadline_us != b->deadline_us) {
+        return a->deadline_us < b->deadline_us;
+    }
+    return a->number < b->number;
+}
+
+static struct weir_queue_entry *choose(struct weir_queue *q, uint64_t now_us)
+{
+    struct weir_queue_entry *best = NULL;
+    for (struct weir_queue_entry *e = q->head.next; e != &q->head; e = e->next) {
+        if (!best || goes_before(q, e, best, now_us)) {
+            best = e;
+        }
+    }
+    return best;
+}
+
+static bool has_room(const struct weir_queue *q, const struct weir_queue_entry *e)
+{
+    /* A request with more choices than there are places runs when it is alone. */
+    return q->places > 0 &&
+           (q->places_used == 0 || q->places_used + e->n_places <= q->places);
+}
+
+/* Only grants to entries that waited count: without waiting, the rate is demand, not drain. */
+static void count_grant(struct weir_queue *q, uint64_t now_us)
+{
+    q->window_grants++;
+    uint64_t elapsed_us = now_us - q->window_start_us;
+    if (elapsed_us < RATE_WINDOW_US) {
+        return;
+    }
+    double rate = (double)q->window_grants * 1e6 / (double)elapsed_us;
+    q->grants_per_s = q->grants_per_s > 0 ? 0.7 * q->grants_per_s + 0.3 * rate : rate;
+    q->window_start_us = now_us;
+    q->window_grants = 0;
+}
+
+static void take_place(struct weir_queue *q, struct weir_queue_entry *e)
+{
+    e->state = WEIR_QUEUE_GRANTED;
+    q->places_used += e->n_places;
+    /* Charge the prompt now, so that a burst of one tenant does not all pass at the old counter. */
+    find_tenant(q, e->tenant_hash)->tokens += e->prompt_tokens;
+}
+
+static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
+{
+    e->prev->next = e->next;
+    e->next->prev = e->prev;
+    e->next = e->prev = NULL;
+    q->n_waiting--;
+}
+
+/* Grants one waiting entry, if there is room: NULL otherwise. */
+static struct weir_queue_entry *grant_next(struct weir_queue *q, uint64_t now_us)
+{
+    struct weir_queue_entry *e = choose(q, now_us);
+    if (!e || !has_room(q, e)) {
+        return NULL;
+    }
+    unlink_entry(q, e);
+    take_place(q, e);
+    count_grant(q, now_us);
+    return e;
+}
+
+static void grant_all(struct weir_queue *q, uint64_t now_us)
+{
+    for (;;) {
+        (void)pthread_mutex_lock(&q->mutex);
+        struct weir_queue_entry *e = grant_next(q, now_us);
+        (void)pthread_mutex_unlock(&q->mutex);
+        if (!e) {
+            return;
+        }
+        q->granted(q->arg, e);
+    }
+}
+
+void weir_queue_set_places(struct weir_queue *q, uint32_t places, uint64_t now_us)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    q->places = places;
+    (void)pthread_mutex_unlock(&q->mutex);
+    grant_all(q, now_us);
+}
+
+static uint64_t predict_wait_us(const struct weir_queue *q)
+{
+    if (q->grants_per_s <= 0) {
+        return q->n_waiting ? (uint64_t)q->n_waiting * 100000u : 0; /* nothing measured yet */
+    }
+    return (uint64_t)((double)(q->n_waiting + 1) / q->grants_per_s * 1e6);
+}
+
+static uint64_t clamp_retry_us(uint64_t us)
+{
+    return us < MIN_RETRY_US ? MIN_RETRY_US : us > MAX_RETRY_US ? MAX_RETRY_US : us;
+}
+
+int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us,
+                    uint64_t *ret_retry_after_us)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    entry->enqueued_us = now_us;
+    entry->number = q->next_number++;
+    if (q->n_waiting == 0 && has_room(q, entry)) {
+        take_place(q, entry);
+        (void)pthread_mutex_unlock(&q->mutex);
+        q->granted(q->arg, entry);
+        return 0;
+    }
+    uint64_t wait_us = predict_wait_us(q);
+    bool too_slow = q->grants_per_s > 0 && entry->deadline_us != UINT64_MAX &&
+                    now_us + wait_us > entry->deadline_us;
+    if (q->n_waiting >= q->limit || too_slow) {
+        (void)pthread_mutex_unlock(&q->mutex);
+        *ret_retry_after_us = clamp_retry_us(wait_us);
+        return WEIR_E_BUSY;
+    }
+    if (q->n_waiting == 0) {
+        q->window_start_us = now_us;
+        q->window_grants = 0;
+    }
+    lift_counter(q, entry->tenant_hash);
+    entry->state = WEIR_QUEUE_WAITING;
+    entry->next = &q->head;
+    entry->prev = q->head.prev;
+    q->head.prev->next = entry;
+    q->head.prev = entry;
+    q->n_waiting++;
+    (void)pthread_mutex_unlock(&q->mutex);
+    return 0;
+}
+
+bool weir_queue_remove(struct weir_queue *q, struct weir_queue_entry *entry)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    bool waiting = entry->state == WEIR_QUEUE_WAITING;
+    if (waiting) {
+        unlink_entry(q, entry);
+        entry->state = WEIR_QUEUE_OUT;
+    }
+    (void)pthread_mutex_unlock(&q->mutex);
+    return waiting;
+}
+
+void weir_queue_release(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    if (entry->state == WEIR_QUEUE_GRANTED) {
+        q->places_used -= entry->n_places;
+        entry->state = WEIR_QUEUE_OUT;
+    }
+    (void)pthread_mutex_unlock(&q->mutex);
+    grant_all(q, now_us);
+}
+
+void weir_queue_charge(struct weir_queue *q, uint64_t tenant_hash, uint64_t prompt_tokens,
+                       uint64_t completion_tokens)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    find_tenant(q, tenant_hash)->tokens += prompt_tokens + COMPLETION_WEIGHT * completion_tokens;
+    (void)pthread_mutex_unlock(&q->mutex);
+}
+
+uint64_t weir_queue_wait_us(struct weir_queue *q)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    uint64_t wait_us = predict_wait_us(q);
+    (void)pthread_mutex_unlock(&q->mutex);
+    return clamp_retry_us(wait_us);
+}
+
+void weir_queue_stats(struct weir_queue *q, struct weir_queue_stats *ret_stats)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    *ret_stats = (struct weir_queue_stats){
+        .waiting = q->n_waiting,
+        .places_used = q->places_used,
+        .places = q->places,
+        .oldest_enqueued_us = q->n_waiting ? q->head.next->enqueued_us : 0,
+        .grants_per_s = q->grants_per_s,
+    };
+    (void)pthread_mutex_unlock(&q->mutex);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/queue/queue.h"
+
+#include "tests/support/cmocka.h"
+
+enum { MAX_GRANTS = 4096 };
+
+struct grants {
+    struct weir_queue_entry *list[MAX_GRANTS];
+    size_t n;
+};
+
+static void record(void *arg, struct weir_queue_entry *entry)
+{
+    struct grants *g = arg;
+    assert_true(g->n < MAX_GRANTS);
+    g->list[g->n++] = entry;
+}
+
+static struct weir_queue_entry entry(uint64_t tenant, uint32_t class_rank)
+{
+    return (struct weir_queue_entry){.tenant_hash = tenant,
+                                     .class_rank = class_rank,
+                                     .n_places = 1,
+                                     .prompt_tokens = 100,
+                                     .deadline_us = UINT64_MAX};
+}
+
+static void free_place_is_granted_at_once(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(4, record, &g, &q), 0);
+    weir_queue_set_places(q, 2, 0);
+
+    struct weir_queue_entry a = entry(1, 1), b = entry(1, 1), c = entry(1, 1);
+    assert_int_equal(weir_queue_push(q, &a, 1, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &b, 2, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &c, 3, &retry_us), 0);
+    assert_int_equal(g.n, 2);
+    assert_int_equal(c.state, WEIR_QUEUE_WAITING);
+
+    weir_queue_release(q, &a, 4);
+    assert_int_equal(g.n, 3);
+    assert_ptr_equal(g.list[2], &c);
+    weir_queue_release(q, &b, 5);
+    weir_queue_release(q, &c, 5);
+    weir_queue_destroy(q);
+}
+
+static void full_queue_refuses_with_a_retry_time(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(2, record, &g, &q), 0);
+
+    struct weir_queue_entry e[3] = {entry(1, 1), entry(1, 1), entry(1, 1)};
+    assert_int_equal(weir_queue_push(q, &e[0], 1, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &e[1], 1, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &e[2], 1, &retry_us), WEIR_E_BUSY);
+    assert_true(retry_us > 0);
+    assert_true(weir_queue_remove(q, &e[0]));
+    assert_false(weir_queue_remove(q, &e[0]));
+    assert_int_equal(weir_queue_push(q, &e[2], 2, &retry_us), 0);
+    assert_true(weir_queue_remove(q, &e[1]));
+    assert_true(weir_queue_remove(q, &e[2]));
+    weir_queue_destroy(q);
+}
+
+static void classes_go_first_but_batch_ages(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(16, record, &g, &q), 0);
+
+    struct weir_queue_entry batch = entry(1, 2), ui = entry(1, 1), api = entry(1, 0);
+    assert_int_equal(weir_queue_push(q, &batch, 1, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &ui, 2, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &api, 3, &retry_us), 0);
+    weir_queue_set_places(q, 1, 4);
+    assert_ptr_equal(g.list[0], &api);
+    weir_queue_release(q, &api, 5);
+    assert_ptr_equal(g.list[1], &ui);
+
+    /* After two agings the batch entry stands level with new critical ones, and came first. */
+    struct weir_queue_entry late = entry(1, 0);
+    assert_int_equal(weir_queue_push(q, &late, 20000000, &retry_us), 0);
+    weir_queue_release(q, &ui, 20000001);
+    assert_ptr_equal(g.list[2], &batch);
+    weir_queue_release(q, &batch, 20000002);
+    weir_queue_release(q, &late, 20000003);
+    weir_queue_destroy(q);
+}
+
+static void tenants_share_by_tokens_served(void **state)
+{
+    (void)state;
+    enum { N = 40 };
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(2 * N, record, &g, &q), 0);
+
+    /* A loud tenant fills the queue before a quiet one comes. */
+    struct weir_queue_entry loud[N], quiet[4];
+    for (int i = 0; i < N; i++) {
+        loud[i] = entry(111, 1);
+        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        quiet[i] = entry(222, 1);
+        assert_int_equal(weir_queue_push(q, &quiet[i], 2, &retry_us), 0);
+    }
+    weir_queue_set_places(q, 8, 3);
+    int n_quiet = 0;
+    for (size_t i = 0; i < g.n; i++) {
+        n_quiet += g.list[i]->tenant_hash == 222;
+    }
+    assert_int_equal(g.n, 8);
+    assert_int_equal(n_quiet, 4);
+    for (size_t i = 0; i < g.n; i++) { /* grants more as it goes, until all have run */
+        weir_queue_release(q, g.list[i], 10);
+    }
+    assert_int_equal(g.n, N + 4);
+    weir_queue_destroy(q);
+}
+
+static void predicted_wait_beyond_the_deadline_is_refused(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(100, record, &g, &q), 0);
+    weir_queue_set_places(q, 1, 0);
+    struct weir_queue_entry e[20];
+    for (int i = 0; i < 20; i++) {
+        e[i] = entry(1, 1);
+        assert_int_equal(weir_queue_push(q, &e[i], 1, &retry_us), 0);
+    }
+    for (size_t i = 0; i < 5; i++) { /* one grant a second */
+        weir_queue_release(q, g.list[i], 1000000 * (i + 2));
+    }
+    struct weir_queue_entry hasty = entry(1, 1);
+    hasty.deadline_us = 7000000 + 2000000;
+    assert_int_equal(weir_queue_push(q, &hasty, 7000000, &retry_us), WEIR_E_BUSY);
+    assert_true(retry_us > 5000000);
+    hasty.deadline_us = 7000000 + 60000000;
+    assert_int_equal(weir_queue_push(q, &hasty, 7000000, &retry_us), 0);
+    for (size_t i = 5; i < g.n; i++) {
+        weir_queue_release(q, g.list[i], 8000000);
+    }
+    weir_queue_destroy(q);
+}
+
+static void many_choices_run_alone_when_they_never_fit(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(4, record, &g, &q), 0);
+    weir_queue_set_places(q, 4, 0);
+    struct weir_queue_entry wide = entry(1, 1), narrow = entry(1, 1);
+    wide.n_places = 10;
+    assert_int_equal(weir_queue_push(q, &narrow, 1, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &wide, 1, &retry_us), 0);
+    assert_int_equal(g.n, 1);
+    weir_queue_release(q, &narrow, 2);
+    assert_int_equal(g.n, 2);
+    weir_queue_release(q, &wide, 3);
+    weir_queue_destroy(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(free_place_is_granted_at_once),
+        cmocka_unit_test(full_queue_refuses_with_a_retry_time),
+        cmocka_unit_test(classes_go_first_but_batch_ages),
+        cmocka_unit_test(tenants_share_by_tokens_served),
+        cmocka_unit_test(predicted_wait_beyond_the_deadline_is_refused),
+        cmocka_unit_test(many_choices_run_alone_when_they_never_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
