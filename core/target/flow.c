@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ALIGN = 16 };
+
+/* A record: this head, then logprobs, their tops, and all bytes. */
+struct record {
+    size_t n_bytes; /* whole record, rounded */
+    weir_chunk chunk;
+};
+
+static size_t round_up(size_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_inbox_item *item)
+{
+    *f = (struct weir_flow){.cap_bytes = WEIR_FLOW_BYTES, .inbox = inbox, .item = item};
+    f->ring = aligned_alloc(ALIGN, f->cap_bytes);
+    if (!f->ring) {
+        return WEIR_E_NOMEM;
+    }
+    (void)pthread_mutex_init(&f->mutex, NULL);
+    return 0;
+}
+
+void weir_flow_finish(struct weir_flow *f)
+{
+    if (!f->ring) {
+        return;
+    }
+    free(f->ring);
+    f->ring = NULL;
+    (void)pthread_mutex_destroy(&f->mutex);
+}
+
+static size_t logprob_bytes(const weir_chunk *c)
+{
+    size_t n = c->n_logprobs * sizeof(weir_token_logprobs);
+    for (uint32_t i = 0; i < c->n_logprobs; i++) {
+        n += c->logprobs[i].n_top * sizeof(weir_logprob) + c->logprobs[i].chosen.bytes.n;
+        for (uint32_t k = 0; k < c->logprobs[i].n_top; k++) {
+            n += c->logprobs[i].top[k].bytes.n;
+        }
+    }
+    return n;
+}
+
+static size_t record_bytes(const weir_chunk *c)
+{
+    return round_up(sizeof(struct record) + logprob_bytes(c) + c->text.n + c->tool_id.n +
+                    c->tool_name.n);
+}
+
+/* Where the next record of n_bytes goes; NULL when there is no room. */
+static char *find_room(struct weir_flow *f, size_t n_bytes)
+{
+    if (f->head == f->tail) {
+        f->head = f->tail = f->wrap = 0;
+    }
+    if (f->wrap == 0) {
+        if (f->cap_bytes - f->tail >= n_bytes) {
+            return f->ring + f->tail;
+        }
+        if (f->head > n_bytes) { /* strictly: head == tail means empty */
+            f->wrap = f->tail;
+            f->tail = 0;
+            return f->ring;
+        }
+        return NULL;
+    }
+    return f->head - f->tail > n_bytes ? f->ring + f->tail : NULL;
+}
+
+static int grow_empty(struct weir_flow *f, size_t n_bytes)
+{
+    if (n_bytes > WEIR_FLOW_MAX_RECORD_BYTES) {
+        return WEIR_E_TOOBIG;
+    }
+    if (f->head != f->tail) {
+        return WEIR_E_BUSY;
+    }
+    char *ring = aligned_alloc(ALIGN, n_bytes);
+    if (!ring) {
+        return WEIR_E_NOMEM;
+    }
+    free(f->ring);
+    f->ring = ring;
+    f->cap_bytes = n_bytes;
+    return 0;
+}
+
+static weir_str put_bytes(char **at, weir_str s)
+{
+    if (s.n) {
+        memcpy(*at, s.p, s.n);
+    }
+    weir_str copy = {*at, s.n};
+    *at += s.n;
+    return copy;
+}
+
+static void put_logprobs(struct record *rec, char **at, const weir_chunk *c)
+{
+    weir_token_logprobs *out = (weir_token_logprobs *)(void *)*at;
+    weir_logprob *top = (weir_logprob *)(void *)(out + c->n_logprobs);
+    size_t n_top = 0;
+    for (uint32_t i = 0; i < c->n_logprobs; i++) {
+        n_top += c->logprobs[i].n_top;
+    }
+    *at = (char *)(top + n_top);
+    for (uint32_t i = 0; i < c->n_logprobs; i++) {
+        const weir_token_logprobs *in = &c->logprobs[i];
+        out[i] = (weir_token_logprobs){.chosen = in->chosen, .top = top, .n_top = in->n_top};
+        out[i].chosen.bytes = put_bytes(at, in->chosen.bytes);
+        for (uint32_t k = 0; k < in->n_top; k++) {
+            *top = in->top[k];
+            top->bytes = put_bytes(at, in->top[k].bytes);
+            top++;
+        }
+    }
+    rec->chunk.logprobs = out;
+}
+
+static void write_record(char *to, size_t n_bytes, const weir_chunk *c)
+{
+    struct record *rec = (struct record *)(void *)to;
+    rec->n_bytes = n_bytes;
+    rec->chunk = *c;
+    char *at = to + sizeof(*rec);
+    if (c->n_logprobs) {
+        put_logprobs(rec, &at, c);
+    }
+    rec->chunk.text = put_bytes(&at, c->text);
+    rec->chunk.tool_id = put_bytes(&at, c->tool_id);
+    rec->chunk.tool_name = put_bytes(&at, c->tool_name);
+}
+
+static int push_locked(struct weir_flow *f, const weir_chunk *chunk)
+{
+    if (f->gone || f->finished) {
+        return WEIR_E_GONE;
+    }
+    size_t n_bytes = record_bytes(chunk);
+    if (n_bytes > f->cap_bytes) {
+        int r = grow_empty(f, n_bytes);
+        if (r < 0) {
+            f->starved |= r == WEIR_E_BUSY;
+            return r;
+        }
+    }
+    char *to = find_room(f, n_bytes);
+    if (!to) {
+        f->starved = true;
+        return WEIR_E_BUSY;
+    }
+    write_record(to, n_bytes, chunk);
+    f->tail = (size_t)(to - f->ring) + n_bytes;
+    return 0;
+}
+
+int weir_flow_push(struct weir_flow *f, const weir_chunk *chunk)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    int r = push_locked(f, chunk);
+    (void)pthread_mutex_unlock(&f->mutex);
+    if (r == 0) {
+        weir_inbox_post(f->inbox, f->item);
+    }
+    return r;
+}
+
+void weir_flow_end(struct weir_flow *f, const weir_outcome *outcome)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    bool first = !f->finished;
+    if (first) {
+        f->finished = true;
+        f->outcome = *outcome;
+        size_t n = outcome->message.n < sizeof(f->outcome_text) ? outcome->message.n
+                                                                : sizeof(f->outcome_text);
+        if (n) {
+            memcpy(f->outcome_text, outcome->message.p, n);
+        }
+        f->outcome.message = (weir_str){f->outcome_text, n};
+        /* Posted under the mutex: once the reader has seen the end it may free the flow. */
+        weir_inbox_post(f->inbox, f->item);
+    }
+    (void)pthread_mutex_unlock(&f->mutex);
+}
+
+void weir_flow_abandon(struct weir_flow *f)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    f->gone = true;
+    f->head = f->tail = f->wrap = 0;
+    (void)pthread_mutex_unlock(&f->mutex);
+}
+
+const weir_chunk *weir_flow_peek(struct weir_flow *f)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    const weir_chunk *chunk = NULL;
+    if (f->head != f->tail) {
+        if (f->wrap && f->head == f->wrap) {
+            f->head = 0;
+            f->wrap = 0;
+        }
+        chunk = &((const struct record *)(const void *)(f->ring + f->head))->chunk;
+    }
+    (void)pthread_mutex_unlock(&f->mutex);
+    return chunk;
+}
+
+bool weir_flow_pop(struct weir_flow *f)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    f->head += ((const struct record *)(const void *)(f->ring + f->head))->n_bytes;
+    if (f->wrap && f->head == f->wrap) {
+        f->head = 0;
+        f->wrap = 0;
+    }
+    bool empty = f->head == f->tail;
+    bool wake = f->starved && empty;
+    if (wake) {
+        f->starved = false;
+    }
+    (void)pthread_mutex_unlock(&f->mutex);
+    return wake;
+}
+
+bool weir_flow_ended(struct weir_flow *f, weir_outcome *ret_outcome)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    bool ended = f->finished && f->head == f->tail;
+    if (ended) {
+        *ret_outcome = f->outcome;
+    }
+    (void)pthread_mutex_unlock(&f->mutex);
+    return ended;
+}

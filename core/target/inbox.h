@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A worker's inbox: the one door through which other threads reach its loop.
+ *
+ * Why: engines and queues run elsewhere; a request belongs to one loop. An item is embedded in what it
+ * wakes, so posting allocates nothing and cannot fail; posting an item that is still queued is a
+ * no-op, so the inbox is bounded by the number of objects alive.
+ * Ownership: the poster keeps an item alive until its `run` was called.
+ * Threads: post [any-thread]; run is called on [loop-thread]. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <uv.h>
+
+struct weir_inbox_item {
+    struct weir_inbox_item *next;
+    bool queued; /* guarded by the inbox's mutex */
+    void (*run)(struct weir_inbox_item *item);
+};
+
+struct weir_inbox {
+    pthread_mutex_t mutex; /* guards the list and the items' `queued` and `next` */
+    struct weir_inbox_item *first, *last;
+    atomic_bool dirty; /* something was posted since the last wake */
+    uv_async_t async;
+};
+
+int weir_inbox_init(struct weir_inbox *in, uv_loop_t *loop);
+/* [loop-thread] after everything that posts has ended; the loop must run once more. */
+void weir_inbox_finish(struct weir_inbox *in);
+/* Queues without waking; wake() makes it seen. Groups of posts cost one wake-up. */
+void weir_inbox_post(struct weir_inbox *in, struct weir_inbox_item *item);
+void weir_inbox_wake(struct weir_inbox *in);

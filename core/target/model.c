@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+struct weir_model {
+    struct weir_model_config config;
+    char *name;
+    uint64_t created_s;
+    struct weir_queue *queue;
+    struct weir_target *targets[WEIR_MODEL_MAX_TARGETS];
+    _Atomic uint32_t n_targets; /* raised after the target is complete: targets call back */
+};
+
+int weir_model_create(const struct weir_model_config *config, struct weir_model **ret_model)
+{
+    struct weir_model *m = calloc(1, sizeof(*m));
+    if (!m) {
+        return WEIR_E_NOMEM;
+    }
+    m->config = *config;
+    m->created_s = weir_clock_wall_us() / 1000000u;
+    m->name = strdup(config->name);
+    int r = m->name ? weir_queue_create(config->queue_limit, config->granted, config->arg, &m->queue)
+                    : WEIR_E_NOMEM;
+    if (r < 0) {
+        weir_model_destroy(m);
+        return r;
+    }
+    *ret_model = m;
+    return 0;
+}
+
+void weir_model_destroy(struct weir_model *m)
+{
+    if (!m) {
+        return;
+    }
+    for (uint32_t i = 0; i < m->n_targets; i++) {
+        weir_target_destroy(m->targets[i]);
+    }
+    weir_queue_destroy(m->queue);
+    free(m->name);
+    free(m);
+}
+
+/* Sequences that ready targets run at a time, plus a few so that the next request is already at hand
+ * when a sequence ends. */
+static uint32_t count_places(struct weir_model *m)
+{
+    uint32_t places = 0;
+    for (uint32_t i = 0; i < m->n_targets; i++) {
+        weir_target_status status;
+        weir_target_read_status(m->targets[i], &status);
+        if (status.state == WEIR_TARGET_READY) {
+            uint32_t n = status.running + status.free_sequences;
+            places += n + n / 8;
+        }
+    }
+    return places;
+}
+
+static void update_places(void *arg, struct weir_target *target)
+{
+    (void)target;
+    struct weir_model *m = arg;
+    weir_queue_set_places(m->queue, count_places(m), weir_clock_mono_us());
+}
+
+int weir_model_add_target(struct weir_model *m, struct weir_target_config *config,
+                          struct weir_error *err)
+{
+    if (m->n_targets == WEIR_MODEL_MAX_TARGETS) {
+        return weir_error_set(err, WEIR_E_TOOBIG, "model %s: more than %d targets", m->name,
+                              WEIR_MODEL_MAX_TARGETS);
+    }
+    config->changed = update_places;
+    config->arg = m;
+    int r = weir_target_create(config, &m->targets[m->n_targets], err);
+    if (r < 0) {
+        return r;
+    }
+    m->n_targets++;
+    update_places(m, NULL);
+    return 0;
+}
+
+const char *weir_model_name(const struct weir_model *m)
+{
+    return m->name;
+}
+
+uint32_t weir_model_class_rank(const struct weir_model *m)
+{
+    return m->config.class_rank;
+}
+
+uint32_t weir_model_queue_timeout_ms(const struct weir_model *m)
+{
+    return m->config.queue_timeout_ms;
+}
+
+uint64_t weir_model_created_s(const struct weir_model *m)
+{
+    return m->created_s;
+}
+
+struct weir_queue *weir_model_queue(struct weir_model *m)
+{
+    return m->queue;
+}
+
+uint32_t weir_model_n_targets(const struct weir_model *m)
+{
+    return m->n_targets;
+}
+
+struct weir_target *weir_model_target(struct weir_model *m, uint32_t index)
+{
+    return m->targets[index];
+}
+
+struct weir_target *weir_model_choose(struct weir_model *m)
+{
+    struct weir_target *best = NULL;
+    double best_load = 0;
+    for (uint32_t i = 0; i < m->n_targets; i++) {
+        weir_target_status status;
+        weir_target_read_status(m->targets[i], &status);
+        uint32_t weight = weir_target_weight(m->targets[i]);
+        if (status.state != WEIR_TARGET_READY || weight == 0) {
+            continue;
+        }
+        double load = (double)(status.running + status.waiting + 1) / weight;
+        if (!best || load < best_load) {
+            best = m->targets[i];
+            best_load = load;
+        }
+    }
+    return best;
+}
+
+uint32_t weir_model_state(struct weir_model *m)
+{
+    uint32_t state = WEIR_TARGET_FAILED;
+    for (uint32_t i = 0; i < m->n_targets; i++) {
+        weir_target_status status;
+        weir_target_read_status(m->targets[i], &status);
+        if (status.state == WEIR_TARGET_READY) {
+            return WEIR_TARGET_READY;
+        }
+        state = status.state < state ? status.state : state;
+    }
+    return state;
+}
+
+struct weir_model *weir_models_find(const struct weir_models *models, weir_str name)
+{
+    if (name.n == 0 && models->n == 1) {
+        return models->list[0];
+    }
+    for (uint32_t i = 0; i < models->n; i++) {
+        if (weir_str_is(name, models->list[i]->name)) {
+            return models->list[i];
+        }
+    }
+    return NULL;
+}

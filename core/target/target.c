@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct slot {
+    uint32_t generation; /* odd: in use */
+    uint32_t next_free;
+    struct weir_flow *flow;
+};
+
+struct weir_target {
+    weir_sink sink; /* first: the backend gives it back to us */
+    const weir_backend_stream *backend;
+    void *impl;
+    char *name;
+    uint32_t weight;
+    struct weir_inbox *const *inboxes;
+    uint32_t n_inboxes;
+    void (*changed)(void *arg, struct weir_target *target);
+    void *arg;
+    pthread_mutex_t mutex; /* guards slots and first_free */
+    struct slot *slots;    /* [n_slots] */
+    uint32_t n_slots, first_free;
+};
+
+static struct weir_target *from_sink(const weir_sink *sink)
+{
+    return (struct weir_target *)(uintptr_t)sink;
+}
+
+static struct weir_flow *find_flow(struct weir_target *t, weir_ticket ticket, bool release)
+{
+    uint32_t index = (uint32_t)ticket, generation = (uint32_t)(ticket >> 32);
+    struct weir_flow *flow = NULL;
+    (void)pthread_mutex_lock(&t->mutex);
+    if (index < t->n_slots && t->slots[index].generation == generation && (generation & 1)) {
+        struct slot *s = &t->slots[index];
+        flow = s->flow;
+        if (release) {
+            s->generation++;
+            s->flow = NULL;
+            s->next_free = t->first_free;
+            t->first_free = index;
+        }
+    }
+    (void)pthread_mutex_unlock(&t->mutex);
+    return flow;
+}
+
+static int sink_push(const weir_sink *sink, weir_ticket ticket, const weir_chunk *chunk)
+{
+    struct weir_flow *flow = find_flow(from_sink(sink), ticket, false);
+    return flow ? weir_flow_push(flow, chunk) : WEIR_E_GONE;
+}
+
+static void sink_finish(const weir_sink *sink, weir_ticket ticket, const weir_outcome *outcome)
+{
+    struct weir_flow *flow = find_flow(from_sink(sink), ticket, true);
+    if (flow) {
+        weir_flow_end(flow, outcome);
+    }
+}
+
+static void sink_notify(const weir_sink *sink)
+{
+    struct weir_target *t = from_sink(sink);
+    t->changed(t->arg, t);
+}
+
+static void sink_flush(const weir_sink *sink)
+{
+    struct weir_target *t = from_sink(sink);
+    for (uint32_t i = 0; i < t->n_inboxes; i++) {
+        weir_inbox_wake(t->inboxes[i]);
+    }
+}
+
+static int make_slots(struct weir_target *t, uint32_t n)
+{
+    t->slots = calloc(n, sizeof(*t->slots));
+    if (!t->slots) {
+        return WEIR_E_NOMEM;
+    }
+    t->n_slots = n;
+    for (uint32_t i = 0; i < n; i++) {
+        t->slots[i].next_free = i + 1; /* n: end of the list */
+    }
+    return 0;
+}
+
+static int open_impl(struct weir_target *t, const struct weir_target_config *config,
+                     struct weir_error *err)
+{
+    if (config->open) {
+        return config->open(config->open_arg, &t->sink, &t->impl, err);
+    }
+    weir_str why = {NULL, 0};
+    int r = t->backend->open(config->host, config->config_json, &t->sink, &t->impl, &why);
+    return r < 0 ? weir_error_set(err, r, "%.*s", (int)why.n, why.n ? why.p : "") : 0;
+}
+
+int weir_target_create(const struct weir_target_config *config, struct weir_target **ret_target,
+                       struct weir_error *err)
+{
+    struct weir_target *t = calloc(1, sizeof(*t));
+    if (!t) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    t->sink = (weir_sink){.struct_size = sizeof(t->sink),
+                          .push = sink_push,
+                          .finish = sink_finish,
+                          .notify = sink_notify,
+                          .flush = sink_flush};
+    t->backend = config->backend;
+    t->weight = config->weight;
+    t->inboxes = config->inboxes;
+    t->n_inboxes = config->n_inboxes;
+    t->changed = config->changed;
+    t->arg = config->arg;
+    (void)pthread_mutex_init(&t->mutex, NULL);
+    t->name = strdup(config->name);
+    int r = t->name ? make_slots(t, config->max_flows) : WEIR_E_NOMEM;
+    weir_error_set(err, r, "%s", weir_error_name(r));
+    if (r == 0) {
+        /* The target may call notify before open returns, and asks *ret_target then. */
+        *ret_target = t;
+        r = open_impl(t, config, err);
+    }
+    if (r < 0) {
+        weir_error_prefix(err, "target %s", config->name);
+        t->impl = NULL;
+        *ret_target = NULL;
+        weir_target_destroy(t);
+    }
+    return r;
+}
+
+void weir_target_destroy(struct weir_target *t)
+{
+    if (!t) {
+        return;
+    }
+    if (t->impl) {
+        t->backend->close(t->impl);
+    }
+    (void)pthread_mutex_destroy(&t->mutex);
+    free(t->slots);
+    free(t->name);
+    free(t);
+}
+
+const char *weir_target_name(const struct weir_target *t)
+{
+    return t->name;
+}
+
+uint32_t weir_target_weight(const struct weir_target *t)
+{
+    return t->weight;
+}
+
+void weir_target_read_status(struct weir_target *t, weir_target_status *ret_status)
+{
+    *ret_status = (weir_target_status){.struct_size = sizeof(*ret_status),
+                                       .state = WEIR_TARGET_LOADING};
+    if (t->impl) {
+        t->backend->status(t->impl, ret_status);
+    }
+}
+
+int weir_target_prepare(struct weir_target *t, const weir_generation *g, weir_prepared *ret_prepared,
+                        weir_refusal *refusal)
+{
+    *ret_prepared = (weir_prepared){.struct_size = sizeof(*ret_prepared)};
+    return t->backend->prepare(t->impl, g, ret_prepared, refusal);
+}
+
+void weir_target_discard(struct weir_target *t, void *prepared_state)
+{
+    t->backend->discard(t->impl, prepared_state);
+}
+
+weir_ticket weir_target_begin(struct weir_target *t, struct weir_flow *flow)
+{
+    weir_ticket ticket = 0;
+    (void)pthread_mutex_lock(&t->mutex);
+    uint32_t index = t->first_free;
+    if (index < t->n_slots) {
+        struct slot *s = &t->slots[index];
+        t->first_free = s->next_free;
+        s->generation++;
+        s->flow = flow;
+        ticket = (uint64_t)s->generation << 32 | index;
+    }
+    (void)pthread_mutex_unlock(&t->mutex);
+    return ticket;
+}
+
+void weir_target_forget(struct weir_target *t, weir_ticket ticket)
+{
+    (void)find_flow(t, ticket, true);
+}
+
+int weir_target_submit(struct weir_target *t, const weir_generation *g,
+                       const weir_prepared *prepared, weir_ticket ticket)
+{
+    return t->backend->submit(t->impl, g, prepared, ticket);
+}
+
+void weir_target_cancel(struct weir_target *t, weir_ticket ticket)
+{
+    t->backend->cancel(t->impl, ticket);
+}
+
+void weir_target_wake(struct weir_target *t, weir_ticket ticket)
+{
+    t->backend->wake(t->impl, ticket);
+}
+
+int64_t weir_target_tokenize(struct weir_target *t, weir_str text, int add_special, int32_t *out,
+                             size_t cap)
+{
+    if (!WEIR_HAS_FN(t->backend, tokenize)) {
+        return WEIR_E_UNSUPPORTED;
+    }
+    return t->backend->tokenize(t->impl, text, add_special, out, cap);
+}
+
+int64_t weir_target_detokenize(struct weir_target *t, const int32_t *tokens, size_t n_tokens,
+                               char *out, size_t cap)
+{
+    if (!WEIR_HAS_FN(t->backend, detokenize)) {
+        return WEIR_E_UNSUPPORTED;
+    }
+    return t->backend->detokenize(t->impl, tokens, n_tokens, out, cap);
+}
