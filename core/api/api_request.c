@@ -1,0 +1,677 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api_request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "messages.h"
+#include "param.h"
+
+enum {
+    FOR_CHAT = 1u << WEIR_GENERATION_CHAT,
+    FOR_COMPLETION = 1u << WEIR_GENERATION_COMPLETION,
+    FOR_BOTH = FOR_CHAT | FOR_COMPLETION,
+    MAX_BIAS = 1024,
+    MAX_TOOLS = 128,
+    MAX_STOP_BYTES = 1024,
+    MAX_NAME_BYTES = 256,
+    COMPLETION_MAX_TOKENS = 16 /* the API's default; chat goes on to the context's end */
+};
+
+/* What the readers work on. */
+struct reading {
+    struct weir_api_request *out;
+    struct weir_arena *arena;
+    weir_refusal *refusal;
+    uint32_t max_tokens, max_completion_tokens; /* both names of one limit */
+    bool stream_options_given;
+    bool top_logprobs_given;
+};
+
+typedef int (*read_fn)(struct reading *rd, const char *name, yyjson_val *v);
+
+static int no_memory(struct reading *rd, const char *name)
+{
+    return weir_refuse(rd->refusal, 413, name, "request_too_large",
+                       "'%s' needs more memory than one request may use.", name);
+}
+
+static int unsupported(struct reading *rd, const char *name, const char *what)
+{
+    return weir_refuse(rd->refusal, 400, name, "unsupported_parameter",
+                       "Unsupported parameter: '%s' %s.", name, what);
+}
+
+static int read_number(struct reading *rd, const char *name, yyjson_val *v, double min, double max,
+                       float *ret)
+{
+    return weir_param_number(v, name, min, max, ret, rd->refusal);
+}
+
+static int read_temperature(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_number(rd, name, v, 0, 2, &rd->out->generation.sampling.temperature);
+}
+
+static int read_top_p(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_number(rd, name, v, 0, 1, &rd->out->generation.sampling.top_p);
+}
+
+static int read_min_p(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_number(rd, name, v, 0, 1, &rd->out->generation.sampling.min_p);
+}
+
+static int read_typical_p(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_number(rd, name, v, 0, 1, &rd->out->generation.sampling.typical_p);
+}
+
+static int read_repetition_penalty(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_number(rd, name, v, 0.01, 10, &rd->out->generation.sampling.repetition_penalty);
+}
+
+static int read_presence_penalty(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_number(rd, name, v, -2, 2, &rd->out->generation.sampling.presence_penalty);
+}
+
+static int read_frequency_penalty(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_number(rd, name, v, -2, 2, &rd->out->generation.sampling.frequency_penalty);
+}
+
+static int read_top_k(struct reading *rd, const char *name, yyjson_val *v)
+{
+    if (yyjson_is_sint(v) && yyjson_get_sint(v) == -1) { /* other servers' word for "off" */
+        rd->out->generation.sampling.top_k = 0;
+        return 0;
+    }
+    uint32_t k = 0;
+    int r = weir_param_uint(v, name, 0, 1000000, &k, rd->refusal);
+    rd->out->generation.sampling.top_k = (int32_t)k;
+    return r;
+}
+
+static int read_seed(struct reading *rd, const char *name, yyjson_val *v)
+{
+    if (!yyjson_is_int(v)) {
+        return weir_param_wrong_type(v, name, "an integer", rd->refusal);
+    }
+    rd->out->generation.sampling.seed =
+        yyjson_is_uint(v) ? yyjson_get_uint(v) : (uint64_t)yyjson_get_sint(v);
+    rd->out->seed_given = true;
+    return 0;
+}
+
+static int read_n(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return weir_param_uint(v, name, 1, WEIR_MAX_CHOICES, &rd->out->generation.n, rd->refusal);
+}
+
+static int read_max_tokens(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return weir_param_uint(v, name, 1, INT32_MAX, &rd->max_tokens, rd->refusal);
+}
+
+static int read_max_completion_tokens(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return weir_param_uint(v, name, 1, INT32_MAX, &rd->max_completion_tokens, rd->refusal);
+}
+
+static int read_flag(struct reading *rd, const char *name, yyjson_val *v, uint32_t *ret)
+{
+    bool value = false;
+    int r = weir_param_bool(v, name, &value, rd->refusal);
+    *ret = value;
+    return r;
+}
+
+static int read_stream(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return weir_param_bool(v, name, &rd->out->stream, rd->refusal);
+}
+
+static int read_stream_options(struct reading *rd, const char *name, yyjson_val *v)
+{
+    static const char *const known[] = {"include_usage", "include_obfuscation", NULL};
+    rd->stream_options_given = true;
+    if (!yyjson_is_obj(v)) {
+        return weir_param_wrong_type(v, name, "an object", rd->refusal);
+    }
+    int r = weir_param_known_keys(v, name, known, rd->refusal);
+    yyjson_val *obfuscation = yyjson_obj_get(v, "include_obfuscation");
+    if (r == 0 && obfuscation && !yyjson_is_false(obfuscation)) {
+        return unsupported(rd, "stream_options.include_obfuscation", "must be false");
+    }
+    yyjson_val *usage = yyjson_obj_get(v, "include_usage");
+    if (r == 0 && usage && !yyjson_is_null(usage)) {
+        r = weir_param_bool(usage, "stream_options.include_usage", &rd->out->include_usage,
+                            rd->refusal);
+    }
+    return r;
+}
+
+static int add_stop(struct reading *rd, const char *name, yyjson_val *v)
+{
+    weir_generation *g = &rd->out->generation;
+    weir_str stop;
+    int r = weir_param_str(v, name, MAX_STOP_BYTES, &stop, rd->refusal);
+    if (r < 0) {
+        return r;
+    }
+    if (stop.n == 0) {
+        return weir_refuse(rd->refusal, 400, name, "invalid_value",
+                           "Invalid '%s': a stop string must not be empty.", name);
+    }
+    g->stop[g->n_stop++] = stop;
+    return 0;
+}
+
+static int read_stop(struct reading *rd, const char *name, yyjson_val *v)
+{
+    if (yyjson_is_str(v)) {
+        return add_stop(rd, name, v);
+    }
+    if (!yyjson_is_arr(v)) {
+        return weir_param_wrong_type(v, name, "a string or an array of strings", rd->refusal);
+    }
+    if (yyjson_arr_size(v) > WEIR_MAX_STOPS) {
+        return weir_refuse(rd->refusal, 400, name, "array_above_max_length",
+                           "Invalid '%s': at most %d stop strings.", name, WEIR_MAX_STOPS);
+    }
+    size_t i, n;
+    yyjson_val *one;
+    yyjson_arr_foreach(v, i, n, one)
+    {
+        int r = add_stop(rd, name, one);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int read_bias_entry(yyjson_val *key, yyjson_val *value, weir_logit_bias *ret,
+                           weir_refusal *refusal)
+{
+    const char *text = yyjson_get_str(key);
+    char *end = NULL;
+    errno = 0;
+    long token = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || token > INT32_MAX) {
+        return weir_refuse(refusal, 400, "logit_bias", "invalid_value",
+                           "Invalid key in 'logit_bias': '%.40s' is not a token id.", text);
+    }
+    ret->token = (int32_t)token;
+    return weir_param_number(value, "logit_bias", -100, 100, &ret->bias, refusal);
+}
+
+static int read_logit_bias(struct reading *rd, const char *name, yyjson_val *v)
+{
+    if (!yyjson_is_obj(v)) {
+        return weir_param_wrong_type(v, name, "an object of token ids to numbers", rd->refusal);
+    }
+    size_t n = yyjson_obj_size(v);
+    if (n > MAX_BIAS) {
+        return weir_refuse(rd->refusal, 400, name, "object_above_max_length",
+                           "Invalid '%s': at most %d entries.", name, MAX_BIAS);
+    }
+    weir_logit_bias *bias = weir_arena_array(rd->arena, n, sizeof(*bias));
+    if (!bias) {
+        return no_memory(rd, name);
+    }
+    size_t i, max;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(v, i, max, key, value)
+    {
+        int r = read_bias_entry(key, value, &bias[i], rd->refusal);
+        if (r < 0) {
+            return r;
+        }
+    }
+    rd->out->generation.sampling.bias = bias;
+    rd->out->generation.sampling.n_bias = (uint32_t)n;
+    return 0;
+}
+
+static int read_chat_logprobs(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_flag(rd, name, v, &rd->out->generation.want_logprobs);
+}
+
+static int read_top_logprobs(struct reading *rd, const char *name, yyjson_val *v)
+{
+    rd->top_logprobs_given = true;
+    return weir_param_uint(v, name, 0, 20, &rd->out->generation.n_top, rd->refusal);
+}
+
+static int read_completion_logprobs(struct reading *rd, const char *name, yyjson_val *v)
+{
+    rd->out->generation.want_logprobs = 1;
+    return weir_param_uint(v, name, 0, 20, &rd->out->generation.n_top, rd->refusal);
+}
+
+static int read_model(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return weir_param_str(v, name, MAX_NAME_BYTES, &rd->out->model, rd->refusal);
+}
+
+static int read_user(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return weir_param_str(v, name, MAX_NAME_BYTES, &rd->out->user, rd->refusal);
+}
+
+static int read_messages(struct reading *rd, const char *name, yyjson_val *v)
+{
+    (void)name;
+    return weir_messages_read(v, rd->arena, &rd->out->generation.messages_json, rd->refusal);
+}
+
+static int read_prompt_tokens(struct reading *rd, const char *name, yyjson_val *v)
+{
+    size_t n = yyjson_arr_size(v);
+    int32_t *tokens = weir_arena_array(rd->arena, n, sizeof(*tokens));
+    if (!tokens || n > INT32_MAX) {
+        return no_memory(rd, name);
+    }
+    size_t i, max;
+    yyjson_val *one;
+    yyjson_arr_foreach(v, i, max, one)
+    {
+        uint32_t token = 0;
+        int r = weir_param_uint(one, name, 0, INT32_MAX, &token, rd->refusal);
+        if (r < 0) {
+            return r;
+        }
+        tokens[i] = (int32_t)token;
+    }
+    rd->out->generation.prompt_tokens = tokens;
+    rd->out->generation.n_prompt_tokens = (uint32_t)n;
+    return 0;
+}
+
+static int read_prompt(struct reading *rd, const char *name, yyjson_val *v)
+{
+    /* A list with one prompt means that prompt; several prompts are several requests. */
+    if (yyjson_is_arr(v) && yyjson_arr_size(v) == 1 && !yyjson_is_int(yyjson_arr_get_first(v))) {
+        v = yyjson_arr_get_first(v);
+    }
+    if (yyjson_is_arr(v) && yyjson_arr_size(v) > 0) {
+        if (yyjson_is_int(yyjson_arr_get_first(v))) {
+            return read_prompt_tokens(rd, name, v);
+        }
+        return weir_refuse(rd->refusal, 400, name, "unsupported_value",
+                           "Invalid 'prompt': send one prompt per request (a string or an array of "
+                           "token ids).");
+    }
+    return weir_param_str(v, name, SIZE_MAX, &rd->out->generation.prompt, rd->refusal);
+}
+
+static int read_echo(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_flag(rd, name, v, &rd->out->generation.echo);
+}
+
+static int read_ignore_eos(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_flag(rd, name, v, &rd->out->generation.ignore_eos);
+}
+
+static int copy_json(struct reading *rd, const char *name, yyjson_val *v, weir_str *ret)
+{
+    size_t len = 0;
+    char *text = yyjson_val_write(v, 0, &len);
+    *ret = text ? weir_arena_copy(rd->arena, (weir_str){text, len}) : (weir_str){NULL, 0};
+    free(text);
+    return ret->p ? 0 : no_memory(rd, name);
+}
+
+static int read_template_args(struct reading *rd, const char *name, yyjson_val *v)
+{
+    if (!yyjson_is_obj(v)) {
+        return weir_param_wrong_type(v, name, "an object", rd->refusal);
+    }
+    return copy_json(rd, name, v, &rd->out->generation.template_args_json);
+}
+
+static int check_tool(yyjson_val *tool, size_t index, weir_refusal *refusal)
+{
+    static const char *const tool_keys[] = {"type", "function", NULL};
+    static const char *const function_keys[] = {"name", "description", "parameters", "strict",
+                                                NULL};
+    char param[64];
+    (void)snprintf(param, sizeof(param), "tools[%zu]", index);
+    yyjson_val *function = yyjson_obj_get(tool, "function");
+    if (!yyjson_equals_str(yyjson_obj_get(tool, "type"), "function") || !yyjson_is_obj(function)) {
+        return weir_refuse(refusal, 400, param, "invalid_value",
+                           "Invalid '%s': must be {\"type\": \"function\", \"function\": {...}}.",
+                           param);
+    }
+    int r = weir_param_known_keys(tool, param, tool_keys, refusal);
+    (void)snprintf(param, sizeof(param), "tools[%zu].function", index);
+    if (r == 0) {
+        r = weir_param_known_keys(function, param, function_keys, refusal);
+    }
+    yyjson_val *name = yyjson_obj_get(function, "name");
+    yyjson_val *parameters = yyjson_obj_get(function, "parameters");
+    if (r == 0 && (!yyjson_is_str(name) || yyjson_get_len(name) == 0 || yyjson_get_len(name) > 64)) {
+        (void)snprintf(param, sizeof(param), "tools[%zu].function.name", index);
+        r = weir_refuse(refusal, 400, param, "invalid_value",
+                        "Invalid '%s': a string of 1 to 64 characters is required.", param);
+    }
+    if (r == 0 && parameters && !yyjson_is_obj(parameters)) {
+        (void)snprintf(param, sizeof(param), "tools[%zu].function.parameters", index);
+        r = weir_param_wrong_type(parameters, param, "an object (JSON Schema)", refusal);
+    }
+    return r;
+}
+
+static int read_tools(struct reading *rd, const char *name, yyjson_val *v)
+{
+    if (!yyjson_is_arr(v)) {
+        return weir_param_wrong_type(v, name, "an array", rd->refusal);
+    }
+    if (yyjson_arr_size(v) == 0 || yyjson_arr_size(v) > MAX_TOOLS) {
+        return weir_refuse(rd->refusal, 400, name, "invalid_value",
+                           "Invalid 'tools': 1 to %d tools are allowed.", MAX_TOOLS);
+    }
+    size_t i, n;
+    yyjson_val *tool;
+    yyjson_arr_foreach(v, i, n, tool)
+    {
+        int r = check_tool(tool, i, rd->refusal);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return copy_json(rd, name, v, &rd->out->generation.tools_json);
+}
+
+static int read_tool_choice(struct reading *rd, const char *name, yyjson_val *v)
+{
+    static const char *const words[] = {"none", "auto", "required"};
+    weir_generation *g = &rd->out->generation;
+    for (uint32_t i = 0; i < 3; i++) {
+        if (yyjson_equals_str(v, words[i])) {
+            g->tool_choice = i; /* WEIR_TOOLS_NONE, _AUTO, _REQUIRED */
+            return 0;
+        }
+    }
+    yyjson_val *function_name = yyjson_obj_get(yyjson_obj_get(v, "function"), "name");
+    if (!yyjson_is_str(function_name)) {
+        return weir_refuse(rd->refusal, 400, name, "invalid_value",
+                           "Invalid 'tool_choice': must be 'none', 'auto', 'required' or {\"type\": "
+                           "\"function\", \"function\": {\"name\": ...}}.");
+    }
+    g->tool_choice = WEIR_TOOLS_NAMED;
+    g->tool_name = (weir_str){yyjson_get_str(function_name), yyjson_get_len(function_name)};
+    return 0;
+}
+
+static int read_parallel_tool_calls(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return read_flag(rd, name, v, &rd->out->generation.parallel_tool_calls);
+}
+
+static int read_json_schema(struct reading *rd, yyjson_val *spec)
+{
+    static const char *const known[] = {"name", "description", "schema", "strict", NULL};
+    const char *name = "response_format.json_schema";
+    if (!yyjson_is_obj(spec)) {
+        return weir_param_wrong_type(spec, name, "an object", rd->refusal);
+    }
+    int r = weir_param_known_keys(spec, name, known, rd->refusal);
+    yyjson_val *schema = yyjson_obj_get(spec, "schema");
+    if (r == 0 && !yyjson_is_obj(schema) && !yyjson_is_bool(schema)) {
+        return weir_param_wrong_type(schema, "response_format.json_schema.schema", "an object",
+                                     rd->refusal);
+    }
+    return r < 0 ? r : copy_json(rd, name, schema, &rd->out->generation.schema_json);
+}
+
+static int read_response_format(struct reading *rd, const char *name, yyjson_val *v)
+{
+    static const char *const known[] = {"type", "json_schema", NULL};
+    weir_generation *g = &rd->out->generation;
+    if (!yyjson_is_obj(v)) {
+        return weir_param_wrong_type(v, name, "an object", rd->refusal);
+    }
+    int r = weir_param_known_keys(v, name, known, rd->refusal);
+    if (r < 0) {
+        return r;
+    }
+    yyjson_val *type = yyjson_obj_get(v, "type");
+    if (yyjson_equals_str(type, "text")) {
+        g->format = WEIR_FORMAT_TEXT;
+    } else if (yyjson_equals_str(type, "json_object")) {
+        g->format = WEIR_FORMAT_JSON;
+    } else if (yyjson_equals_str(type, "json_schema")) {
+        g->format = WEIR_FORMAT_JSON_SCHEMA;
+        return read_json_schema(rd, yyjson_obj_get(v, "json_schema"));
+    } else {
+        return weir_refuse(rd->refusal, 400, "response_format.type", "invalid_value",
+                           "Invalid 'response_format.type': must be 'text', 'json_object' or "
+                           "'json_schema'.");
+    }
+    return 0;
+}
+
+/* Parameters that describe the request to its sender and cannot change the answer. */
+static int accept_note(struct reading *rd, const char *name, yyjson_val *v)
+{
+    (void)rd, (void)name, (void)v;
+    return 0;
+}
+
+static int only_false(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return yyjson_is_false(v) ? 0 : unsupported(rd, name, "can only be false here");
+}
+
+static int only_one(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return yyjson_is_int(v) && yyjson_get_num(v) == 1 ? 0 : unsupported(rd, name, "can only be 1");
+}
+
+static int only_default_tier(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return yyjson_equals_str(v, "auto") || yyjson_equals_str(v, "default")
+               ? 0
+               : unsupported(rd, name, "can only be 'auto' or 'default'");
+}
+
+static int only_text(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return yyjson_arr_size(v) == 1 && yyjson_equals_str(yyjson_arr_get_first(v), "text")
+               ? 0
+               : unsupported(rd, name, "can only be [\"text\"]");
+}
+
+static int refuse_always(struct reading *rd, const char *name, yyjson_val *v)
+{
+    (void)v;
+    return unsupported(rd, name, "is not supported with this model");
+}
+
+/* Sorted by name. */
+static const struct param {
+    const char *name;
+    uint32_t kinds;
+    read_fn read;
+} params[] = {
+    {"audio", FOR_CHAT, refuse_always},
+    {"best_of", FOR_COMPLETION, only_one},
+    {"chat_template_kwargs", FOR_CHAT, read_template_args},
+    {"echo", FOR_COMPLETION, read_echo},
+    {"frequency_penalty", FOR_BOTH, read_frequency_penalty},
+    {"function_call", FOR_CHAT, refuse_always},
+    {"functions", FOR_CHAT, refuse_always},
+    {"ignore_eos", FOR_BOTH, read_ignore_eos},
+    {"logit_bias", FOR_BOTH, read_logit_bias},
+    {"logprobs", FOR_CHAT, read_chat_logprobs},
+    {"logprobs", FOR_COMPLETION, read_completion_logprobs},
+    {"max_completion_tokens", FOR_CHAT, read_max_completion_tokens},
+    {"max_tokens", FOR_BOTH, read_max_tokens},
+    {"messages", FOR_CHAT, read_messages},
+    {"metadata", FOR_CHAT, accept_note},
+    {"min_p", FOR_BOTH, read_min_p},
+    {"modalities", FOR_CHAT, only_text},
+    {"model", FOR_BOTH, read_model},
+    {"n", FOR_BOTH, read_n},
+    {"parallel_tool_calls", FOR_CHAT, read_parallel_tool_calls},
+    {"prediction", FOR_CHAT, refuse_always},
+    {"presence_penalty", FOR_BOTH, read_presence_penalty},
+    {"prompt", FOR_COMPLETION, read_prompt},
+    {"prompt_cache_key", FOR_CHAT, accept_note},
+    {"reasoning_effort", FOR_CHAT, refuse_always},
+    {"repetition_penalty", FOR_BOTH, read_repetition_penalty},
+    {"response_format", FOR_CHAT, read_response_format},
+    {"safety_identifier", FOR_CHAT, accept_note},
+    {"seed", FOR_BOTH, read_seed},
+    {"service_tier", FOR_CHAT, only_default_tier},
+    {"stop", FOR_BOTH, read_stop},
+    {"store", FOR_CHAT, only_false},
+    {"stream", FOR_BOTH, read_stream},
+    {"stream_options", FOR_BOTH, read_stream_options},
+    {"suffix", FOR_COMPLETION, refuse_always},
+    {"temperature", FOR_BOTH, read_temperature},
+    {"tool_choice", FOR_CHAT, read_tool_choice},
+    {"tools", FOR_CHAT, read_tools},
+    {"top_k", FOR_BOTH, read_top_k},
+    {"top_logprobs", FOR_CHAT, read_top_logprobs},
+    {"top_p", FOR_BOTH, read_top_p},
+    {"typical_p", FOR_BOTH, read_typical_p},
+    {"user", FOR_BOTH, read_user},
+    {"verbosity", FOR_CHAT, refuse_always},
+    {"web_search_options", FOR_CHAT, refuse_always},
+};
+
+static const struct param *find_param(yyjson_val *key, uint32_t kind)
+{
+    for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
+        if ((params[i].kinds & 1u << kind) && yyjson_equals_str(key, params[i].name)) {
+            return &params[i];
+        }
+    }
+    return NULL;
+}
+
+static bool names_a_tool(const weir_generation *g)
+{
+    yyjson_doc *doc = yyjson_read(g->tools_json.p, g->tools_json.n, 0);
+    bool found = false;
+    size_t i, n;
+    yyjson_val *tool;
+    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, tool)
+    {
+        found |= yyjson_equals_strn(yyjson_obj_get(yyjson_obj_get(tool, "function"), "name"),
+                                    g->tool_name.p, g->tool_name.n);
+    }
+    yyjson_doc_free(doc);
+    return found;
+}
+
+static int check_tools(struct reading *rd, bool choice_given)
+{
+    weir_generation *g = &rd->out->generation;
+    if (g->tools_json.n == 0) {
+        if (choice_given && g->tool_choice != WEIR_TOOLS_NONE) {
+            return weir_refuse(rd->refusal, 400, "tool_choice", "invalid_value",
+                               "'tool_choice' is only allowed when 'tools' are specified.");
+        }
+        g->tool_choice = WEIR_TOOLS_NONE;
+        return 0;
+    }
+    if (g->tool_choice == WEIR_TOOLS_NAMED && !names_a_tool(g)) {
+        return weir_refuse(rd->refusal, 400, "tool_choice", "invalid_value",
+                           "'tool_choice' names '%.*s', which is not in 'tools'.",
+                           (int)g->tool_name.n, g->tool_name.p);
+    }
+    return 0;
+}
+
+/* What only shows once all parameters are known. */
+static int check_together(struct reading *rd, yyjson_val *body)
+{
+    weir_generation *g = &rd->out->generation;
+    const char *input = g->kind == WEIR_GENERATION_CHAT ? "messages" : "prompt";
+    yyjson_val *given = yyjson_obj_get(body, input);
+    if (!given || yyjson_is_null(given)) {
+        return weir_refuse(rd->refusal, 400, input, "missing_required_parameter",
+                           "Missing required parameter: '%s'.", input);
+    }
+    if (rd->max_tokens && rd->max_completion_tokens &&
+        rd->max_tokens != rd->max_completion_tokens) {
+        return weir_refuse(rd->refusal, 400, "max_tokens", "invalid_value",
+                           "'max_tokens' and 'max_completion_tokens' differ; send only "
+                           "'max_completion_tokens'.");
+    }
+    g->max_tokens = rd->max_tokens ? rd->max_tokens : rd->max_completion_tokens;
+    if (g->max_tokens == 0 && g->kind == WEIR_GENERATION_COMPLETION) {
+        g->max_tokens = COMPLETION_MAX_TOKENS;
+    }
+    if (rd->stream_options_given && !rd->out->stream) {
+        return weir_refuse(rd->refusal, 400, "stream_options", "invalid_value",
+                           "'stream_options' is only allowed when 'stream' is enabled.");
+    }
+    if (rd->top_logprobs_given && !g->want_logprobs) {
+        return weir_refuse(rd->refusal, 400, "top_logprobs", "invalid_value",
+                           "'top_logprobs' is only allowed when 'logprobs' is enabled.");
+    }
+    return check_tools(rd, yyjson_obj_get(body, "tool_choice") != NULL);
+}
+
+static void set_defaults(struct weir_api_request *out, uint32_t kind)
+{
+    *out = (struct weir_api_request){0};
+    weir_generation *g = &out->generation;
+    g->struct_size = sizeof(*g);
+    g->kind = kind;
+    g->n = 1;
+    g->tool_choice = WEIR_TOOLS_AUTO;
+    g->parallel_tool_calls = 1;
+    g->class_rank = 1;
+    g->sampling = (weir_sampling){.struct_size = sizeof(weir_sampling),
+                                  .temperature = 1,
+                                  .top_p = 1,
+                                  .typical_p = 1,
+                                  .repetition_penalty = 1};
+}
+
+int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *arena,
+                           struct weir_api_request *ret_request, weir_refusal *refusal)
+{
+    struct reading rd = {.out = ret_request, .arena = arena, .refusal = refusal};
+    set_defaults(ret_request, kind);
+    size_t i, n;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(body, i, n, key, value)
+    {
+        const struct param *p = find_param(key, kind);
+        if (!p) {
+            char name[64];
+            (void)snprintf(name, sizeof(name), "%s", yyjson_get_str(key));
+            return weir_refuse(refusal, 400, name, "unknown_parameter",
+                               "Unknown parameter: '%s'.", name);
+        }
+        if (yyjson_is_null(value)) { /* the API's word for "left out" */
+            continue;
+        }
+        int r = p->read(&rd, p->name, value);
+        if (r < 0) {
+            return r;
+        }
+    }
+    int r = check_together(&rd, body);
+    if (r == 0 && !ret_request->seed_given) {
+        uint64_t seed = 0;
+        (void)!getrandom(&seed, sizeof(seed), 0); /* a failure leaves a fixed seed: still valid */
+        ret_request->generation.sampling.seed = seed;
+    }
+    return r;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "json_body.h"
+
+#include <stdlib.h>
+
+/* Objects up to this size are checked pairwise for duplicate keys; larger ones are sorted. */
+enum { PAIRWISE_KEYS = 12 };
+
+struct level { /* one open container of the walk */
+    yyjson_val *container;
+    yyjson_val *next; /* value (array) or key (object) to visit next */
+    size_t n_left;
+};
+
+static void locate(weir_str body, size_t pos, size_t *ret_line, size_t *ret_column)
+{
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < pos && i < body.n; i++) {
+        if (body.p[i] == '\n') {
+            line++;
+            column = 1;
+        } else {
+            column++;
+        }
+    }
+    *ret_line = line;
+    *ret_column = column;
+}
+
+static int key_compare(const void *a, const void *b)
+{
+    yyjson_val *const *ka = a, *const *kb = b;
+    size_t na = yyjson_get_len(*ka), nb = yyjson_get_len(*kb);
+    if (na != nb) {
+        return na < nb ? -1 : 1;
+    }
+    return memcmp(yyjson_get_str(*ka), yyjson_get_str(*kb), na);
+}
+
+static int duplicate_error(yyjson_val *key, struct weir_error *err)
+{
+    return weir_error_set(err, WEIR_E_FORMAT, "the key \"%.64s\" appears twice in one object",
+                          yyjson_get_str(key));
+}
+
+static int check_keys_pairwise(yyjson_val *object, struct weir_error *err)
+{
+    yyjson_val *keys[PAIRWISE_KEYS];
+    size_t n = 0;
+    yyjson_obj_iter it = yyjson_obj_iter_with(object);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&it)); n++) {
+        for (size_t i = 0; i < n; i++) {
+            if (key_compare(&keys[i], &key) == 0) {
+                return duplicate_error(key, err);
+            }
+        }
+        keys[n] = key;
+    }
+    return 0;
+}
+
+static int check_keys_sorted(yyjson_val *object, struct weir_error *err)
+{
+    size_t n = yyjson_obj_size(object);
+    yyjson_val **keys = malloc(n * sizeof(yyjson_val *));
+    if (!keys) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    yyjson_obj_iter it = yyjson_obj_iter_with(object);
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = yyjson_obj_iter_next(&it);
+    }
+    qsort(keys, n, sizeof(yyjson_val *), key_compare);
+    int r = 0;
+    for (size_t i = 1; i < n && r == 0; i++) {
+        if (key_compare(&keys[i - 1], &keys[i]) == 0) {
+            r = duplicate_error(keys[i], err);
+        }
+    }
+    free(keys);
+    return r;
+}
+
+static int open_level(struct level *level, yyjson_val *container, struct weir_error *err)
+{
+    *level = (struct level){.container = container, .n_left = unsafe_yyjson_get_len(container)};
+    if (yyjson_is_arr(container)) {
+        level->next = yyjson_arr_get_first(container);
+        return 0;
+    }
+    yyjson_obj_iter it = yyjson_obj_iter_with(container);
+    level->next = yyjson_obj_iter_next(&it);
+    return level->n_left <= PAIRWISE_KEYS ? check_keys_pairwise(container, err)
+                                          : check_keys_sorted(container, err);
+}
+
+/* Depth-first with an explicit stack, so that input never drives recursion. */
+static int check_tree(yyjson_val *root, struct weir_error *err)
+{
+    struct level stack[WEIR_JSON_MAX_DEPTH];
+    size_t depth = 1;
+    int r = open_level(&stack[0], root, err);
+    while (r == 0 && depth > 0) {
+        struct level *top = &stack[depth - 1];
+        if (top->n_left == 0) {
+            depth--;
+            continue;
+        }
+        bool is_array = yyjson_is_arr(top->container);
+        yyjson_val *value = is_array ? top->next : yyjson_obj_iter_get_val(top->next);
+        top->n_left--;
+        top->next = unsafe_yyjson_get_next(value);
+        if (!yyjson_is_ctn(value)) {
+            continue;
+        }
+        if (depth == WEIR_JSON_MAX_DEPTH) {
+            return weir_error_set(err, WEIR_E_FORMAT, "nested deeper than %d levels",
+                                  WEIR_JSON_MAX_DEPTH);
+        }
+        r = open_level(&stack[depth++], value, err);
+    }
+    return r;
+}
+
+int weir_json_body_parse(weir_str body, yyjson_doc **ret_doc, struct weir_error *err)
+{
+    yyjson_read_err read_err = {0};
+    /* Without YYJSON_READ_INSITU the input is not written to. */
+    yyjson_doc *doc =
+        yyjson_read_opts((char *)(uintptr_t)body.p, body.n, YYJSON_READ_NOFLAG, NULL, &read_err);
+    if (!doc) {
+        size_t line = 0, column = 0;
+        locate(body, read_err.pos, &line, &column);
+        return weir_error_set(err,
+                              read_err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION ? WEIR_E_NOMEM
+                                                                                   : WEIR_E_FORMAT,
+                              "the body is not valid JSON: %s at line %zu, column %zu",
+                              body.n ? read_err.msg : "it is empty", line, column);
+    }
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    int r = yyjson_is_obj(root)
+                ? check_tree(root, err)
+                : weir_error_set(err, WEIR_E_FORMAT, "the body must be a JSON object, not %s",
+                                 yyjson_get_type_desc(root));
+    if (r < 0) {
+        yyjson_doc_free(doc);
+        return r;
+    }
+    *ret_doc = doc;
+    return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* OpenAI answers written from chunks: SSE events, or one JSON object at the end.
+ *
+ * Why: every endpoint gets the same normalised chunks; only this file knows the wire's shapes.
+ * Ownership: a reply owns what it gathers per choice; it borrows `id`, `model` for its life.
+ * Bounds: gathered text per choice is limited by max_bytes; over it, add() gives WEIR_E_TOOBIG.
+ * Threads: none. Errors: WEIR_E_NOMEM, WEIR_E_TOOBIG. */
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "weir/backend_stream.h"
+
+struct weir_reply_choice;
+
+struct weir_reply {
+    uint32_t kind; /* enum weir_generation_kind */
+    bool stream;
+    bool include_usage;
+    bool want_logprobs;
+    weir_str id; /* "chatcmpl-…" */
+    weir_str model;
+    uint64_t created_s; /* Unix time */
+    uint32_t n_choices;
+    struct weir_reply_choice *choices; /* [n_choices], in the arena */
+    size_t max_bytes;
+};
+
+int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena);
+void weir_reply_finish(struct weir_reply *reply);
+
+/* Streamed: appends the chunk's SSE event(s) to `out` (nothing for an empty piece). Otherwise
+ * gathers it; `out` is left alone. */
+int weir_reply_add(struct weir_reply *reply, const weir_chunk *chunk, struct weir_buf *out);
+/* Streamed: the usage event when asked for, then [DONE]. Otherwise: the whole JSON object. */
+int weir_reply_end(struct weir_reply *reply, const weir_outcome *outcome, struct weir_buf *out);
+/* Streamed only: an error event, after which the stream ends. */
+void weir_reply_error(const struct weir_reply *reply, weir_str message, weir_str code,
+                      struct weir_buf *out);
+const char *weir_finish_name(uint32_t finish);
