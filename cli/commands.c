@@ -7,11 +7,19 @@ extern const struct weir_command weir_cmd_check;
 extern const struct weir_command weir_cmd_completions;
 extern const struct weir_command weir_cmd_help;
 extern const struct weir_command weir_cmd_model;
+extern const struct weir_command weir_cmd_serve;
 extern const struct weir_command weir_cmd_version;
 
 /* Sorted by name, one a line. */
 static const struct weir_command *const commands[] = {
-    &weir_cmd_check, &weir_cmd_completions, &weir_cmd_help, &weir_cmd_model, &weir_cmd_version,
+    /* clang-format off */
+    &weir_cmd_check,
+    &weir_cmd_completions,
+    &weir_cmd_help,
+    &weir_cmd_model,
+    &weir_cmd_serve,
+    &weir_cmd_version,
+    /* clang-format on */
 };
 
 const struct weir_command *const *weir_commands(size_t *ret_n)

@@ -21,7 +21,7 @@ static int probe(const struct weir_template *t, const char *messages, const char
                                      .add_generation_prompt = true};
     int r = weir_template_render(t, &in, &out, NULL);
     weir_str text = weir_buf_view(&out);
-    *ret_shown = r == 0 && text.n && memmem(text.p, text.n, mark, strlen(mark)) &&
+    *ret_shown = r == 0 && text.p && memmem(text.p, text.n, mark, strlen(mark)) &&
                  !memmem(text.p, text.n, absent, strlen(absent));
     weir_buf_finish(&out);
     yyjson_doc_free(doc);

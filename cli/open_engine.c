@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "open_engine.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "core/config/model_path.h"
+#include "engine/engine.h"
+
+enum { MAX_DEVICES = 16 };
+
+/* What `auto` tries, fastest kind first; the score decides. */
+static const char *const known_backends[] = {"cuda", "hip", "cpu"};
+
+struct candidate {
+    struct weir_plugin_library *library;
+    struct weir_plugin_instance *instance;
+    const weir_backend_step *step;
+    uint32_t device, score;
+    char device_name[96];
+};
+
+static void drop(struct candidate *c)
+{
+    weir_plugin_instance_destroy(c->instance);
+    weir_plugin_library_unref(c->library);
+    *c = (struct candidate){0};
+}
+
+/* The backend's best device; score 0 when it has none. */
+static int probe(struct weir_plugins *plugins, const char *name, struct candidate *ret,
+                 struct weir_error *err)
+{
+    struct candidate c = {0};
+    int r = weir_plugins_load(plugins, name, &c.library, err);
+    if (r < 0) {
+        return r;
+    }
+    c.step = weir_plugin_library_ext(c.library, WEIR_EXT_BACKEND_STEP);
+    if (!c.step || !WEIR_HAS_FN(c.step, devices)) {
+        drop(&c);
+        return weir_error_set(err, WEIR_E_UNSUPPORTED, "plugin %s is no step backend (%s)", name,
+                              WEIR_EXT_BACKEND_STEP);
+    }
+    r = weir_plugins_host(plugins, c.library, &c.instance, err);
+    weir_device devices[MAX_DEVICES] = {0};
+    for (size_t i = 0; i < MAX_DEVICES; i++) {
+        devices[i].struct_size = sizeof(devices[i]);
+    }
+    uint32_t n = 0;
+    if (r == 0) {
+        r = c.step->devices(weir_plugin_instance_host(c.instance), devices, MAX_DEVICES, &n);
+        if (r < 0) {
+            weir_error_set(err, r, "backend %s: looking for devices: %s", name, weir_error_name(r));
+        }
+    }
+    if (r < 0) {
+        drop(&c);
+        return r;
+    }
+    for (uint32_t i = 0; i < n && i < MAX_DEVICES; i++) {
+        if (devices[i].score > c.score) {
+            c.score = devices[i].score;
+            c.device = devices[i].index;
+            memcpy(c.device_name, devices[i].name, sizeof(c.device_name));
+        }
+    }
+    *ret = c;
+    return 0;
+}
+
+static int choose_best(struct weir_plugins *plugins, struct candidate *ret, struct weir_error *err)
+{
+    struct candidate best = {0};
+    for (size_t i = 0; i < sizeof(known_backends) / sizeof(known_backends[0]); i++) {
+        struct candidate c = {0};
+        struct weir_error why = {0};
+        if (probe(plugins, known_backends[i], &c, &why) < 0) {
+            weir_log(WEIR_LOG_DEBUG, "backend", NULL, "auto: not %s: %s", known_backends[i],
+                     why.message);
+            continue;
+        }
+        if (c.score > best.score) {
+            drop(&best);
+            best = c;
+        } else {
+            drop(&c);
+        }
+    }
+    if (best.score == 0) {
+        drop(&best);
+        return weir_error_set(err, WEIR_E_NOTFOUND,
+                              "backend: auto: no backend found that can run here; `weir plugin "
+                              "list` shows what is installed");
+    }
+    *ret = best;
+    return 0;
+}
+
+static int choose(struct weir_plugins *plugins, const char *name, struct candidate *ret,
+                  struct weir_error *err)
+{
+    if (strcmp(name, "auto") == 0) {
+        return choose_best(plugins, ret, err);
+    }
+    int r = probe(plugins, name, ret, err);
+    if (r == 0 && ret->score == 0) {
+        drop(ret);
+        return weir_error_set(err, WEIR_E_DEVICE, "backend %s has no device that can run here",
+                              name);
+    }
+    return r;
+}
+
+struct opening { /* alive while weir_target_create() runs */
+    struct weir_engine_config config;
+    char path[WEIR_MODEL_PATH_BYTES];
+    char *options;
+};
+
+static int open_now(void *arg, const weir_sink *sink, void **ret_impl, struct weir_error *err)
+{
+    struct opening *o = arg;
+    struct weir_engine *engine = NULL;
+    int r = weir_engine_create(&o->config, sink, &engine, err);
+    if (r == 0) {
+        *ret_impl = engine;
+    }
+    free(o->options);
+    free(o);
+    return r;
+}
+
+static int fill(struct opening *o, const struct weir_config *config,
+                const struct weir_config_engine *e, const struct candidate *c,
+                struct weir_error *err)
+{
+    if (e->file) {
+        int r = weir_model_path(config->models_dir, e->file, o->path, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    o->options = e->options ? yyjson_val_write(e->options, 0, NULL) : NULL;
+    o->config = (struct weir_engine_config){
+        .backend = c->step,
+        .host = weir_plugin_instance_host(c->instance),
+        .model_file = weir_str_from(e->file ? o->path : ""),
+        .backend_options_json = weir_str_from(o->options ? o->options : "{}"),
+        .device = c->device,
+        .n_threads = e->n_threads,
+        .n_ctx = e->n_ctx,
+        .max_batch = e->max_sequences,
+        .max_step_tokens = e->max_step_tokens,
+        .kv_bytes = e->kv_bytes,
+    };
+    return 0;
+}
+
+int weir_open_engine(void *arg, const struct weir_config *config,
+                     const struct weir_config_model *model, const struct weir_config_target *target,
+                     struct weir_plugins *plugins, struct weir_target_config *ret_target,
+                     struct weir_error *err)
+{
+    struct weir_open_engines *set = arg;
+    if (set->n == WEIR_MAX_OPEN_BACKENDS) {
+        return weir_error_set(err, WEIR_E_TOOBIG, "more than %d engines", WEIR_MAX_OPEN_BACKENDS);
+    }
+    struct candidate c = {0};
+    int r = choose(plugins, target->engine.backend, &c, err);
+    if (r < 0) {
+        return r;
+    }
+    struct opening *o = calloc(1, sizeof(*o));
+    r = o ? fill(o, config, &target->engine, &c, err)
+          : weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    if (r < 0) {
+        free(o);
+        drop(&c);
+        return r;
+    }
+    weir_log(WEIR_LOG_INFO, "model", NULL, "%s: %s on %s (%s)", model->name,
+             target->engine.file ? target->engine.file : "no file", c.device_name,
+             c.library->about.name);
+    set->backends[set->n].library = c.library;
+    set->backends[set->n].instance = c.instance;
+    set->n++;
+    *ret_target = (struct weir_target_config){
+        .backend = weir_engine_stream(), .open = open_now, .open_arg = o};
+    return 0;
+}
+
+void weir_open_engines_finish(void *arg)
+{
+    struct weir_open_engines *set = arg;
+    for (size_t i = 0; i < set->n; i++) {
+        weir_plugin_instance_destroy(set->backends[i].instance);
+        weir_plugin_library_unref(set->backends[i].library);
+    }
+    set->n = 0;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "core/api/error_body.h"
+#include "core/server/worker.h"
+
+enum { MAX_BODY_BYTES = 64 * 1024 * 1024 };
+
+static bool can_answer(const struct weir_request *r)
+{
+    return r->ex && !weir_http_response_begun(r->ex);
+}
+
+static double since_ms(uint64_t from_us, uint64_t to_us)
+{
+    return to_us > from_us ? (double)(to_us - from_us) / 1000.0 : 0;
+}
+
+/* W3C Server-Timing: queue until granted, prefill until the first chunk, decode until now. */
+static void add_server_timing(struct weir_request *r)
+{
+    if (!r->granted_us) {
+        return;
+    }
+    char text[160];
+    int n = snprintf(text, sizeof(text), "queue;dur=%.2f", since_ms(r->enqueued_us, r->granted_us));
+    if (r->first_chunk_us && n > 0 && (size_t)n < sizeof(text)) {
+        uint64_t now_us = weir_clock_mono_us();
+        (void)snprintf(text + n, sizeof(text) - (size_t)n,
+                       ", prefill;dur=%.2f, decode;dur=%.2f, cache;desc=\"%llu tokens\"",
+                       since_ms(r->granted_us, r->first_chunk_us),
+                       since_ms(r->first_chunk_us, now_us),
+                       (unsigned long long)r->outcome.cached_tokens);
+    }
+    (void)weir_http_add_header(r->ex, "Server-Timing", weir_str_from(text));
+}
+
+void weir_answer_headers(struct weir_request *r)
+{
+    (void)weir_http_add_header(r->ex, "x-request-id", weir_str_from(r->id));
+    add_server_timing(r);
+    if (weir_worker_is_draining(r->worker)) {
+        (void)weir_http_add_header(r->ex, "x-weir-draining", weir_str_from("true"));
+    }
+}
+
+static void send_whole(struct weir_request *r, uint32_t status, const char *content_type,
+                       weir_str body)
+{
+    weir_answer_headers(r);
+    (void)weir_http_add_header(r->ex, "Content-Type", weir_str_from(content_type));
+    r->status = status;
+    if (weir_http_respond(r->ex, (int)status, body) < 0) {
+        weir_http_abort(r->ex);
+    }
+}
+
+void weir_answer_text(struct weir_request *r, uint32_t status, const char *content_type,
+                      weir_str text)
+{
+    if (can_answer(r)) {
+        send_whole(r, status, content_type, text);
+    }
+}
+
+void weir_answer_json(struct weir_request *r, uint32_t status, weir_str json)
+{
+    weir_answer_text(r, status, "application/json", json);
+}
+
+static void answer_typed(struct weir_request *r, uint32_t status, weir_str type, weir_str param,
+                         weir_str code, weir_str message)
+{
+    if (!can_answer(r)) {
+        return;
+    }
+    struct weir_buf body;
+    weir_buf_init(&body, MAX_BODY_BYTES);
+    weir_error_body_write_typed(&body, type, message, param, code);
+    if (body.failed) {
+        weir_http_abort(r->ex);
+    } else {
+        send_whole(r, status, "application/json", weir_buf_view(&body));
+    }
+    weir_buf_finish(&body);
+}
+
+static void answer_error(struct weir_request *r, uint32_t status, const char *param,
+                         const char *code, const char *message)
+{
+    r->error_code = code;
+    answer_typed(r, status, weir_str_from(weir_error_type(status)), weir_str_from(param),
+                 weir_str_from(code), weir_str_from(message));
+}
+
+void weir_answer_error(struct weir_request *r, uint32_t status, const char *param,
+                       const char *code, const char *fmt, ...)
+{
+    char message[500];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(message, sizeof(message), fmt, ap);
+    va_end(ap);
+    answer_error(r, status, param, code, message);
+}
+
+void weir_answer_refusal(struct weir_request *r, const weir_refusal *refusal)
+{
+    char *code = weir_arena_strdup(&r->arena, refusal->code);
+    answer_error(r, refusal->status ? refusal->status : 400, refusal->param,
+                 code ? code : "invalid_value", refusal->message);
+}
+
+void weir_answer_busy(struct weir_request *r, uint32_t status, const char *code,
+                      uint64_t retry_after_us, const char *fmt, ...)
+{
+    if (!can_answer(r)) {
+        return;
+    }
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%llu",
+                   (unsigned long long)((retry_after_us + 999999) / 1000000));
+    (void)weir_http_add_header(r->ex, "retry-after", weir_str_from(text));
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)((retry_after_us + 999) / 1000));
+    (void)weir_http_add_header(r->ex, "retry-after-ms", weir_str_from(text));
+    char message[500];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(message, sizeof(message), fmt, ap);
+    va_end(ap);
+    answer_error(r, status, "", code, message);
+}
+
+void weir_answer_plugin(struct weir_request *r)
+{
+    uint32_t status = r->answer_status ? r->answer_status : 403;
+    r->error_code = r->answer_is_body ? NULL : r->answer_code.p;
+    if (r->answer_is_body) {
+        weir_answer_text(r, status, r->answer_type.n ? r->answer_type.p : "application/json",
+                         r->answer_text);
+        return;
+    }
+    weir_str type = r->answer_type.n ? r->answer_type : weir_str_from(weir_error_type(status));
+    weir_str message = r->answer_text.n ? r->answer_text : weir_str_from("The request was denied.");
+    answer_typed(r, status, type, (weir_str){NULL, 0}, r->answer_code, message);
+}

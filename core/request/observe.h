@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What is counted and timed of requests, by model and class, and the access log line.
+ *
+ * Ownership: the observer borrows the registry; families live as long as the registry.
+ * Threads: create, destroy [main-thread]; the rest [any-thread].
+ * Invariant: started = finished + running, for every model: a request is counted once at its end. */
+#include "core/metrics/metrics.h"
+
+struct weir_observer;
+struct weir_request;
+struct weir_model;
+struct weir_models;
+
+/* Series of one model and class, looked up once per request. */
+struct weir_model_series {
+    struct weir_metric_series *first_token_s, *between_tokens_s, *queue_s, *total_s;
+    struct weir_metric_series *prompt_tokens, *completion_tokens, *cached_tokens;
+};
+
+int weir_observer_create(struct weir_metrics *metrics, struct weir_observer **ret_observer,
+                         struct weir_error *err);
+void weir_observer_destroy(struct weir_observer *o);
+/* Gauges of these models are brought up to date before each scrape; NULL to stop. */
+void weir_observer_set_models(struct weir_observer *o, const struct weir_models *models);
+
+void weir_observe_model(struct weir_observer *o, struct weir_request *r);    /* its model is known */
+void weir_observe_granted(struct weir_observer *o, struct weir_request *r);  /* left the queue */
+void weir_observe_token(struct weir_observer *o, struct weir_request *r, uint64_t now_us);
+void weir_observe_rejected(struct weir_observer *o, struct weir_request *r, const char *reason);
+void weir_observe_request(struct weir_observer *o, struct weir_request *r);  /* it ended */

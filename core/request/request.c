@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/request/answer.h"
+#include "core/request/observe.h"
+#include "core/request/routes.h"
+#include "core/server/worker.h"
+
+enum { CLIENT_CLOSED_REQUEST = 499 };
+
+static bool id_is_sane(weir_str s)
+{
+    if (s.n == 0 || s.n > 64) {
+        return false;
+    }
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_' || c == '.' || c == ':';
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The client's own id when it sent one that is safe to log, else a random one. */
+static void choose_id(struct weir_request *r)
+{
+    weir_str given = weir_http_header(r->ex, "x-request-id");
+    if (id_is_sane(given)) {
+        (void)snprintf(r->id, sizeof(r->id), "%.*s", (int)given.n, given.p);
+        return;
+    }
+    uint64_t random[2] = {weir_clock_wall_us(), (uint64_t)(uintptr_t)r};
+    (void)!getrandom(random, sizeof(random), 0);
+    (void)snprintf(r->id, sizeof(r->id), "req_%016llx%08x", (unsigned long long)random[0],
+                   (unsigned)random[1]);
+}
+
+struct weir_request *weir_request_create(struct weir_worker *worker, struct weir_http_exchange *ex)
+{
+    struct weir_request *r = weir_worker_take_request(worker);
+    if (!r) {
+        return NULL;
+    }
+    r->worker = worker;
+    r->ex = ex;
+    r->arrived_us = weir_clock_mono_us();
+    r->holds = WEIR_HOLD_EXCHANGE;
+    weir_buf_init(&r->out, weir_worker_settings(worker)->max_response_bytes);
+    weir_arena_init(&r->arena, weir_worker_settings(worker)->request_arena_bytes);
+    choose_id(r);
+    r->method = weir_arena_copy(&r->arena, weir_http_method(ex));
+    r->path = weir_arena_copy(&r->arena, weir_http_path(ex));
+    r->peer = weir_arena_copy(&r->arena, weir_http_peer(ex));
+    r->traceparent = weir_arena_copy(&r->arena, weir_http_header(ex, "traceparent"));
+    r->class_rank = 1;
+    return r;
+}
+
+void weir_request_hold(struct weir_request *r, enum weir_request_hold reason)
+{
+    r->holds |= reason;
+}
+
+static void complete_plugins(struct weir_request *r)
+{
+    if (!r->run_begun) {
+        return;
+    }
+    weir_usage usage = {
+        .struct_size = sizeof(usage),
+        .http_status = r->status,
+        .finish = r->finish,
+        .n_choices = r->api.generation.n,
+        .prompt_tokens = r->outcome.prompt_tokens,
+        .cached_tokens = r->outcome.cached_tokens,
+        .completion_tokens = r->outcome.completion_tokens,
+        .queue_us = r->granted_us ? r->granted_us - r->enqueued_us : 0,
+        .first_token_us = r->first_chunk_us ? r->first_chunk_us - r->arrived_us : 0,
+        .total_us = weir_clock_mono_us() - r->arrived_us,
+        .model = r->model ? weir_str_from(weir_model_name(r->model)) : (weir_str){NULL, 0},
+        .target = r->target ? weir_str_from(weir_target_name(r->target)) : (weir_str){NULL, 0},
+        .error_code = r->error_code ? weir_str_from(r->error_code) : (weir_str){NULL, 0},
+    };
+    weir_plugin_run_complete(&r->run, &usage);
+    weir_plugin_run_finish(&r->run);
+}
+
+static void end_request(struct weir_request *r)
+{
+    r->closing = true;
+    if (r->status == 0) {
+        r->status = CLIENT_CLOSED_REQUEST;
+        r->finish = WEIR_FINISH_CANCEL;
+    }
+    complete_plugins(r);
+    weir_observe_request(weir_worker_observer(r->worker), r);
+    weir_generate_finish(r);
+    weir_buf_finish(&r->out);
+    weir_arena_finish(&r->arena);
+    weir_worker_return_request(r->worker, r);
+}
+
+void weir_request_drop(struct weir_request *r, enum weir_request_hold reason)
+{
+    r->holds &= ~(uint32_t)reason;
+    if (r->holds == 0 && !r->closing) {
+        end_request(r);
+    }
+}
+
+static void phase_ended(struct weir_request *r, enum weir_plugin_outcome outcome)
+{
+    switch (outcome) {
+    case WEIR_PLUGIN_DONE: r->after_phase(r); return;
+    case WEIR_PLUGIN_ANSWERED:
+        weir_answer_plugin(r);
+        weir_generate_abandon(r);
+        return;
+    case WEIR_PLUGIN_SUSPENDED: return;
+    }
+}
+
+/* The plugin host: a suspended phase has ended. */
+static void phase_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome outcome)
+{
+    phase_ended((struct weir_request *)(void *)((char *)run - offsetof(struct weir_request, run)),
+                outcome);
+}
+
+void weir_request_phase(struct weir_request *r, enum weir_phase phase, void (*next)(struct weir_request *r))
+{
+    r->after_phase = next;
+    phase_ended(r, weir_plugin_run_phase(&r->run, phase));
+}
+
+static void start_body(struct weir_request *r)
+{
+    r->body_text = weir_arena_copy(&r->arena, weir_http_body(r->ex));
+    if (!r->body_text.p) {
+        weir_answer_error(r, 413, "", "request_too_large",
+                          "The request needs more memory than one request may use.");
+        return;
+    }
+    r->route->run(r);
+}
+
+static void headers_passed(struct weir_request *r)
+{
+    r->headers_done = true;
+    if (r->body_ready) {
+        start_body(r);
+    }
+}
+
+void weir_request_headers(struct weir_request *r)
+{
+    uint32_t status = 0;
+    r->route = weir_routes_find(weir_worker_routes(r->worker), r->method, r->path, &status);
+    if (!r->route) {
+        weir_answer_error(r, status, "", status == 405 ? "method_not_allowed" : "unknown_url",
+                          status == 405 ? "Method %.*s is not allowed for %.*s."
+                                        : "Unknown request URL: %.*s %.*s. See /v1/models.",
+                          (int)r->method.n, r->method.p, (int)r->path.n, r->path.p);
+        return;
+    }
+    if (!r->route->phases) {
+        r->headers_done = true;
+        return;
+    }
+    if (weir_worker_is_draining(r->worker)) {
+        weir_answer_busy(r, 503, "shutting_down", 1000000, "This server is shutting down.");
+        return;
+    }
+    struct weir_plugin_chain *chain = weir_worker_chain(r->worker);
+    int rc = weir_plugin_run_init(&r->run, chain, (weir_req *)(void *)r,
+                                  weir_worker_plugin_loop(r->worker), &r->arena, phase_resumed);
+    weir_plugin_chain_unref(chain);
+    if (rc < 0) {
+        weir_answer_error(r, 503, "", "out_of_memory", "No memory for this request now.");
+        return;
+    }
+    r->run_begun = true;
+    weir_request_phase(r, WEIR_PHASE_HEADERS, headers_passed);
+}
+
+void weir_request_body(struct weir_request *r)
+{
+    r->body_ready = true;
+    if (r->headers_done) {
+        start_body(r);
+    }
+}
+
+void weir_request_writable(struct weir_request *r)
+{
+    weir_generate_writable(r);
+}
+
+void weir_request_closed(struct weir_request *r, enum weir_http_end why)
+{
+    r->ex = NULL;
+    if (why != WEIR_HTTP_END_DONE) {
+        if (why == WEIR_HTTP_END_CLIENT_GONE || why == WEIR_HTTP_END_STALLED) {
+            r->error_code = why == WEIR_HTTP_END_STALLED ? "client_stalled" : "client_gone";
+        }
+        if (r->run_begun) {
+            weir_plugin_run_abandon(&r->run);
+        }
+        weir_generate_abandon(r);
+    }
+    weir_request_drop(r, WEIR_HOLD_EXCHANGE);
+}
+
+void weir_request_abort(struct weir_request *r)
+{
+    if (r->ex) {
+        weir_http_abort(r->ex);
+    }
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "routes.h"
+
+#include "core/request/endpoints.h"
+#include "core/request/request.h"
+
+static const struct weir_route public_routes[] = {
+    {"GET", "/healthz/live", false, weir_endpoint_live},
+    {"GET", "/healthz/ready", false, weir_endpoint_ready},
+    {"GET", "/healthz/startup", false, weir_endpoint_startup},
+    {"GET", "/v1/models", true, weir_endpoint_models},
+    {"GET", "/v1/models/*", true, weir_endpoint_model},
+    {"POST", "/v1/chat/completions", true, weir_generate_chat},
+    {"POST", "/v1/completions", true, weir_generate_completion},
+    {"POST", "/v1/embeddings", true, weir_endpoint_embeddings},
+    {"POST", "/tokenize", true, weir_endpoint_tokenize},
+    {"POST", "/detokenize", true, weir_endpoint_detokenize},
+};
+
+const struct weir_routes weir_routes_public = {
+    public_routes, sizeof(public_routes) / sizeof(public_routes[0])};
+
+static bool path_matches(const struct weir_route *route, weir_str path)
+{
+    size_t n = strlen(route->path) - 1;
+    if (route->path[n] == '*') {
+        return path.n > n && memcmp(path.p, route->path, n) == 0;
+    }
+    return weir_str_is(path, route->path);
+}
+
+const struct weir_route *weir_routes_find(const struct weir_routes *routes, weir_str method,
+                                          weir_str path, uint32_t *ret_status)
+{
+    *ret_status = 404;
+    for (size_t i = 0; i < routes->n; i++) {
+        const struct weir_route *route = &routes->list[i];
+        if (!path_matches(route, path)) {
+            continue;
+        }
+        if (weir_str_is(method, route->method) ||
+            (weir_str_is(method, "HEAD") && strcmp(route->method, "GET") == 0)) {
+            return route;
+        }
+        *ret_status = 405;
+    }
+    return NULL;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin.h"
+
+#include "core/request/answer.h"
+#include "core/request/endpoints.h"
+#include "core/request/request.h"
+#include "core/server/openapi.h"
+#include "core/server/server.h"
+
+enum { MAX_PAGE_BYTES = 16 * 1024 * 1024 };
+
+static struct weir_server *server_of(struct weir_request *r)
+{
+    return weir_worker_server(r->worker);
+}
+
+static void answer_buf(struct weir_request *r, const char *type, struct weir_buf *b)
+{
+    if (b->failed) {
+        weir_answer_error(r, 500, "", "too_large", "The page is larger than this server allows.");
+    } else {
+        weir_answer_text(r, 200, type, weir_buf_view(b));
+    }
+    weir_buf_finish(b);
+}
+
+static void show_metrics(struct weir_request *r)
+{
+    struct weir_buf b;
+    weir_buf_init(&b, MAX_PAGE_BYTES);
+    if (weir_metrics_render(server_of(r)->metrics, &b) < 0) {
+        b.failed = true;
+    }
+    answer_buf(r, "text/plain; version=0.0.4; charset=utf-8", &b);
+}
+
+static void list_plugins(struct weir_request *r)
+{
+    struct weir_buf b;
+    weir_buf_init(&b, MAX_PAGE_BYTES);
+    struct weir_plugin_chain *chain = weir_plugins_chain(server_of(r)->plugins);
+    weir_plugin_chain_status(chain, &b);
+    weir_plugin_chain_unref(chain);
+    answer_buf(r, "application/json", &b);
+}
+
+static void add_target(struct weir_buf *b, struct weir_target *t)
+{
+    static const char *const states[] = {"unknown", "loading", "ready", "stalled", "failed"};
+    weir_target_status s;
+    weir_target_read_status(t, &s);
+    weir_buf_add_text(b, "{\"name\":");
+    weir_buf_add_json_str(b, weir_str_from(weir_target_name(t)));
+    weir_buf_printf(b,
+                    ",\"state\":\"%s\",\"progress\":%.3f,\"running\":%u,\"waiting\":%u,"
+                    "\"free_sequences\":%u,\"pages\":{\"total\":%u,\"used\":%u,\"cached\":%u},"
+                    "\"steps\":%llu,\"context\":%u,\"weight_bytes\":%llu,\"kv_bytes\":%llu,"
+                    "\"device\":",
+                    states[s.state <= 4 ? s.state : 0], (double)s.progress, s.running, s.waiting,
+                    s.free_sequences, s.pages_total, s.pages_used, s.pages_cached,
+                    (unsigned long long)s.steps, s.n_ctx, (unsigned long long)s.weight_bytes,
+                    (unsigned long long)s.kv_bytes);
+    weir_buf_add_json_str(b, weir_str_from(s.device));
+    weir_buf_add_text(b, ",\"arch\":");
+    weir_buf_add_json_str(b, weir_str_from(s.arch));
+    weir_buf_add_text(b, ",\"quantisation\":");
+    weir_buf_add_json_str(b, weir_str_from(s.quant));
+    weir_buf_add_text(b, ",\"error\":");
+    weir_buf_add_json_str(b, weir_str_from(s.error));
+    weir_buf_add_char(b, '}');
+}
+
+static void list_models(struct weir_request *r)
+{
+    const struct weir_models *models = &server_of(r)->models;
+    struct weir_buf b;
+    weir_buf_init(&b, MAX_PAGE_BYTES);
+    weir_buf_add_char(&b, '[');
+    for (uint32_t i = 0; i < models->n; i++) {
+        struct weir_model *m = models->list[i];
+        struct weir_queue_stats q;
+        weir_queue_stats(weir_model_queue(m), &q);
+        weir_buf_add_text(&b, i ? ",{\"name\":" : "{\"name\":");
+        weir_buf_add_json_str(&b, weir_str_from(weir_model_name(m)));
+        weir_buf_printf(&b, ",\"class\":\"%s\",\"queue\":{\"waiting\":%u,\"places\":%u,\"used\":%u},"
+                            "\"targets\":[",
+                        weir_class_name((enum weir_class)weir_model_class_rank(m)), q.waiting, q.places,
+                        q.places_used);
+        for (uint32_t k = 0; k < weir_model_n_targets(m); k++) {
+            if (k) {
+                weir_buf_add_char(&b, ',');
+            }
+            add_target(&b, weir_model_target(m, k));
+        }
+        weir_buf_add_text(&b, "]}");
+    }
+    weir_buf_add_char(&b, ']');
+    answer_buf(r, "application/json", &b);
+}
+
+/* /admin/v1/plugins/<plugin>/<path> */
+static void plugin_route(struct weir_request *r)
+{
+    size_t prefix = sizeof("/admin/v1/plugins/") - 1;
+    weir_str rest = {r->path.p + prefix, r->path.n - prefix};
+    const char *slash = memchr(rest.p, '/', rest.n);
+    size_t name_len = slash ? (size_t)(slash - rest.p) : rest.n;
+    weir_str path = slash ? (weir_str){slash + 1, rest.n - name_len - 1} : (weir_str){"", 0};
+    struct weir_plugin_chain *chain = weir_plugins_chain(server_of(r)->plugins);
+    int rc = weir_plugin_chain_admin(chain, (weir_req *)(void *)r, (weir_str){rest.p, name_len},
+                                     r->method, path);
+    weir_plugin_chain_unref(chain);
+    if (rc == 0) {
+        weir_answer_plugin(r);
+    } else if (rc == WEIR_E_NOTFOUND) {
+        weir_answer_error(r, 404, "", "not_found", "No plugin route %.*s.", (int)r->path.n,
+                          r->path.p);
+    } else if (rc == WEIR_E_UNSUPPORTED) {
+        weir_answer_error(r, 405, "", "method_not_allowed", "Method %.*s is not allowed here.",
+                          (int)r->method.n, r->method.p);
+    } else {
+        weir_answer_error(r, 500, "", "plugin_failed", "The plugin's route failed.");
+    }
+}
+
+static void show_openapi(struct weir_request *r)
+{
+    weir_answer_json(r, 200, weir_str_from(weir_openapi_json));
+}
+
+static void show_index(struct weir_request *r)
+{
+    weir_answer_json(r, 200,
+                     weir_str_from("{\"links\":[\"/healthz/live\",\"/healthz/ready\","
+                                   "\"/healthz/startup\",\"/metrics\",\"/admin/v1/models\","
+                                   "\"/admin/v1/plugins\",\"/admin/v1/openapi.json\"]}"));
+}
+
+static const struct weir_route admin_routes[] = {
+    {"GET", "/healthz/live", false, weir_endpoint_live},
+    {"GET", "/healthz/ready", false, weir_endpoint_ready},
+    {"GET", "/healthz/startup", false, weir_endpoint_startup},
+    {"GET", "/metrics", false, show_metrics},
+    {"GET", "/admin", false, show_index},
+    {"GET", "/admin/", false, show_index},
+    {"GET", "/admin/v1/models", false, list_models},
+    {"GET", "/admin/v1/plugins", false, list_plugins},
+    {"GET", "/admin/v1/plugins/*", false, plugin_route},
+    {"POST", "/admin/v1/plugins/*", false, plugin_route},
+    {"PUT", "/admin/v1/plugins/*", false, plugin_route},
+    {"DELETE", "/admin/v1/plugins/*", false, plugin_route},
+    {"GET", "/admin/v1/openapi.json", false, show_openapi},
+};
+
+const struct weir_routes weir_routes_admin = {admin_routes,
+                                              sizeof(admin_routes) / sizeof(admin_routes[0])};

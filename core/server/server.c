@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/request/observe.h"
+#include "core/request/request.h"
+#include "core/request/routes.h"
+#include "core/server/admin.h"
+#include "core/server/notify.h"
+#include "core/server/progress.h"
+#include "core/store/memory.h"
+
+enum {
+    N_SIGNALS = 3,
+    WATCH_MS = 50,
+    STOP_GRACE_US = 5 * 1000000, /* after the drain: aborted requests get so long to unwind */
+    HEARTBEAT_LIMIT_US = 5 * 1000000,
+    MAX_FLOWS = 16384,
+    REQUEST_ARENA_FACTOR = 8, /* parsed form of a body, in bodies */
+    MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+};
+
+bool weir_server_is_live(const struct weir_server *s)
+{
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        if (weir_worker_heartbeat_age_us(s->workers[i]) > HEARTBEAT_LIMIT_US) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool weir_server_is_ready(struct weir_server *s, struct weir_error *ret_why)
+{
+    if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
+        weir_error_set(ret_why, WEIR_E_GONE, "shutting down");
+        return false;
+    }
+    for (uint32_t i = 0; i < s->models.n; i++) {
+        uint32_t state = weir_model_state(s->models.list[i]);
+        if (state != WEIR_TARGET_READY) {
+            static const char *const words[] = {"unknown", "loading", "ready", "stalled", "failed"};
+            weir_error_set(ret_why, WEIR_E_BUSY, "model %s is %s",
+                           weir_model_name(s->models.list[i]), words[state <= 4 ? state : 0]);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- start ---- */
+
+static void fill_http_limits(const struct weir_config_limits *from, struct weir_http_limits *to)
+{
+    weir_http_limits_init(to);
+    to->max_connections = from->max_connections;
+    to->max_target_bytes = from->max_target_bytes;
+    to->max_head_bytes = from->max_head_bytes;
+    to->max_headers = from->max_headers;
+    to->max_body_bytes = from->max_body_bytes;
+    to->header_timeout_ms = from->header_timeout_ms;
+    to->body_idle_timeout_ms = from->body_idle_timeout_ms;
+    to->keepalive_timeout_ms = from->keepalive_timeout_ms;
+    to->write_stall_timeout_ms = from->write_stall_timeout_ms;
+}
+
+static uint32_t count_workers(const struct weir_config *config)
+{
+    if (config->server.n_workers) {
+        return config->server.n_workers < WEIR_MAX_WORKERS ? config->server.n_workers
+                                                           : WEIR_MAX_WORKERS;
+    }
+    long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
+    long taken = 0;
+    for (size_t i = 0; i < config->n_models; i++) {
+        for (size_t k = 0; k < config->models[i].n_targets; k++) {
+            const struct weir_config_target *t = &config->models[i].targets[k];
+            if (t->is_engine) { /* "auto" computes on every core */
+                taken += t->engine.n_threads ? (long)t->engine.n_threads : n_cores;
+            }
+        }
+    }
+    long left = n_cores - taken;
+    return left < 1 ? 1 : left > 64 ? 64 : (uint32_t)left;
+}
+
+static int create_workers(struct weir_server *s, struct weir_error *err)
+{
+    const struct weir_config_server *conf = &s->config->server;
+    struct weir_worker_settings settings = {
+        .max_response_bytes = MAX_RESPONSE_BYTES,
+        .request_arena_bytes = conf->limits.max_body_bytes * REQUEST_ARENA_FACTOR + (1u << 20),
+        .cpu = -1,
+        .routes = &weir_routes_public,
+    };
+    fill_http_limits(&conf->limits, &settings.http);
+    uint32_t n = count_workers(s->config);
+    long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
+    for (uint32_t i = 0; i < n; i++) {
+        /* Loops take cores from the top; engines count theirs from the bottom. */
+        settings.cpu = conf->pin_threads && n_cores > (long)n ? (int)(n_cores - 1 - (long)i) : -1;
+        int r = weir_worker_create(s, &settings, &s->workers[i], err);
+        if (r < 0) {
+            return r;
+        }
+        s->inboxes[i] = weir_worker_inbox(s->workers[i]);
+        s->n_workers = i + 1;
+    }
+    return 0;
+}
+
+static int create_admin(struct weir_server *s, struct weir_error *err)
+{
+    struct weir_worker_settings settings = {
+        .max_response_bytes = MAX_RESPONSE_BYTES,
+        .request_arena_bytes = 8u << 20,
+        .cpu = -1,
+        .routes = &weir_routes_admin,
+    };
+    weir_http_limits_init(&settings.http);
+    return weir_worker_create(s, &settings, &s->admin, err);
+}
+
+static int listen_on_all(struct weir_server *s, struct weir_error *err)
+{
+    const struct weir_config_server *conf = &s->config->server;
+    for (size_t a = 0; a < conf->listen.n; a++) {
+        char address[300];
+        (void)snprintf(address, sizeof(address), "%s", conf->listen.items[a]);
+        for (uint32_t i = 0; i < s->n_workers; i++) {
+            uint16_t port = 0;
+            int r = weir_worker_listen(s->workers[i], address, &port, err);
+            if (r < 0) {
+                return weir_error_prefix(err, "server.listen: %s", address);
+            }
+            char *colon = strrchr(address, ':');
+            if (colon && strcmp(colon, ":0") == 0) { /* the others share the port found */
+                (void)snprintf(colon, sizeof(address) - (size_t)(colon - address), ":%u", port);
+            }
+            s->port = a == 0 ? port : s->port;
+        }
+    }
+    int r = weir_worker_listen(s->admin, conf->admin, &s->admin_port, err);
+    return r < 0 ? weir_error_prefix(err, "server.admin: %s", conf->admin) : 0;
+}
+
+static int open_target(struct weir_server *s, struct weir_model *model,
+                       const struct weir_config_model *mc, size_t index, struct weir_error *err)
+{
+    const struct weir_config_target *tc = &mc->targets[index];
+    if (!tc->is_engine) {
+        return weir_error_set(err, WEIR_E_UNSUPPORTED,
+                              "models.%s.targets[%zu]: upstream targets need a stream backend named "
+                              "'%s', and none is installed",
+                              mc->name, index, tc->upstream.backend);
+    }
+    char name[200];
+    (void)snprintf(name, sizeof(name), "%s/%zu", mc->name, index);
+    struct weir_target_config config = {0};
+    int r = s->options->open_engine(s->options->engine_arg, s->config, mc, tc, s->plugins,
+                                    &config, err);
+    if (r < 0) {
+        return weir_error_prefix(err, "models.%s.targets[%zu]", mc->name, index);
+    }
+    config.name = name;
+    config.weight = tc->weight;
+    config.max_flows = MAX_FLOWS;
+    config.inboxes = s->inboxes;
+    config.n_inboxes = s->n_workers;
+    return weir_model_add_target(model, &config, err);
+}
+
+static int create_models(struct weir_server *s, struct weir_error *err)
+{
+    s->models.list = calloc(s->config->n_models + 1, sizeof(struct weir_model *));
+    if (!s->models.list) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < s->config->n_models; i++) {
+        const struct weir_config_model *mc = &s->config->models[i];
+        struct weir_model_config config = {
+            .name = mc->name,
+            .class_rank = (uint32_t)mc->service_class,
+            .queue_limit = mc->queue_size,
+            .queue_timeout_ms = mc->queue_timeout_ms,
+            .granted = weir_generate_granted,
+        };
+        struct weir_model *model = NULL;
+        int r = weir_model_create(&config, &model);
+        if (r < 0) {
+            return weir_error_set(err, r, "models.%s: %s", mc->name, weir_error_name(r));
+        }
+        s->models.list[s->models.n++] = model;
+        for (size_t k = 0; k < mc->n_targets; k++) {
+            r = open_target(s, model, mc, k, err);
+            if (r < 0) {
+                return r;
+            }
+        }
+    }
+    weir_observer_set_models(s->observer, &s->models);
+    return 0;
+}
+
+static int configure_plugins(struct weir_server *s, const struct weir_config *config,
+                             struct weir_findings *findings)
+{
+    struct weir_plugin_spec *specs = calloc(config->n_plugins + 1, sizeof(*specs));
+    if (!specs) {
+        return WEIR_E_NOMEM;
+    }
+    for (size_t i = 0; i < config->n_plugins; i++) {
+        specs[i] = (struct weir_plugin_spec){.name = config->plugins[i].name,
+                                             .entry = config->plugins[i].name_node,
+                                             .config = config->plugins[i].node};
+    }
+    int r = weir_plugins_configure(s->plugins, specs, config->n_plugins, config->tenants_json,
+                                   findings);
+    free(specs);
+    return r;
+}
+
+static int create_plugins(struct weir_server *s, struct weir_findings *findings,
+                          struct weir_error *err)
+{
+    struct weir_plugins_options options = {
+        .dirs = s->config->plugin_dirs.items,
+        .n_dirs = s->config->plugin_dirs.n,
+        .ops = &weir_request_plugin_ops,
+        .metrics = s->metrics,
+        .store = s->store,
+        .main_loop = weir_worker_plugin_loop(s->admin),
+    };
+    int r = weir_plugins_create(&options, &s->plugins);
+    if (r < 0) {
+        return weir_error_set(err, r, "cannot set up the plugin host: %s", weir_error_name(r));
+    }
+    r = configure_plugins(s, s->config, findings);
+    return r < 0 ? weir_error_set(err, WEIR_E_ARG, "plugins: the configuration is wrong") : 0;
+}
+
+static void apply_logging(const struct weir_config *config)
+{
+    enum weir_log_level level = WEIR_LOG_INFO;
+    (void)weir_log_level_parse(weir_str_from(config->logging.level), &level);
+    weir_log_configure(level, config->logging.json);
+}
+
+/* ---- running ---- */
+
+static void reload(struct weir_server *s)
+{
+    struct weir_findings findings;
+    struct weir_config *config = NULL;
+    weir_findings_init(&findings, s->options->config_file);
+    int r = weir_config_load(&findings, false, &config);
+    if (r == 0) {
+        r = configure_plugins(s, config, &findings);
+    }
+    if (r < 0) {
+        s->n_failed_reloads++;
+        weir_findings_print(&findings, stderr);
+        weir_log(WEIR_LOG_ERROR, "server", NULL, "reload failed; the old configuration stays");
+        weir_config_unref(config);
+    } else {
+        s->n_reloads++;
+        apply_logging(config);
+        static const char *const fixed[] = {"server", "models", "store"};
+        for (size_t i = 0; i < 3; i++) {
+            yyjson_val *before = yyjson_obj_get(yyjson_doc_get_root(s->config->json), fixed[i]);
+            yyjson_val *after = yyjson_obj_get(yyjson_doc_get_root(config->json), fixed[i]);
+            if (!yyjson_equals(before, after)) {
+                weir_log(WEIR_LOG_WARN, "server", NULL,
+                         "%s: changes take effect at the next start, ignoring until then", fixed[i]);
+            }
+        }
+        /* Models, listeners and the store still run on the old configuration, which stays. */
+        weir_config_unref(config);
+        weir_log(WEIR_LOG_INFO, "server", NULL, "configuration reloaded");
+    }
+    weir_findings_finish(&findings);
+}
+
+/* Ends the main loop's run; finish() takes everything down in order. */
+static void begin_stop(struct weir_server *s)
+{
+    s->stopping = true;
+    uv_stop(weir_worker_loop(s->admin));
+}
+
+static void begin_drain(struct weir_server *s)
+{
+    if (atomic_exchange_explicit(&s->draining, true, memory_order_relaxed)) {
+        weir_log(WEIR_LOG_WARN, "server", NULL, "second signal: stopping at once");
+        begin_stop(s);
+        return;
+    }
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        running += weir_worker_n_requests(s->workers[i]);
+    }
+    weir_log(WEIR_LOG_INFO, "server", NULL, "draining: %u requests run, up to %u ms for them",
+             running, s->config->server.drain_timeout_ms);
+    weir_notify("STOPPING=1");
+    s->drain_deadline_us =
+        weir_clock_mono_us() + (uint64_t)s->config->server.drain_timeout_ms * 1000u;
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        weir_worker_drain(s->workers[i]);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct weir_server *s = handle->data;
+    if (signum == SIGHUP) {
+        weir_notify("RELOADING=1");
+        reload(s);
+        weir_notify("READY=1");
+    } else {
+        begin_drain(s);
+    }
+}
+
+static void watch_drain(struct weir_server *s)
+{
+    bool drained = true;
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        drained &= weir_worker_is_drained(s->workers[i]) &&
+                   weir_worker_n_requests(s->workers[i]) == 0;
+    }
+    bool late = weir_clock_mono_us() > s->drain_deadline_us;
+    if (late && !drained) {
+        weir_log(WEIR_LOG_WARN, "server", NULL, "drain timeout: ending what still runs");
+    }
+    if (drained || late) {
+        begin_stop(s);
+    }
+}
+
+static bool watch_start(struct weir_server *s)
+{
+    if (s->options->show_progress) {
+        weir_progress_show(&s->models);
+    }
+    for (uint32_t i = 0; i < s->models.n; i++) {
+        if (weir_model_state(s->models.list[i]) == WEIR_TARGET_LOADING) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < s->models.n; i++) {
+        struct weir_model *m = s->models.list[i];
+        for (uint32_t k = 0; k < weir_model_n_targets(m); k++) {
+            weir_target_status status;
+            weir_target_read_status(weir_model_target(m, k), &status);
+            if (status.state == WEIR_TARGET_FAILED) {
+                weir_log(WEIR_LOG_ERROR, "model", NULL, "%s: %s",
+                         weir_target_name(weir_model_target(m, k)), status.error);
+            }
+        }
+    }
+    atomic_store_explicit(&s->started, true, memory_order_relaxed);
+    weir_log(WEIR_LOG_INFO, "server", NULL, "serving %u model%s with %u worker%s after %.0f ms",
+             s->models.n, s->models.n == 1 ? "" : "s", s->n_workers, s->n_workers == 1 ? "" : "s",
+             (double)(weir_clock_mono_us() - s->started_us) / 1000.0);
+    weir_notify("READY=1");
+    if (s->options->ready) {
+        s->options->ready(s->options->ready_arg, s->config, s->port, s->admin_port);
+    }
+    return true;
+}
+
+static void on_watch(uv_timer_t *timer)
+{
+    struct weir_server *s = timer->data;
+    if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
+        watch_drain(s);
+    } else if (!atomic_load_explicit(&s->started, memory_order_relaxed)) {
+        (void)watch_start(s);
+    }
+}
+
+static void watch_signals(struct weir_server *s)
+{
+    static const int numbers[N_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    uv_loop_t *loop = weir_worker_loop(s->admin);
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        (void)uv_signal_init(loop, &s->signals[i]);
+        s->signals[i].data = s;
+        (void)uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+    }
+    (void)uv_timer_init(loop, &s->watch);
+    s->watch.data = s;
+    (void)uv_timer_start(&s->watch, on_watch, 0, WATCH_MS);
+    s->watching = true;
+}
+
+static int write_pid_file(const char *path, struct weir_error *err)
+{
+    FILE *f = fopen(path, "we");
+    if (!f || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0) {
+        return weir_error_set(err, WEIR_E_IO, "cannot write the pid file %s", path);
+    }
+    return 0;
+}
+
+static int start(struct weir_server *s, struct weir_findings *findings, struct weir_error *err)
+{
+    int r = weir_config_load(findings, false, &s->config);
+    if (r < 0) {
+        return weir_error_set(err, WEIR_E_ARG, "the configuration is wrong");
+    }
+    apply_logging(s->config);
+    r = weir_metrics_create(&s->metrics);
+    r = r < 0 ? r : weir_observer_create(s->metrics, &s->observer, err);
+    r = r < 0 ? r : weir_store_memory_create(&(struct weir_store_memory_options){0}, &s->store);
+    r = r < 0 ? r : create_admin(s, err);
+    r = r < 0 ? r : create_workers(s, err);
+    r = r < 0 ? r : create_plugins(s, findings, err);
+    r = r < 0 ? r : listen_on_all(s, err);
+    r = r < 0 ? r : create_models(s, err);
+    r = r < 0 || !s->options->pid_file ? r : write_pid_file(s->options->pid_file, err);
+    for (uint32_t i = 0; r >= 0 && i < s->n_workers; i++) {
+        r = weir_worker_start(s->workers[i], err);
+    }
+    if (r < 0 && err->code == 0) {
+        weir_error_set(err, r, "cannot start: %s", weir_error_name(r));
+    }
+    return r;
+}
+
+/* A backend that does not let go of its requests must not keep the process from ending. */
+static void join_workers(struct weir_server *s)
+{
+    uint64_t give_up_us = weir_clock_mono_us() + STOP_GRACE_US;
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        weir_worker_stop(s->workers[i]);
+    }
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        while (weir_worker_n_requests(s->workers[i]) && weir_clock_mono_us() < give_up_us) {
+            (void)usleep(1000);
+        }
+        if (weir_worker_n_requests(s->workers[i])) {
+            weir_log(WEIR_LOG_ERROR, "server", NULL, "requests did not end in time: leaving as is");
+            _exit(1);
+        }
+        weir_worker_join(s->workers[i]);
+    }
+}
+
+static void close_watches(struct weir_server *s)
+{
+    for (int i = 0; i < N_SIGNALS && s->watching; i++) {
+        uv_close((uv_handle_t *)&s->signals[i], NULL);
+    }
+    if (s->watching) {
+        uv_close((uv_handle_t *)&s->watch, NULL);
+    }
+}
+
+/* Copes with a start that stopped half-way. Order: nothing runs that uses what is destroyed; the
+ * main loop, whose clock the plugin host lends to all, goes last. */
+static void finish(struct weir_server *s)
+{
+    join_workers(s);
+    if (s->observer) {
+        weir_observer_set_models(s->observer, NULL);
+    }
+    for (uint32_t i = 0; i < s->models.n; i++) {
+        weir_model_destroy(s->models.list[i]);
+    }
+    free(s->models.list);
+    s->models = (struct weir_models){NULL, 0};
+    s->options->close_engines(s->options->engine_arg);
+    weir_plugins_destroy(s->plugins);
+    s->plugins = NULL;
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        weir_worker_destroy(s->workers[i]);
+    }
+    s->n_workers = 0;
+    if (s->admin) {
+        close_watches(s);
+        weir_worker_stop(s->admin);
+        weir_worker_join(s->admin);
+        weir_worker_destroy(s->admin);
+    }
+    if (s->store) {
+        weir_store_destroy(s->store);
+    }
+    weir_observer_destroy(s->observer);
+    weir_metrics_destroy(s->metrics);
+    weir_config_unref(s->config);
+    if (s->options->pid_file) {
+        (void)unlink(s->options->pid_file);
+    }
+}
+
+int weir_server_run(const struct weir_server_options *options, struct weir_findings *findings,
+                    struct weir_error *err)
+{
+    struct weir_server *s = calloc(1, sizeof(*s));
+    if (!s) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    s->options = options;
+    s->started_us = weir_clock_mono_us();
+    int r = start(s, findings, err);
+    if (r >= 0) {
+        watch_signals(s);
+        weir_worker_run(s->admin);
+    }
+    finish(s);
+    free(s);
+    return r;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The daemon: configuration, models, plugins and workers, from start to exit.
+ *
+ * Why: one place knows the order in which things come up and go down. The main thread runs the admin
+ * listener's loop, takes signals and reloads; workers serve; engines have threads of their own.
+ * Ownership: weir_server_run() owns everything for its duration.
+ * Threads: run [main-thread]. Fields are written before the workers start, except atomics.
+ * Errors: WEIR_E_* with a sentence; configuration mistakes go to `findings`. */
+#include <stdatomic.h>
+
+#include "core/config/config.h"
+#include "core/metrics/metrics.h"
+#include "core/plugin/plugins.h"
+#include "core/server/worker.h"
+#include "core/target/model.h"
+
+enum { WEIR_MAX_WORKERS = 256 };
+
+/* Opens one `engine:` target; given by the wiring, so that core knows no engine. */
+typedef int (*weir_open_engine_fn)(void *arg, const struct weir_config *config,
+                                   const struct weir_config_model *model,
+                                   const struct weir_config_target *target,
+                                   struct weir_plugins *plugins,
+                                   struct weir_target_config *ret_target, struct weir_error *err);
+
+struct weir_server_options {
+    const char *config_file;
+    const char *pid_file; /* NULL: none */
+    bool show_progress;   /* a bar on the terminal while models load */
+    weir_open_engine_fn open_engine;
+    void (*close_engines)(void *arg); /* the models are gone, the plugin host is not */
+    void *engine_arg;
+    /* Called once everything answers; addresses as they were bound. */
+    void (*ready)(void *arg, const struct weir_config *config, uint16_t port, uint16_t admin_port);
+    void *ready_arg;
+};
+
+struct weir_server {
+    const struct weir_server_options *options;
+    struct weir_config *config;
+    struct weir_metrics *metrics;
+    struct weir_observer *observer;
+    struct weir_store *store;
+    struct weir_plugins *plugins;
+    struct weir_models models;
+    struct weir_worker *admin; /* its loop is the main loop */
+    struct weir_worker *workers[WEIR_MAX_WORKERS];
+    struct weir_inbox *inboxes[WEIR_MAX_WORKERS]; /* of the workers */
+    uint32_t n_workers;
+    uint16_t port, admin_port;
+    uv_signal_t signals[3];
+    uv_timer_t watch;
+    uint64_t started_us, drain_deadline_us;
+    atomic_bool draining;
+    atomic_bool started; /* every model was ready once */
+    bool stopping;
+    bool watching; /* signals and watch are open */
+    uint64_t n_reloads, n_failed_reloads;
+};
+
+int weir_server_run(const struct weir_server_options *options, struct weir_findings *findings,
+                    struct weir_error *err);
+
+/* What the probes answer. [any-thread] */
+bool weir_server_is_live(const struct weir_server *s);
+bool weir_server_is_ready(struct weir_server *s, struct weir_error *ret_why);

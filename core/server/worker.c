@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "core/request/request.h"
+#include "core/server/server.h"
+
+enum { TICK_MS = 100, MAX_POOLED_REQUESTS = 512 };
+
+struct weir_worker {
+    struct weir_server *server;
+    struct weir_worker_settings settings;
+    uv_loop_t loop;
+    uv_timer_t tick;
+    struct weir_inbox inbox;
+    struct weir_inbox_item drain_item, stop_item;
+    struct weir_plugin_loop_uv plugin_loop;
+    struct weir_http_server *http;
+    struct weir_request *requests; /* live, newest first */
+    struct weir_request *pool;     /* spare ones, linked by `next` */
+    uint32_t n_pooled;
+    bool stopping; /* [loop-thread] */
+    bool started;
+    pthread_t thread;
+    _Atomic uint64_t heartbeat_us;
+    _Atomic uint32_t n_requests;
+    atomic_bool drained;
+};
+
+static void on_headers(void *user, struct weir_http_exchange *ex)
+{
+    struct weir_request *r = weir_request_create(user, ex);
+    weir_http_set_user(ex, r);
+    if (!r) {
+        weir_http_abort(ex);
+        return;
+    }
+    weir_request_headers(r);
+}
+
+static void on_request(void *user, struct weir_http_exchange *ex)
+{
+    (void)user;
+    struct weir_request *r = weir_http_user(ex);
+    if (r) {
+        weir_request_body(r);
+    }
+}
+
+static void on_writable(void *user, struct weir_http_exchange *ex)
+{
+    (void)user;
+    struct weir_request *r = weir_http_user(ex);
+    if (r) {
+        weir_request_writable(r);
+    }
+}
+
+static void close_if_idle(struct weir_worker *w);
+
+static void on_closed(void *user, struct weir_http_exchange *ex, enum weir_http_end why)
+{
+    struct weir_worker *w = user;
+    struct weir_request *r = weir_http_user(ex);
+    if (r) {
+        weir_request_closed(r, why);
+    }
+    (void)w;
+}
+
+static void on_drained(void *user)
+{
+    struct weir_worker *w = user;
+    atomic_store_explicit(&w->drained, true, memory_order_release);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct weir_worker *w = timer->data;
+    uint64_t now_us = weir_clock_mono_us();
+    atomic_store_explicit(&w->heartbeat_us, now_us, memory_order_relaxed);
+    for (struct weir_request *r = w->requests, *next; r; r = next) {
+        next = r->next;
+        weir_request_tick(r, now_us);
+    }
+    if (w->stopping) {
+        close_if_idle(w);
+    }
+}
+
+static struct weir_worker *from_item(struct weir_inbox_item *item, size_t offset)
+{
+    return (struct weir_worker *)(void *)((char *)item - offset);
+}
+
+static void drain_on_loop(struct weir_inbox_item *item)
+{
+    struct weir_worker *w = from_item(item, offsetof(struct weir_worker, drain_item));
+    if (w->http) {
+        weir_http_server_drain(w->http);
+    }
+}
+
+/* The loop ends when its last handle is closed; that waits until no request is left. */
+static void close_if_idle(struct weir_worker *w)
+{
+    if (w->requests || uv_is_closing((uv_handle_t *)&w->tick)) {
+        return;
+    }
+    weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
+    weir_inbox_finish(&w->inbox);
+    uv_close((uv_handle_t *)&w->tick, NULL);
+}
+
+static void stop_on_loop(struct weir_inbox_item *item)
+{
+    struct weir_worker *w = from_item(item, offsetof(struct weir_worker, stop_item));
+    w->stopping = true;
+    struct weir_http_server *http = w->http;
+    w->http = NULL;
+    weir_http_server_destroy(http); /* aborts every exchange: on_closed cancels their work */
+    close_if_idle(w);
+}
+
+static const struct weir_http_handler handler = {
+    .on_headers = on_headers,
+    .on_request = on_request,
+    .on_writable = on_writable,
+    .on_closed = on_closed,
+    .on_drained = on_drained,
+};
+
+int weir_worker_create(struct weir_server *server, const struct weir_worker_settings *settings,
+                       struct weir_worker **ret_worker, struct weir_error *err)
+{
+    struct weir_worker *w = calloc(1, sizeof(*w));
+    if (!w) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    w->server = server;
+    w->settings = *settings;
+    w->drain_item.run = drain_on_loop;
+    w->stop_item.run = stop_on_loop;
+    atomic_store_explicit(&w->heartbeat_us, weir_clock_mono_us(), memory_order_relaxed);
+    int r = uv_loop_init(&w->loop);
+    if (r < 0) {
+        free(w);
+        return weir_error_set(err, WEIR_E_IO, "cannot make an event loop: %s", uv_strerror(r));
+    }
+    r = weir_inbox_init(&w->inbox, &w->loop);
+    if (r == 0) {
+        r = weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop);
+    }
+    if (r == 0) {
+        r = weir_http_server_create(&w->loop, &settings->http, &handler, w, &w->http);
+    }
+    if (r < 0) { /* start-up fails as a whole: the process ends with what is open */
+        return weir_error_set(err, WEIR_E_NOMEM, "cannot set up a worker");
+    }
+    (void)uv_timer_init(&w->loop, &w->tick);
+    w->tick.data = w;
+    (void)uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    *ret_worker = w;
+    return 0;
+}
+
+int weir_worker_listen(struct weir_worker *w, const char *address, uint16_t *ret_port,
+                       struct weir_error *err)
+{
+    return weir_http_server_listen(w->http, address, ret_port, err);
+}
+
+void weir_worker_run(struct weir_worker *w)
+{
+    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+static void *thread_main(void *arg)
+{
+    struct weir_worker *w = arg;
+    if (w->settings.cpu >= 0) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET((size_t)w->settings.cpu, &set);
+        (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* a wish, not a need */
+    }
+    weir_worker_run(w);
+    return NULL;
+}
+
+int weir_worker_start(struct weir_worker *w, struct weir_error *err)
+{
+    int e = pthread_create(&w->thread, NULL, thread_main, w);
+    if (e) {
+        return weir_error_set(err, WEIR_E_NOMEM, "cannot start a worker thread");
+    }
+    (void)pthread_setname_np(w->thread, "weir-loop");
+    w->started = true;
+    return 0;
+}
+
+void weir_worker_drain(struct weir_worker *w)
+{
+    weir_inbox_post(&w->inbox, &w->drain_item);
+    weir_inbox_wake(&w->inbox);
+}
+
+bool weir_worker_is_drained(const struct weir_worker *w)
+{
+    return atomic_load_explicit(&w->drained, memory_order_acquire);
+}
+
+void weir_worker_stop(struct weir_worker *w)
+{
+    weir_inbox_post(&w->inbox, &w->stop_item);
+    weir_inbox_wake(&w->inbox);
+}
+
+void weir_worker_join(struct weir_worker *w)
+{
+    if (w->started) {
+        (void)pthread_join(w->thread, NULL);
+        w->started = false;
+    } else {
+        weir_worker_run(w); /* no thread of its own: the loop's last turns happen here */
+    }
+}
+
+void weir_worker_destroy(struct weir_worker *w)
+{
+    if (!w) {
+        return;
+    }
+    (void)uv_loop_close(&w->loop);
+    while (w->pool) {
+        struct weir_request *r = w->pool;
+        w->pool = r->next;
+        free(r);
+    }
+    free(w);
+}
+
+uint64_t weir_worker_heartbeat_age_us(const struct weir_worker *w)
+{
+    uint64_t beat_us = atomic_load_explicit(&w->heartbeat_us, memory_order_relaxed);
+    uint64_t now_us = weir_clock_mono_us();
+    return now_us > beat_us ? now_us - beat_us : 0;
+}
+
+uint32_t weir_worker_n_requests(const struct weir_worker *w)
+{
+    return atomic_load_explicit(&w->n_requests, memory_order_relaxed);
+}
+
+uv_loop_t *weir_worker_loop(struct weir_worker *w)
+{
+    return &w->loop;
+}
+
+struct weir_inbox *weir_worker_inbox(struct weir_worker *w)
+{
+    return &w->inbox;
+}
+
+struct weir_server *weir_worker_server(struct weir_worker *w)
+{
+    return w->server;
+}
+
+const struct weir_worker_settings *weir_worker_settings(const struct weir_worker *w)
+{
+    return &w->settings;
+}
+
+struct weir_plugin_loop *weir_worker_plugin_loop(struct weir_worker *w)
+{
+    return w->plugin_loop.loop;
+}
+
+struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w)
+{
+    return weir_plugins_chain(w->server->plugins);
+}
+
+struct weir_observer *weir_worker_observer(struct weir_worker *w)
+{
+    return w->server->observer;
+}
+
+const struct weir_models *weir_worker_models(struct weir_worker *w)
+{
+    return &w->server->models;
+}
+
+const struct weir_routes *weir_worker_routes(const struct weir_worker *w)
+{
+    return w->settings.routes;
+}
+
+bool weir_worker_is_draining(const struct weir_worker *w)
+{
+    return atomic_load_explicit(&w->server->draining, memory_order_relaxed);
+}
+
+void weir_worker_wake_all(struct weir_worker *w)
+{
+    struct weir_server *s = w->server;
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        weir_inbox_wake(s->inboxes[i]);
+    }
+}
+
+struct weir_request *weir_worker_take_request(struct weir_worker *w)
+{
+    struct weir_request *r = w->pool;
+    if (r) {
+        w->pool = r->next;
+        w->n_pooled--;
+        *r = (struct weir_request){0};
+    } else {
+        r = calloc(1, sizeof(*r));
+        if (!r) {
+            return NULL;
+        }
+    }
+    r->next = w->requests;
+    if (r->next) {
+        r->next->prev = r;
+    }
+    w->requests = r;
+    atomic_fetch_add_explicit(&w->n_requests, 1, memory_order_relaxed);
+    return r;
+}
+
+void weir_worker_return_request(struct weir_worker *w, struct weir_request *r)
+{
+    if (r->prev) {
+        r->prev->next = r->next;
+    } else {
+        w->requests = r->next;
+    }
+    if (r->next) {
+        r->next->prev = r->prev;
+    }
+    atomic_fetch_sub_explicit(&w->n_requests, 1, memory_order_relaxed);
+    if (w->n_pooled < MAX_POOLED_REQUESTS) {
+        r->next = w->pool;
+        w->pool = r;
+        w->n_pooled++;
+    } else {
+        free(r);
+    }
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A worker: one thread, one libuv loop, one HTTP server, its requests. Shares nothing by default.
+ *
+ * Ownership: the server creates and destroys workers; a worker owns its loop and its requests.
+ * Threads: create, start, stop, join, destroy [main-thread]; post-like functions as marked; all
+ * accessors on the worker's own loop.
+ * The admin listener is a worker as well, whose loop the main thread runs itself. */
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "core/net/http_server.h"
+#include "core/plugin/chain.h"
+#include "core/plugin/loop_uv.h"
+#include "core/target/inbox.h"
+#include "core/target/model.h"
+
+struct weir_server;
+struct weir_worker;
+struct weir_request;
+struct weir_routes;
+struct weir_observer;
+
+struct weir_worker_settings {
+    struct weir_http_limits http;
+    size_t max_response_bytes;  /* gathered per choice, or on its way to the socket */
+    size_t request_arena_bytes; /* what one request's parsed form may take */
+    int cpu;                    /* to run on; -1: any */
+    const struct weir_routes *routes;
+};
+
+int weir_worker_create(struct weir_server *server, const struct weir_worker_settings *settings,
+                       struct weir_worker **ret_worker, struct weir_error *err);
+int weir_worker_listen(struct weir_worker *w, const char *address, uint16_t *ret_port,
+                       struct weir_error *err);
+int weir_worker_start(struct weir_worker *w, struct weir_error *err);
+/* Runs the loop on the calling thread until stop(). */
+void weir_worker_run(struct weir_worker *w);
+/* Stops accepting; running requests go on. [any-thread] */
+void weir_worker_drain(struct weir_worker *w);
+bool weir_worker_is_drained(const struct weir_worker *w); /* [any-thread] */
+/* Aborts what still runs and ends the loop once it is gone. [any-thread] */
+void weir_worker_stop(struct weir_worker *w);
+/* After stop(): returns when the loop has ended. */
+void weir_worker_join(struct weir_worker *w);
+void weir_worker_destroy(struct weir_worker *w);
+/* Microseconds since the loop last turned. [any-thread] */
+uint64_t weir_worker_heartbeat_age_us(const struct weir_worker *w);
+uint32_t weir_worker_n_requests(const struct weir_worker *w); /* [any-thread] */
+
+uv_loop_t *weir_worker_loop(struct weir_worker *w);
+struct weir_inbox *weir_worker_inbox(struct weir_worker *w);
+struct weir_server *weir_worker_server(struct weir_worker *w);
+const struct weir_worker_settings *weir_worker_settings(const struct weir_worker *w);
+struct weir_plugin_loop *weir_worker_plugin_loop(struct weir_worker *w);
+struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w); /* a reference */
+struct weir_observer *weir_worker_observer(struct weir_worker *w);
+const struct weir_models *weir_worker_models(struct weir_worker *w);
+const struct weir_routes *weir_worker_routes(const struct weir_worker *w);
+bool weir_worker_is_draining(const struct weir_worker *w);
+/* Wakes the loops of all workers that have something in their inbox. [any-thread] */
+void weir_worker_wake_all(struct weir_worker *w);
+
+/* Requests come from a pool; NULL without memory. */
+struct weir_request *weir_worker_take_request(struct weir_worker *w);
+void weir_worker_return_request(struct weir_worker *w, struct weir_request *r);
