@@ -12,85 +12,21 @@
  * Up to 4 tokens the tiles are unpacked in registers, once, as they stream through. With more they
  * are expanded to bytes and float scales in L1, a chunk of columns at a time, and meet the tokens
  * there. Both ways run the same body, so an output is the same float operations in one order. */
-#include <immintrin.h>
-#include <string.h>
-
 #include "backends/cpu/linear/isa_tables.h"
-#include "backends/cpu/linear/tile.h"
-
-#define INLINE static inline __attribute__((always_inline))
 
 enum {
     ROWS = 16,
-    PLANE = ROWS * 4,
-    TILES = 3,               /* of a strip */
-    TILES_ALONE = 8,         /* of a strip of one token: more streams fill more of the bandwidth */
-    TOKENS = 4,              /* of a strip: one group of activations */
-    AHEAD_BYTES = 1024,      /* of every stream that are prefetched */
-    CHUNK_MAX = 20,          /* blocks expanded at once: TILES * 640 bytes each, in L1 */
-    PASS_BYTES = 512 * 1024, /* activations that stay in L2 while all tiles pass */
+    TILES = 3,       /* of a strip */
+    TILES_ALONE = 8, /* of a strip of one token: more streams fill more of the bandwidth */
+    CHUNK_MAX = 20,  /* blocks expanded at once: TILES * 640 bytes each, in L1 */
 };
 
-/* What a kernel reads: a type's tile, or an expanded one of each kind. */
-enum form {
-    FORM_Q4_0 = WEIR_CPU_Q4_0,
-    FORM_Q4_1 = WEIR_CPU_Q4_1,
-    FORM_Q5_0 = WEIR_CPU_Q5_0,
-    FORM_Q5_1 = WEIR_CPU_Q5_1,
-    FORM_Q8_0 = WEIR_CPU_Q8_0,
-    FORM_Q4_K = WEIR_CPU_Q4_K,
-    FORM_Q5_K = WEIR_CPU_Q5_K,
-    FORM_Q6_K = WEIR_CPU_Q6_K,
-    FORM_CENTRED = WEIR_CPU_TYPE__COUNT,
-    FORM_OFFSET,
-    FORM_HALVES,
-};
+#include "backends/cpu/linear/strip.h"
 
 struct expanded {
     _Alignas(64) uint8_t quants[CHUNK_MAX][8 * PLANE];
     _Alignas(64) float scales[CHUNK_MAX][2][ROWS]; /* s and m, or s of both halves */
 };
-
-INLINE enum form kind_of(enum form form)
-{
-    switch (form) {
-    case FORM_Q4_1:
-    case FORM_Q5_1:
-    case FORM_Q4_K:
-    case FORM_Q5_K:
-    case FORM_OFFSET: return FORM_OFFSET;
-    case FORM_Q6_K:
-    case FORM_HALVES: return FORM_HALVES;
-    default: return FORM_CENTRED;
-    }
-}
-
-INLINE size_t quant_bytes(enum form form)
-{
-    switch (form) {
-    case FORM_Q4_0:
-    case FORM_Q4_1:
-    case FORM_Q4_K: return 4 * PLANE;
-    case FORM_Q5_0:
-    case FORM_Q5_1:
-    case FORM_Q5_K: return 5 * PLANE;
-    case FORM_Q6_K: return 6 * PLANE;
-    default: return 8 * PLANE;
-    }
-}
-
-/* Per block, on the average of a K-quant's 8. */
-INLINE size_t scale_bytes(enum form form)
-{
-    switch (form) {
-    case FORM_Q4_1:
-    case FORM_Q5_1: return 4 * ROWS;
-    case FORM_Q4_K:
-    case FORM_Q5_K: return 20 * ROWS / 8;
-    case FORM_Q6_K: return 18 * ROWS / 8;
-    default: return 2 * ROWS;
-    }
-}
 
 INLINE __m512i load_plane(const uint8_t *planes, unsigned i)
 {
@@ -193,44 +129,18 @@ INLINE struct scales load_scales(enum form form, const uint8_t *scales, uint32_t
     return out;
 }
 
-/* A run of blocks of up to TILES tiles against up to TOKENS tokens of one group. */
-struct strip {
-    const uint8_t *scales; /* of the first tile, at the first block for expanded tiles */
-    const uint8_t *quants; /* at the first block */
-    size_t tile_stride;    /* bytes between tiles, for scales and quants */
-    size_t group_bytes;    /* to the tiles that this core reads next; 0: all is in cache */
-    size_t wrap;           /* from the end of this run of blocks to where its stream goes on */
-    uint32_t first_block;  /* where `scales` are the packed tile's */
-    uint32_t n_blocks;
-    const struct weir_cpu_act_block *acts; /* the group, at the first block */
-    float *y;                              /* [tokens][ldy] */
-    size_t ldy;
-    __mmask16 last_rows; /* valid rows of the last tile */
-    int resumes;         /* y holds the sum of the blocks before */
-};
+/* Which lanes of tile `tile` are rows. */
+INLINE __mmask16 row_mask(uint32_t n_rows, uint32_t tile)
+{
+    uint32_t left = n_rows - tile * ROWS;
+    return left >= ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
+}
 
 INLINE __m512i broadcast_word(const int8_t *four)
 {
     int32_t word;
     memcpy(&word, four, sizeof(word));
     return _mm512_set1_epi32(word);
-}
-
-/* Reads each tile's stream some blocks ahead, on into the next tiles. */
-INLINE void prefetch_block(enum form form, unsigned tiles, const struct strip *s, uint32_t b)
-{
-    const uint32_t ahead = (uint32_t)((AHEAD_BYTES + quant_bytes(form) - 1) / quant_bytes(form));
-    const uint8_t *quants = s->quants + (b + ahead) * quant_bytes(form) +
-                            (b + ahead < s->n_blocks ? 0 : s->wrap);
-    const uint8_t *scales = s->scales + (s->first_block + b) * scale_bytes(form) + s->group_bytes;
-#pragma GCC unroll 8
-    for (unsigned t = 0; t < tiles; t++) {
-        _mm_prefetch((const char *)scales + t * s->tile_stride, _MM_HINT_T0);
-#pragma GCC unroll 8
-        for (size_t line = 0; line < quant_bytes(form); line += 64) {
-            _mm_prefetch((const char *)quants + t * s->tile_stride + line, _MM_HINT_T0);
-        }
-    }
 }
 
 /* The integer sums of one block, or of half `half` of a HALVES block. */
@@ -283,7 +193,7 @@ INLINE void run_strip(enum form form, unsigned tiles, unsigned tokens, const str
     for (unsigned c = 0; c < tokens; c++) {
 #pragma GCC unroll 8
         for (unsigned t = 0; t < tiles; t++) {
-            __mmask16 rows = t + 1 < tiles ? 0xffff : s->last_rows;
+            __mmask16 rows = row_mask(s->n_rows, t);
             const float *y = s->y + c * s->ldy + (size_t)t * ROWS;
             acc[c][t] = s->resumes ? _mm512_maskz_loadu_ps(rows, y) : _mm512_setzero_ps();
         }
@@ -317,7 +227,7 @@ INLINE void run_strip(enum form form, unsigned tiles, unsigned tokens, const str
     for (unsigned c = 0; c < tokens; c++) {
 #pragma GCC unroll 8
         for (unsigned t = 0; t < tiles; t++) {
-            __mmask16 rows = t + 1 < tiles ? 0xffff : s->last_rows;
+            __mmask16 rows = row_mask(s->n_rows, t);
             _mm512_mask_storeu_ps(s->y + c * s->ldy + (size_t)t * ROWS, rows, acc[c][t]);
         }
     }
@@ -426,19 +336,6 @@ INLINE void run_tiles(enum form form, unsigned tiles, struct strip s, uint32_t n
     }
 }
 
-INLINE __mmask16 valid_rows(const struct weir_cpu_span *w, uint32_t tile)
-{
-    uint32_t left = w->n_rows - tile * ROWS;
-    return left >= ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
-}
-
-/* Tokens whose activations fit PASS_BYTES, in whole groups. */
-static uint32_t tokens_per_pass(uint32_t n_blocks)
-{
-    size_t n = PASS_BYTES / (n_blocks * sizeof(struct weir_cpu_act_block)) * TOKENS;
-    return n < TOKENS ? TOKENS : (uint32_t)n;
-}
-
 /* Tiles of the next strip: the most that the token count has registers for. */
 static uint32_t tiles_of_strip(uint32_t n_left, uint32_t n_tokens)
 {
@@ -465,7 +362,7 @@ INLINE void span_pass(enum form form, const struct weir_cpu_span *w,
             .acts = acts,
             .y = y + (size_t)tile * ROWS,
             .ldy = ldy,
-            .last_rows = valid_rows(w, tile + tiles - 1),
+            .n_rows = w->n_rows - tile * ROWS,
         };
         switch (tiles) {
         case TILES_ALONE: run_tiles(form, TILES_ALONE, s, n_blocks, 1); break;
@@ -548,7 +445,7 @@ INLINE void span_float(uint32_t type, const struct weir_cpu_span *w, const struc
 {
     for (uint32_t tile = 0; tile < w->n_tiles; tile++) {
         const uint8_t *p = w->tiles + tile * w->tile_bytes;
-        __mmask16 rows = valid_rows(w, tile);
+        __mmask16 rows = row_mask(w->n_rows, tile);
         for (uint32_t t = 0; t < n_tokens; t += FLOAT_COLS) {
             const float *x = a->x + t * a->ldx;
             float *out = y + t * ldy + (size_t)tile * ROWS;

@@ -13,6 +13,10 @@ static int machine_runs(const struct weir_cpu_isa *isa)
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vnni");
     }
+    if (isa == &weir_cpu_isa_avx2) {
+        /* Every processor with AVX2 has F16C, which older compilers can not ask for. */
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    }
 #endif
     return isa == &weir_cpu_isa_scalar;
 }
@@ -20,6 +24,7 @@ static int machine_runs(const struct weir_cpu_isa *isa)
 static const struct weir_cpu_isa *const tables[] = {
 #if defined(__x86_64__)
     &weir_cpu_isa_avx512,
+    &weir_cpu_isa_avx2,
 #endif
     &weir_cpu_isa_scalar,
 };
