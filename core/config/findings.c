@@ -9,7 +9,7 @@ void weir_findings_init(struct weir_findings *f, const char *file)
 {
     *f = (struct weir_findings){.n = 0};
     weir_arena_init(&f->arena, ARENA_BYTES);
-    const char *copy = weir_arena_strdup(&f->arena, file);
+    const char *copy = *file ? weir_arena_strdup(&f->arena, file) : "";
     f->file = copy ? copy : "configuration";
 }
 

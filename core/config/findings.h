@@ -37,7 +37,7 @@ struct weir_findings {
     size_t n_rules;    /* how many of all are broken rules; the others are malformed */
 };
 
-/* Copies `file`. */
+/* Copies `file`; "" for findings that are only counted or passed on costs no memory. */
 void weir_findings_init(struct weir_findings *f, const char *file);
 void weir_findings_finish(struct weir_findings *f);
 bool weir_findings_empty(const struct weir_findings *f);

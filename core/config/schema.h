@@ -8,13 +8,14 @@
  * patternProperties, propertyNames, minProperties, maxProperties, items, prefixItems, minItems,
  * maxItems, uniqueItems, minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf,
  * minLength, maxLength (in code points), pattern, format, allOf, anyOf, oneOf, not, default, $ref
- * to "#" or "#/$defs/NAME", and the notes $schema, $id, $comment, $defs, title, description,
- * examples, deprecated. Every other keyword is an error at load: a check that is silently skipped
- * is worse than none.
+ * to "#" or "#/$defs/NAME", writeOnly, and the notes $schema, $id, $comment, $defs, title,
+ * description, examples, deprecated. Every other keyword is an error at load: a check that is
+ * silently skipped is worse than none.
  * - pattern: POSIX extended expressions on bytes, plus \d \w \s \D \W \S and (?:...); no
  *   look-around, no back-references.
  * - format: "duration" (50ms 30s 15m 4h 7d), "bytes" (64KiB 1Gi 10MB), "uri", "host-port";
  *   they hold for strings only.
+ * - writeOnly: true marks a secret; findings do not show its value.
  * - default: must satisfy its own schema; an absent property is filled in, nested ones too.
  * Ownership: schema and result are the caller's. Threads: any, once loaded.
  * Errors: findings for what a person must mend; WEIR_E_FORMAT, WEIR_E_NOMEM.

@@ -14,7 +14,8 @@ struct checker {
     struct weir_findings *findings;
     yyjson_mut_doc *json; /* NULL: only check */
     unsigned n_steps;
-    unsigned n_calls; /* nested calls of check() */
+    unsigned n_calls;  /* nested calls of check() */
+    unsigned n_secret; /* nested rules with writeOnly: their values must not be shown */
     bool gave_up;
     bool out_of_memory;
 };
@@ -52,8 +53,12 @@ static bool holds(struct checker *c, const struct weir_schema_rule *rule,
 /* Words for messages. */
 
 /* The value, quoted and cut, for "not ..." at the end of a sentence. */
-static const char *describe_value(const struct weir_doc_node *node, char out[QUOTE_BYTES])
+static const char *describe_value(const struct checker *c, const struct weir_doc_node *node,
+                                  char out[QUOTE_BYTES])
 {
+    if (c->n_secret) {
+        return "what is there";
+    }
     if (node->type == WEIR_DOC_LIST || node->type == WEIR_DOC_MAP || node->type == WEIR_DOC_NULL) {
         return weir_doc_type_name(node->type);
     }
@@ -115,18 +120,16 @@ static void complain_type(struct checker *c, const struct weir_schema_rule *rule
     } else {
         list_types(rule->types, &allowed);
     }
-    bool scalar =
-        node->type != WEIR_DOC_LIST && node->type != WEIR_DOC_MAP && node->type != WEIR_DOC_NULL;
-    const char *name = weir_doc_type_name(node->type);
-    if (scalar) {
-        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s%s%s%s",
-                          allowed.data ? allowed.data : "of another type",
-                          node->type == WEIR_DOC_BOOL ? "" : name,
-                          node->type == WEIR_DOC_BOOL ? "" : " ", describe_value(node, quote),
-                          rule->format ? "" : type_hint(rule->types, node));
+    const char *want = allowed.data ? allowed.data : "of another type";
+    const char *hint = rule->format ? "" : type_hint(rule->types, node);
+    bool number_or_text =
+        node->type == WEIR_DOC_INT || node->type == WEIR_DOC_FLOAT || node->type == WEIR_DOC_STRING;
+    if (number_or_text && !c->n_secret) {
+        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s %s%s", want,
+                          weir_doc_type_name(node->type), describe_value(c, node, quote), hint);
     } else {
-        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s",
-                          allowed.data ? allowed.data : "of another type", name);
+        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s%s", want,
+                          weir_doc_type_name(node->type), hint);
     }
     weir_buf_finish(&allowed);
 }
@@ -161,7 +164,7 @@ static void complain_choice(struct checker *c, const struct weir_doc_node *choic
     weir_doc_complain(c->findings, node, NULL, "must be %s%s, not %s%s%s%s",
                       choices->n_children > 1 ? "one of " : "",
                       allowed.failed || !allowed.data ? "the values of its schema" : allowed.data,
-                      describe_value(node, quote), near ? "; did you mean " : "",
+                      describe_value(c, node, quote), near ? "; did you mean " : "",
                       near ? nearest.best.p : "", near ? "?" : "");
     weir_buf_finish(&allowed);
 }
@@ -180,7 +183,7 @@ static void check_choice(struct checker *c, const struct weir_schema_rule *rule,
         char want[QUOTE_BYTES];
         char have[QUOTE_BYTES];
         weir_doc_complain(c->findings, node, NULL, "must be %s, not %s",
-                          describe_value(rule->constant, want), describe_value(node, have));
+                          describe_value(c, rule->constant, want), describe_value(c, node, have));
     }
     if (!rule->choices) {
         return;
@@ -206,8 +209,9 @@ static bool is_multiple(const struct weir_doc_node *node, double divisor)
 static void check_number(struct checker *c, const struct weir_schema_rule *rule,
                          const struct weir_doc_node *node)
 {
+    char quote[QUOTE_BYTES];
     double v = node->number;
-    const char *text = node->text.p;
+    const char *text = describe_value(c, node, quote);
     if (rule->minimum.set && v < rule->minimum.value) {
         weir_doc_complain(c->findings, node, NULL, "must be at least %.15g, not %s",
                           rule->minimum.value, text);
@@ -257,11 +261,11 @@ static void check_string(struct checker *c, const struct weir_schema_rule *rule,
         weir_doc_complain(c->findings, node, NULL, "must match the pattern %s%s%s%s, not %s",
                           rule->pattern_text->text.p, told ? " (" : "",
                           told ? rule->description->text.p : "", told ? ")" : "",
-                          describe_value(node, quote));
+                          describe_value(c, node, quote));
     }
     if (rule->format && !rule->format->holds(node->text)) {
         weir_doc_complain(c->findings, node, NULL, "must be %s, not %s", rule->format->allowed,
-                          describe_value(node, quote));
+                          describe_value(c, node, quote));
     }
 }
 
@@ -504,7 +508,7 @@ static void complain_forms(struct checker *c, const struct weir_schema_list *for
     char quote[QUOTE_BYTES];
     weir_doc_complain(c->findings, node, NULL, "%s %s, not %s", what,
                       names.failed || !names.data ? "the forms of its schema" : names.data,
-                      describe_value(node, quote));
+                      describe_value(c, node, quote));
     weir_buf_finish(&names);
 }
 
@@ -570,6 +574,7 @@ static void check(struct checker *c, const struct weir_schema_rule *rule,
     if (!enter(c)) {
         return;
     }
+    c->n_secret += rule->secret;
     if (rule->never) {
         weir_doc_complain(c->findings, node, NULL, "is not allowed here");
     } else if (rule->types && !(rule->types & 1u << node->type)) {
@@ -586,6 +591,7 @@ static void check(struct checker *c, const struct weir_schema_rule *rule,
         }
         check_combinations(c, rule, node, value);
     }
+    c->n_secret -= rule->secret;
     c->n_calls--;
 }
 

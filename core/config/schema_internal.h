@@ -41,6 +41,7 @@ struct weir_schema_rule {
     const struct weir_doc_node *source;
     struct weir_schema_rule *older;       /* all rules of the schema, newest first */
     bool never;                           /* the schema `false` */
+    bool secret;                          /* writeOnly */
     unsigned types;                       /* 1u << enum weir_doc_type, 0: any */
     const struct weir_doc_node *choices;  /* enum */
     const struct weir_doc_node *constant; /* const */

@@ -341,6 +341,7 @@ static const struct keyword keywords[] = {
     {"title", read_note, 0},
     {"type", read_type, FIELD(types)},
     {"uniqueItems", read_flag, FIELD(unique)},
+    {"writeOnly", read_flag, FIELD(secret)},
 };
 #undef FIELD
 

@@ -136,6 +136,19 @@ static void messages_say_what_is_wrong_and_what_is_allowed(void **state)
         "form\n");
 }
 
+static void a_secret_is_never_shown(void **state)
+{
+    (void)state;
+    assert_verdict(
+        "{\"properties\":{\"k\":{\"writeOnly\":true,\"type\":\"string\",\"pattern\":\"^a\"}}}",
+        "k: 12345",
+        "s:1:4: k: must be a string, not a whole number; put it in "
+        "quotes\n");
+    assert_verdict(
+        "{\"properties\":{\"k\":{\"writeOnly\":true,\"type\":\"string\",\"pattern\":\"^a\"}}}",
+        "k: hunter2", "s:1:4: k: must match the pattern ^a, not what is there\n");
+}
+
 static void defaults_are_filled_in_at_every_depth(void **state)
 {
     (void)state;
@@ -211,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_keyword_accepts_and_refuses),
         cmocka_unit_test(messages_say_what_is_wrong_and_what_is_allowed),
+        cmocka_unit_test(a_secret_is_never_shown),
         cmocka_unit_test(defaults_are_filled_in_at_every_depth),
         cmocka_unit_test(bad_schemas_are_refused_at_load),
         cmocka_unit_test(endless_defaults_and_explosive_schemas_end),
