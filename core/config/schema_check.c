@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
-#include "base/buf.h"
-#include "base/utf8.h"
 #include "core/config/doc_json.h"
-#include "core/config/nearest.h"
-#include "core/config/schema_internal.h"
+#include "core/config/schema_words.h"
 
 /* More than any sane file needs; anyOf within anyOf could otherwise take exponential time. */
-enum { MAX_STEPS = 2 * 1000 * 1000, MAX_CALLS = 1000, LIST_BYTES = 300, QUOTE_BYTES = 60 };
+enum { MAX_STEPS = 2 * 1000 * 1000, MAX_CALLS = 1000 };
 
 struct checker {
-    struct weir_findings *findings;
+    struct weir_schema_voice voice;
     yyjson_mut_doc *json; /* NULL: only check */
     unsigned n_steps;
-    unsigned n_calls;  /* nested calls of check() */
-    unsigned n_secret; /* nested rules with writeOnly: their values must not be shown */
+    unsigned n_calls; /* nested calls of check() */
     bool gave_up;
     bool out_of_memory;
 };
@@ -40,133 +36,14 @@ static bool holds(struct checker *c, const struct weir_schema_rule *rule,
                   const struct weir_doc_node *node)
 {
     struct weir_findings trial;
-    struct weir_findings *kept = c->findings;
+    struct weir_findings *kept = c->voice.findings;
     weir_findings_init(&trial, "");
-    c->findings = &trial;
+    c->voice.findings = &trial;
     check(c, rule, node, NULL);
     bool ok = weir_findings_empty(&trial);
-    c->findings = kept;
+    c->voice.findings = kept;
     weir_findings_finish(&trial);
     return ok;
-}
-
-/* Words for messages. */
-
-/* The value, quoted and cut, for "not ..." at the end of a sentence. */
-static const char *describe_value(const struct checker *c, const struct weir_doc_node *node,
-                                  char out[QUOTE_BYTES])
-{
-    if (c->n_secret) {
-        return "what is there";
-    }
-    if (node->type == WEIR_DOC_LIST || node->type == WEIR_DOC_MAP || node->type == WEIR_DOC_NULL) {
-        return weir_doc_type_name(node->type);
-    }
-    int keep = node->text.n > 40 ? 40 : (int)node->text.n;
-    const char *quote = node->type == WEIR_DOC_STRING ? "\"" : "";
-    (void)snprintf(out, QUOTE_BYTES, "%s%.*s%s%s", quote, keep, node->text.p,
-                   node->text.n > 40 ? "..." : "", quote);
-    return out;
-}
-
-static void list_types(unsigned types, struct weir_buf *out)
-{
-    if (types & 1u << WEIR_DOC_FLOAT) {
-        types &= ~(1u << WEIR_DOC_INT); /* "a number" says both */
-    }
-    const char *between = "";
-    for (unsigned t = WEIR_DOC_NULL; t <= WEIR_DOC_MAP; t++) {
-        if (types & 1u << t) {
-            weir_buf_add_text(out, between);
-            weir_buf_add_text(out, weir_doc_type_name((enum weir_doc_type)t));
-            between = " or ";
-        }
-    }
-}
-
-/* Why a plain word is not what its author thinks: YAML 1.1 habits and missing quotes. */
-static const char *type_hint(unsigned types, const struct weir_doc_node *node)
-{
-    static const char *const old_booleans[] = {"yes", "Yes", "YES", "no",  "No",  "NO",
-                                               "on",  "On",  "ON",  "off", "Off", "OFF"};
-    bool plain = !node->quoted;
-    if (plain && node->type == WEIR_DOC_STRING && types & 1u << WEIR_DOC_BOOL) {
-        for (size_t i = 0; i < sizeof(old_booleans) / sizeof(old_booleans[0]); i++) {
-            if (weir_str_is(node->text, old_booleans[i])) {
-                return "; yes, no, on and off are plain words in YAML 1.2";
-            }
-        }
-    }
-    bool is_word =
-        node->type == WEIR_DOC_BOOL || node->type == WEIR_DOC_INT || node->type == WEIR_DOC_FLOAT;
-    if (is_word && types & 1u << WEIR_DOC_STRING) {
-        return "; put it in quotes";
-    }
-    bool number = (types & (1u << WEIR_DOC_INT | 1u << WEIR_DOC_FLOAT)) != 0;
-    if (node->quoted && number) {
-        return "; leave out the quotes of a number";
-    }
-    return "";
-}
-
-static void complain_type(struct checker *c, const struct weir_schema_rule *rule,
-                          const struct weir_doc_node *node)
-{
-    char quote[QUOTE_BYTES];
-    struct weir_buf allowed;
-    weir_buf_init(&allowed, LIST_BYTES);
-    if (rule->format) {
-        weir_buf_add_text(&allowed, rule->format->allowed);
-    } else {
-        list_types(rule->types, &allowed);
-    }
-    const char *want = allowed.data ? allowed.data : "of another type";
-    const char *hint = rule->format ? "" : type_hint(rule->types, node);
-    bool number_or_text =
-        node->type == WEIR_DOC_INT || node->type == WEIR_DOC_FLOAT || node->type == WEIR_DOC_STRING;
-    if (number_or_text && !c->n_secret) {
-        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s %s%s", want,
-                          weir_doc_type_name(node->type), describe_value(c, node, quote), hint);
-    } else {
-        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s%s", want,
-                          weir_doc_type_name(node->type), hint);
-    }
-    weir_buf_finish(&allowed);
-}
-
-/* "a, b or c" from scalars; others are named by their type. */
-static void list_choices(const struct weir_doc_node *choices, struct weir_buf *out)
-{
-    for (const struct weir_doc_node *c = choices->first; c; c = c->next) {
-        if (c->index > 0) {
-            weir_buf_add_text(out, c->next ? ", " : " or ");
-        }
-        bool scalar = c->type != WEIR_DOC_LIST && c->type != WEIR_DOC_MAP;
-        weir_buf_add_text(out, scalar ? c->text.p : weir_doc_type_name(c->type));
-    }
-}
-
-static void complain_choice(struct checker *c, const struct weir_doc_node *choices,
-                            const struct weir_doc_node *node)
-{
-    char quote[QUOTE_BYTES];
-    struct weir_buf allowed;
-    struct weir_nearest nearest;
-    weir_buf_init(&allowed, LIST_BYTES);
-    list_choices(choices, &allowed);
-    weir_nearest_init(&nearest, node->type == WEIR_DOC_STRING ? node->text : (weir_str){NULL, 0});
-    for (const struct weir_doc_node *it = choices->first; it; it = it->next) {
-        if (it->type == WEIR_DOC_STRING) {
-            weir_nearest_offer(&nearest, it->text);
-        }
-    }
-    bool near = nearest.best.p != NULL;
-    weir_doc_complain(c->findings, node, NULL, "must be %s%s, not %s%s%s%s",
-                      choices->n_children > 1 ? "one of " : "",
-                      allowed.failed || !allowed.data ? "the values of its schema" : allowed.data,
-                      describe_value(c, node, quote), near ? "; did you mean " : "",
-                      near ? nearest.best.p : "", near ? "?" : "");
-    weir_buf_finish(&allowed);
 }
 
 static const char *plural(double n)
@@ -180,10 +57,11 @@ static void check_choice(struct checker *c, const struct weir_schema_rule *rule,
                          const struct weir_doc_node *node)
 {
     if (rule->constant && !weir_doc_equal(rule->constant, node)) {
-        char want[QUOTE_BYTES];
-        char have[QUOTE_BYTES];
-        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s",
-                          describe_value(c, rule->constant, want), describe_value(c, node, have));
+        char want[WEIR_SCHEMA_QUOTE_BYTES];
+        char have[WEIR_SCHEMA_QUOTE_BYTES];
+        weir_doc_complain(c->voice.findings, node, NULL, "must be %s, not %s",
+                          weir__schema_quote(&c->voice, rule->constant, want),
+                          weir__schema_quote(&c->voice, node, have));
     }
     if (!rule->choices) {
         return;
@@ -193,7 +71,7 @@ static void check_choice(struct checker *c, const struct weir_schema_rule *rule,
             return;
         }
     }
-    complain_choice(c, rule->choices, node);
+    weir__schema_complain_choice(&c->voice, rule->choices, node);
 }
 
 static bool is_multiple(const struct weir_doc_node *node, double divisor)
@@ -209,27 +87,27 @@ static bool is_multiple(const struct weir_doc_node *node, double divisor)
 static void check_number(struct checker *c, const struct weir_schema_rule *rule,
                          const struct weir_doc_node *node)
 {
-    char quote[QUOTE_BYTES];
+    char quote[WEIR_SCHEMA_QUOTE_BYTES];
     double v = node->number;
-    const char *text = describe_value(c, node, quote);
+    const char *text = weir__schema_quote(&c->voice, node, quote);
     if (rule->minimum.set && v < rule->minimum.value) {
-        weir_doc_complain(c->findings, node, NULL, "must be at least %.15g, not %s",
+        weir_doc_complain(c->voice.findings, node, NULL, "must be at least %.15g, not %s",
                           rule->minimum.value, text);
     }
     if (rule->maximum.set && v > rule->maximum.value) {
-        weir_doc_complain(c->findings, node, NULL, "must be at most %.15g, not %s",
+        weir_doc_complain(c->voice.findings, node, NULL, "must be at most %.15g, not %s",
                           rule->maximum.value, text);
     }
     if (rule->above.set && v <= rule->above.value) {
-        weir_doc_complain(c->findings, node, NULL, "must be above %.15g, not %s", rule->above.value,
-                          text);
+        weir_doc_complain(c->voice.findings, node, NULL, "must be above %.15g, not %s",
+                          rule->above.value, text);
     }
     if (rule->below.set && v >= rule->below.value) {
-        weir_doc_complain(c->findings, node, NULL, "must be below %.15g, not %s", rule->below.value,
-                          text);
+        weir_doc_complain(c->voice.findings, node, NULL, "must be below %.15g, not %s",
+                          rule->below.value, text);
     }
     if (rule->divisor.set && !is_multiple(node, rule->divisor.value)) {
-        weir_doc_complain(c->findings, node, NULL, "must be a multiple of %.15g, not %s",
+        weir_doc_complain(c->voice.findings, node, NULL, "must be a multiple of %.15g, not %s",
                           rule->divisor.value, text);
     }
 }
@@ -246,26 +124,28 @@ static size_t count_code_points(weir_str s)
 static void check_string(struct checker *c, const struct weir_schema_rule *rule,
                          const struct weir_doc_node *node)
 {
-    char quote[QUOTE_BYTES];
+    char quote[WEIR_SCHEMA_QUOTE_BYTES];
     size_t n = count_code_points(node->text);
     if (rule->min_length.set && (double)n < rule->min_length.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f character%s, not %zu",
-                          rule->min_length.value, plural(rule->min_length.value), n);
+        weir_doc_complain(c->voice.findings, node, NULL,
+                          "must have at least %.0f character%s, not %zu", rule->min_length.value,
+                          plural(rule->min_length.value), n);
     }
     if (rule->max_length.set && (double)n > rule->max_length.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f character%s, not %zu",
-                          rule->max_length.value, plural(rule->max_length.value), n);
+        weir_doc_complain(c->voice.findings, node, NULL,
+                          "must have at most %.0f character%s, not %zu", rule->max_length.value,
+                          plural(rule->max_length.value), n);
     }
     if (rule->pattern && !weir_pattern_matches(rule->pattern, node->text)) {
         bool told = rule->description != NULL;
-        weir_doc_complain(c->findings, node, NULL, "must match the pattern %s%s%s%s, not %s",
+        weir_doc_complain(c->voice.findings, node, NULL, "must match the pattern %s%s%s%s, not %s",
                           rule->pattern_text->text.p, told ? " (" : "",
                           told ? rule->description->text.p : "", told ? ")" : "",
-                          describe_value(c, node, quote));
+                          weir__schema_quote(&c->voice, node, quote));
     }
     if (rule->format && !rule->format->holds(node->text)) {
-        weir_doc_complain(c->findings, node, NULL, "must be %s, not %s", rule->format->allowed,
-                          describe_value(c, node, quote));
+        weir_doc_complain(c->voice.findings, node, NULL, "must be %s, not %s",
+                          rule->format->allowed, weir__schema_quote(&c->voice, node, quote));
     }
 }
 
@@ -279,7 +159,7 @@ static void check_unique(struct checker *c, const struct weir_doc_node *node)
                 return; /* the next enter() gives up */
             }
             if (weir_doc_equal(a, b)) {
-                weir_doc_complain(c->findings, a, NULL,
+                weir_doc_complain(c->voice.findings, a, NULL,
                                   "repeats the value at line %u; each may stand once",
                                   b->place.line);
                 break;
@@ -292,11 +172,11 @@ static void check_list(struct checker *c, const struct weir_schema_rule *rule,
                        const struct weir_doc_node *node, yyjson_mut_val *value)
 {
     if (rule->min_items.set && (double)node->n_children < rule->min_items.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f item%s, not %zu",
+        weir_doc_complain(c->voice.findings, node, NULL, "must have at least %.0f item%s, not %zu",
                           rule->min_items.value, plural(rule->min_items.value), node->n_children);
     }
     if (rule->max_items.set && (double)node->n_children > rule->max_items.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f item%s, not %zu",
+        weir_doc_complain(c->voice.findings, node, NULL, "must have at most %.0f item%s, not %zu",
                           rule->max_items.value, plural(rule->max_items.value), node->n_children);
     }
     if (rule->unique) {
@@ -317,31 +197,6 @@ static void check_list(struct checker *c, const struct weir_schema_rule *rule,
 }
 
 /* Maps. */
-
-static void complain_unknown_key(struct checker *c, const struct weir_schema_rule *rule,
-                                 const struct weir_doc_node *node)
-{
-    const struct weir_doc_node *keys = rule->properties.keys;
-    struct weir_nearest nearest;
-    weir_nearest_init(&nearest, node->key);
-    for (const struct weir_doc_node *k = keys ? keys->first : NULL; k; k = k->next) {
-        weir_nearest_offer(&nearest, k->key);
-    }
-    if (nearest.best.p) {
-        weir_doc_complain_key(c->findings, node, NULL, "is not a known key; did you mean %s?",
-                              nearest.best.p);
-        return;
-    }
-    struct weir_buf known;
-    weir_buf_init(&known, LIST_BYTES);
-    for (const struct weir_doc_node *k = keys ? keys->first : NULL; k; k = k->next) {
-        weir_buf_add_text(&known, k->index == 0 ? "; known here are " : ", ");
-        weir_buf_add_str(&known, k->key);
-    }
-    weir_doc_complain_key(c->findings, node, NULL, "is not a known key%s%s",
-                          known.data ? known.data : "", known.failed ? ", ..." : "");
-    weir_buf_finish(&known);
-}
 
 /* The rules that one member must meet: its property, all matching patterns, else additional. */
 static void check_member(struct checker *c, const struct weir_schema_rule *rule,
@@ -364,7 +219,7 @@ static void check_member(struct checker *c, const struct weir_schema_rule *rule,
         return;
     }
     if (rule->additional->never) {
-        complain_unknown_key(c, rule, node);
+        weir__schema_complain_unknown_key(&c->voice, rule, node);
     } else {
         check(c, rule->additional, node, value);
     }
@@ -392,7 +247,8 @@ static void check_required(struct checker *c, const struct weir_schema_rule *rul
     }
     for (const struct weir_doc_node *it = rule->required->first; it; it = it->next) {
         if (!weir_doc_get(node, it->text)) {
-            weir_doc_complain(c->findings, node, NULL, "lacks the required key %s", it->text.p);
+            weir_doc_complain(c->voice.findings, node, NULL, "lacks the required key %s",
+                              it->text.p);
         }
     }
 }
@@ -435,12 +291,12 @@ static void check_map(struct checker *c, const struct weir_schema_rule *rule,
                       const struct weir_doc_node *node, yyjson_mut_val *value)
 {
     if (rule->min_properties.set && (double)node->n_children < rule->min_properties.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at least %.0f key%s, not %zu",
+        weir_doc_complain(c->voice.findings, node, NULL, "must have at least %.0f key%s, not %zu",
                           rule->min_properties.value, plural(rule->min_properties.value),
                           node->n_children);
     }
     if (rule->max_properties.set && (double)node->n_children > rule->max_properties.value) {
-        weir_doc_complain(c->findings, node, NULL, "must have at most %.0f key%s, not %zu",
+        weir_doc_complain(c->voice.findings, node, NULL, "must have at most %.0f key%s, not %zu",
                           rule->max_properties.value, plural(rule->max_properties.value),
                           node->n_children);
     }
@@ -485,33 +341,6 @@ static bool is_a_word(const struct weir_schema_rule *rule)
     return rule != NULL;
 }
 
-/* Says what the forms are, by their descriptions or types. */
-static void complain_forms(struct checker *c, const struct weir_schema_list *forms,
-                           const struct weir_doc_node *node, const char *what)
-{
-    struct weir_buf names;
-    weir_buf_init(&names, LIST_BYTES);
-    for (size_t i = 0; i < forms->n; i++) {
-        const struct weir_schema_rule *form = forms->rules[i];
-        while (!form->description && !form->types && form->ref) {
-            form = form->ref;
-        }
-        weir_buf_add_text(&names, i == 0 ? "" : i + 1 < forms->n ? ", " : " or ");
-        if (form->description) {
-            weir_buf_add_str(&names, form->description->text);
-        } else if (form->types) {
-            list_types(form->types, &names);
-        } else {
-            weir_buf_add_text(&names, "another form");
-        }
-    }
-    char quote[QUOTE_BYTES];
-    weir_doc_complain(c->findings, node, NULL, "%s %s, not %s", what,
-                      names.failed || !names.data ? "the forms of its schema" : names.data,
-                      describe_value(c, node, quote));
-    weir_buf_finish(&names);
-}
-
 /* anyOf and oneOf: the matching form is checked again to fill in its defaults; when none matches
  * but one has the right type, that one's complaints are the useful ones. */
 static void check_forms(struct checker *c, const struct weir_schema_list *forms,
@@ -534,7 +363,7 @@ static void check_forms(struct checker *c, const struct weir_schema_list *forms,
             continue;
         }
         if (match) {
-            complain_forms(c, forms, node, "must be exactly one of");
+            weir__schema_complain_forms(&c->voice, forms, node, "must be exactly one of");
             return;
         }
         match = form;
@@ -545,7 +374,7 @@ static void check_forms(struct checker *c, const struct weir_schema_list *forms,
     if (match || (n_candidates == 1 && !is_a_word(candidate))) {
         check(c, match ? match : candidate, node, match ? value : NULL);
     } else {
-        complain_forms(c, forms, node, "must be");
+        weir__schema_complain_forms(&c->voice, forms, node, "must be");
     }
 }
 
@@ -562,7 +391,7 @@ static void check_combinations(struct checker *c, const struct weir_schema_rule 
     check_forms(c, &rule->one_of, node, value, true);
     if (rule->not_rule && holds(c, rule->not_rule, node) && !c->gave_up) {
         bool told = rule->not_rule->description != NULL;
-        weir_doc_complain(c->findings, node, NULL, "must not be %s",
+        weir_doc_complain(c->voice.findings, node, NULL, "must not be %s",
                           told ? rule->not_rule->description->text.p
                                : "what its schema excludes with \"not\"");
     }
@@ -574,11 +403,11 @@ static void check(struct checker *c, const struct weir_schema_rule *rule,
     if (!enter(c)) {
         return;
     }
-    c->n_secret += rule->secret;
+    c->voice.n_secret += rule->secret;
     if (rule->never) {
-        weir_doc_complain(c->findings, node, NULL, "is not allowed here");
+        weir_doc_complain(c->voice.findings, node, NULL, "is not allowed here");
     } else if (rule->types && !(rule->types & 1u << node->type)) {
-        complain_type(c, rule, node);
+        weir__schema_complain_type(&c->voice, rule, node);
     } else {
         check_choice(c, rule, node);
         switch (node->type) {
@@ -591,7 +420,7 @@ static void check(struct checker *c, const struct weir_schema_rule *rule,
         }
         check_combinations(c, rule, node, value);
     }
-    c->n_secret -= rule->secret;
+    c->voice.n_secret -= rule->secret;
     c->n_calls--;
 }
 
@@ -599,7 +428,7 @@ void weir__schema_check_rule(const struct weir_schema_rule *rule, const struct w
                              struct weir_findings *findings, yyjson_mut_doc *json,
                              yyjson_mut_val *value)
 {
-    struct checker c = {.findings = findings, .json = json};
+    struct checker c = {.voice = {.findings = findings}, .json = json};
     check(&c, rule, node, value);
     if (c.gave_up) {
         weir_doc_complain(findings, node, NULL, "is too complex to be checked by its schema");
