@@ -13,6 +13,7 @@ enum {
     DEFAULT_STEP_TOKENS = 512,
     DEFAULT_STALL_MS = 30 * 1000,
     DEFAULT_RELOAD_MS = 1000,
+    MAX_DETOKENIZED_BYTES = 64 << 20,
 };
 
 uint64_t weir_engine_now_us(const struct weir_engine *e)
@@ -250,27 +251,39 @@ static int64_t stream_tokenize(void *target, weir_str text, int add_special, int
     (void)pthread_rwlock_rdlock(&e->model_lock);
     if (e->model) {
         const struct weir_vocabulary *v = &e->model->vocabulary;
-        n = v->encode(v->impl, text, add_special ? WEIR_ENCODE_ADD_SPECIAL : 0, out, cap);
+        n = v->encode(v->impl, text, add_special ? WEIR_TEXT_ADD_SPECIAL : 0, out, cap);
     }
     (void)pthread_rwlock_unlock(&e->model_lock);
     return n;
+}
+
+static int decode(const struct weir_vocabulary *v, const int32_t *tokens, size_t n_tokens,
+                  struct weir_buf *out)
+{
+    for (size_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= v->n_vocab) {
+            return WEIR_E_ARG;
+        }
+    }
+    v->decode(v->impl, tokens, n_tokens, out);
+    return out->failed ? WEIR_E_TOOBIG : 0;
 }
 
 static int64_t stream_detokenize(void *target, const int32_t *tokens, size_t n_tokens, char *out,
                                  size_t cap)
 {
     struct weir_engine *e = target;
-    int64_t total = 0;
+    struct weir_buf text;
+    weir_buf_init(&text, MAX_DETOKENIZED_BYTES);
     (void)pthread_rwlock_rdlock(&e->model_lock);
-    const struct weir_vocabulary *v = e->model ? &e->model->vocabulary : NULL;
-    for (size_t i = 0; v && i < n_tokens && total >= 0; i++) {
-        size_t at = (size_t)total < cap ? (size_t)total : cap;
-        bool known = tokens[i] >= 0 && (uint32_t)tokens[i] < v->n_vocab;
-        int64_t n = known ? v->piece(v->impl, tokens[i], out + at, cap - at) : WEIR_E_ARG;
-        total = n < 0 ? n : total + n;
-    }
+    int r = e->model ? decode(&e->model->vocabulary, tokens, n_tokens, &text) : WEIR_E_BUSY;
     (void)pthread_rwlock_unlock(&e->model_lock);
-    return v ? total : WEIR_E_BUSY;
+    int64_t n = r < 0 ? r : (int64_t)text.len;
+    if (r == 0 && text.len > 0) {
+        memcpy(out, text.data, text.len < cap ? text.len : cap);
+    }
+    weir_buf_finish(&text);
+    return n;
 }
 
 const weir_backend_stream *weir_engine_stream(void)

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "engine/backend_vocabulary.h"
+#include "engine/file_vocabulary.h"
 
 static int load_backend(struct weir_loaded_model *m, const struct weir_engine_config *c,
                         int (*progress)(void *arg, float fraction), void *arg,
@@ -55,6 +55,46 @@ static uint32_t usable_context(const weir_model_info *info)
     return in_pool < info->n_ctx ? (uint32_t)in_pool : info->n_ctx;
 }
 
+/* What the file says about text. */
+static int read_file(struct weir_loaded_model *m, weir_str path, struct weir_error *err)
+{
+    struct weir_gguf *file = NULL;
+    int r = weir_gguf_open(path.p, &file, err); /* the configuration's copy ends with NUL */
+    if (r < 0) {
+        return r;
+    }
+    r = weir_tokenizer_create(file, &m->tokenizer, err);
+    if (r == 0) {
+        m->vocabulary = weir_file_vocabulary(m->tokenizer);
+        r = weir_chat_create(file, m->tokenizer, &m->chat, err);
+    }
+    weir_gguf_destroy(file);
+    return r;
+}
+
+static int ask_backend(struct weir_loaded_model *m, struct weir_error *err)
+{
+    int r = weir_backend_vocabulary_create(m->backend, m->handle, m->info.n_vocab,
+                                           &m->backend_vocabulary, &m->vocabulary);
+    return r == 0 ? 0
+                  : weir_error_set(err, r, "the backend's tokenizer cannot be used: %s",
+                                   weir_error_name(r));
+}
+
+static int fill(struct weir_loaded_model *m, const struct weir_engine_config *config,
+                int (*progress)(void *arg, float fraction), void *arg, struct weir_error *err)
+{
+    bool has_file = config->model_file.n > 0;
+    int r = has_file ? read_file(m, config->model_file, err) : 0;
+    if (r == 0) {
+        r = load_backend(m, config, progress, arg, err);
+    }
+    if (r == 0 && !has_file) {
+        r = ask_backend(m, err);
+    }
+    return r;
+}
+
 int weir_loaded_model_create(const struct weir_engine_config *config,
                              const struct weir_page_secret *secret,
                              int (*progress)(void *arg, float fraction), void *arg,
@@ -65,21 +105,14 @@ int weir_loaded_model_create(const struct weir_engine_config *config,
         return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
     m->backend = config->backend;
-    int r = load_backend(m, config, progress, arg, err);
-    if (r == 0) {
-        r = weir_backend_vocabulary_create(m->backend, m->handle, m->info.n_vocab,
-                                           &m->vocabulary_impl, &m->vocabulary);
-        if (r < 0) {
-            weir_error_set(err, r, "the backend's tokenizer cannot be used: %s",
-                           weir_error_name(r));
-        }
-    }
+    int r = fill(m, config, progress, arg, err);
     if (r < 0) {
         weir_loaded_model_destroy(m);
         return r;
     }
     m->view = (struct weir_model_view){
         .vocabulary = &m->vocabulary,
+        .chat = m->chat,
         .secret = secret,
         .n_ctx = usable_context(&m->info),
         .caps = m->info.caps,
@@ -93,9 +126,11 @@ void weir_loaded_model_destroy(struct weir_loaded_model *m)
     if (!m) {
         return;
     }
+    weir_backend_vocabulary_destroy(m->backend_vocabulary);
     if (m->handle) {
         m->backend->unload(m->handle);
     }
-    free(m->vocabulary_impl);
+    weir_chat_destroy(m->chat);
+    weir_tokenizer_destroy(m->tokenizer);
     free(m);
 }

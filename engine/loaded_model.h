@@ -5,6 +5,7 @@
  * Ownership: create() makes all of it, destroy() takes it apart in the reverse order.
  * Threads: create and destroy on the engine thread; in between immutable, readable from any. */
 #include "base/error.h"
+#include "engine/backend_vocabulary.h"
 #include "engine/engine.h"
 #include "engine/prepare.h"
 
@@ -12,8 +13,10 @@ struct weir_loaded_model {
     const weir_backend_step *backend;
     void *handle; /* the backend's */
     weir_model_info info;
-    struct weir_vocabulary vocabulary;
-    void *vocabulary_impl;
+    struct weir_vocabulary vocabulary; /* of one of the next two */
+    struct weir_tokenizer *tokenizer;
+    struct weir_backend_vocabulary *backend_vocabulary;
+    struct weir_chat *chat; /* NULL without a file */
     struct weir_model_view view;
 };
 

@@ -1,29 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "prepare.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <yyjson.h>
+#include "engine/refusal.h"
 
 /* Rendered prompts; the HTTP body limit is far below. */
 static const size_t MAX_TEXT_BYTES = (size_t)256 << 20;
-
-static int refuse(weir_refusal *refusal, const char *param, const char *code, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static int refuse(weir_refusal *refusal, const char *param, const char *code, const char *fmt, ...)
-{
-    refusal->status = 400;
-    (void)snprintf(refusal->param, sizeof(refusal->param), "%s", param);
-    (void)snprintf(refusal->code, sizeof(refusal->code), "%s", code);
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(refusal->message, sizeof(refusal->message), fmt, ap);
-    va_end(ap);
-    return WEIR_E_ARG;
-}
 
 static const char *prompt_param(const weir_generation *g)
 {
@@ -34,23 +15,24 @@ static int check_features(const struct weir_model_view *model, const weir_genera
                           weir_refusal *refusal)
 {
     if (g->kind == WEIR_GENERATION_EMBEDDING) {
-        return refuse(refusal, "model", "", "this model does not make embeddings");
+        return weir_refusal_set(refusal, "model", "", "this model does not make embeddings");
     }
     if (g->format != WEIR_FORMAT_TEXT) {
-        return refuse(refusal, "response_format", "unsupported_parameter",
-                      "this model supports response_format text only");
+        return weir_refusal_set(refusal, "response_format", "unsupported_parameter",
+                                "this model supports response_format text only");
     }
-    if (g->tools_json.n > 0 && g->tool_choice != WEIR_TOOLS_NONE) {
-        return refuse(refusal, "tools", "unsupported_parameter",
-                      "this model's chat template does not support tools");
+    if (g->tools_json.n > 0 && g->tool_choice != WEIR_TOOLS_NONE &&
+        !weir_chat_shows_tools(model->chat)) {
+        return weir_refusal_set(refusal, "tools", "unsupported_parameter",
+                                "this model's chat template does not support tools");
     }
     if (g->want_logprobs && !(model->caps & WEIR_MODEL_CAN_LOGPROBS)) {
-        return refuse(refusal, "logprobs", "unsupported_parameter",
-                      "this model's backend does not give log-probabilities");
+        return weir_refusal_set(refusal, "logprobs", "unsupported_parameter",
+                                "this model's backend does not give log-probabilities");
     }
     if (g->want_logprobs && g->echo) {
-        return refuse(refusal, "echo", "unsupported_parameter",
-                      "echo together with logprobs is not supported");
+        return weir_refusal_set(refusal, "echo", "unsupported_parameter",
+                                "echo together with logprobs is not supported");
     }
     return 0;
 }
@@ -62,78 +44,39 @@ static int check_token_ids(const struct weir_model_view *model, const weir_gener
     for (uint32_t i = 0; i < g->sampling.n_bias; i++) {
         int32_t token = g->sampling.bias[i].token;
         if (token < 0 || (uint32_t)token >= n_vocab) {
-            return refuse(refusal, "logit_bias", "",
-                          "logit_bias: token %d is outside the vocabulary (0 to %u)", (int)token,
-                          n_vocab - 1);
+            return weir_refusal_set(refusal, "logit_bias", "",
+                                    "logit_bias: token %d is outside the vocabulary (0 to %u)",
+                                    (int)token, n_vocab - 1);
         }
     }
     for (uint32_t i = 0; g->prompt_tokens && i < g->n_prompt_tokens; i++) {
         int32_t token = g->prompt_tokens[i];
         if (token < 0 || (uint32_t)token >= n_vocab) {
-            return refuse(refusal, "prompt", "",
-                          "prompt[%u]: token %d is outside the vocabulary (0 to %u)", i, (int)token,
-                          n_vocab - 1);
+            return weir_refusal_set(refusal, "prompt", "",
+                                    "prompt[%u]: token %d is outside the vocabulary (0 to %u)", i,
+                                    (int)token, n_vocab - 1);
         }
     }
     return 0;
-}
-
-/* The text of one message: a string, or the text parts of an array. */
-static void add_content(struct weir_buf *out, yyjson_val *content)
-{
-    if (yyjson_is_str(content)) {
-        weir_buf_add(out, yyjson_get_str(content), yyjson_get_len(content));
-        return;
-    }
-    size_t i, n;
-    yyjson_val *part;
-    yyjson_arr_foreach(content, i, n, part)
-    {
-        yyjson_val *text = yyjson_obj_get(part, "text");
-        if (yyjson_is_str(text)) {
-            weir_buf_add(out, yyjson_get_str(text), yyjson_get_len(text));
-        }
-    }
-}
-
-/* Without a chat template the messages' texts are the prompt, one below the other. */
-static int join_messages(const weir_generation *g, struct weir_buf *out, weir_refusal *refusal)
-{
-    yyjson_doc *doc = yyjson_read(g->messages_json.p, g->messages_json.n, 0);
-    yyjson_val *messages = doc ? yyjson_doc_get_root(doc) : NULL;
-    if (!yyjson_is_arr(messages)) {
-        yyjson_doc_free(doc);
-        return refuse(refusal, "messages", "", "messages: must be an array");
-    }
-    size_t i, n;
-    yyjson_val *message;
-    yyjson_arr_foreach(messages, i, n, message)
-    {
-        if (i > 0) {
-            weir_buf_add_char(out, '\n');
-        }
-        add_content(out, yyjson_obj_get(message, "content"));
-    }
-    yyjson_doc_free(doc);
-    return out->failed ? WEIR_E_NOMEM : 0;
 }
 
 static int refuse_length(const struct weir_model_view *model, const weir_generation *g,
                          uint64_t n_prompt, weir_refusal *refusal)
 {
     if (g->max_tokens > 0 && n_prompt < model->n_ctx) {
-        return refuse(refusal, "max_tokens", "context_length_exceeded",
-                      "This model's maximum context length is %u tokens. However, you requested "
-                      "%llu tokens (%llu in the %s, %u in the completion). Please reduce the "
-                      "length of the %s or of the completion.",
-                      model->n_ctx, (unsigned long long)n_prompt + g->max_tokens,
-                      (unsigned long long)n_prompt, prompt_param(g), g->max_tokens,
-                      prompt_param(g));
+        return weir_refusal_set(
+            refusal, "max_tokens", "context_length_exceeded",
+            "This model's maximum context length is %u tokens. However, you requested "
+            "%llu tokens (%llu in the %s, %u in the completion). Please reduce the "
+            "length of the %s or of the completion.",
+            model->n_ctx, (unsigned long long)n_prompt + g->max_tokens,
+            (unsigned long long)n_prompt, prompt_param(g), g->max_tokens, prompt_param(g));
     }
-    return refuse(refusal, prompt_param(g), "context_length_exceeded",
-                  "This model's maximum context length is %u tokens. However, your %s resulted in "
-                  "%llu tokens. Please reduce the length of the %s.",
-                  model->n_ctx, prompt_param(g), (unsigned long long)n_prompt, prompt_param(g));
+    return weir_refusal_set(
+        refusal, prompt_param(g), "context_length_exceeded",
+        "This model's maximum context length is %u tokens. However, your %s resulted in "
+        "%llu tokens. Please reduce the length of the %s.",
+        model->n_ctx, prompt_param(g), (unsigned long long)n_prompt, prompt_param(g));
 }
 
 /* Stores the tokens when they fit the context. */
@@ -185,9 +128,10 @@ static int encode_chat(const struct weir_model_view *model, const weir_generatio
 {
     struct weir_buf text;
     weir_buf_init(&text, MAX_TEXT_BYTES);
-    int r = join_messages(g, &text, refusal);
+    uint32_t flags = 0;
+    int r = weir_chat_render(model->chat, g, &text, &flags, refusal);
     if (r == 0) {
-        r = encode_text(model, g, weir_buf_view(&text), WEIR_ENCODE_ADD_SPECIAL, prompt, refusal);
+        r = encode_text(model, g, weir_buf_view(&text), flags, prompt, refusal);
     }
     weir_buf_finish(&text);
     return r;
@@ -202,11 +146,11 @@ static int make_tokens(const struct weir_model_view *model, const weir_generatio
     } else if (g->prompt_tokens) {
         r = copy_tokens(model, g, prompt, refusal);
     } else {
-        r = encode_text(model, g, g->prompt, WEIR_ENCODE_ADD_SPECIAL, prompt, refusal);
+        r = encode_text(model, g, g->prompt, WEIR_TEXT_ADD_SPECIAL, prompt, refusal);
     }
     if (r == 0 && prompt->n_tokens == 0) {
-        r = refuse(refusal, prompt_param(g), "", "%s: must hold at least one token",
-                   prompt_param(g));
+        r = weir_refusal_set(refusal, prompt_param(g), "", "%s: must hold at least one token",
+                             prompt_param(g));
     }
     return r;
 }
@@ -231,17 +175,15 @@ static int make_echo(const struct weir_model_view *model, const weir_generation 
     struct weir_buf bytes, text;
     weir_buf_init(&bytes, MAX_TEXT_BYTES);
     weir_buf_init(&text, MAX_TEXT_BYTES);
-    int r = 0;
     if (g->prompt_tokens) {
-        r = weir_vocabulary_decode(model->vocabulary, prompt->tokens, prompt->n_tokens, &bytes);
-        weir_utf8_repair(&text, weir_buf_view(&bytes));
+        const struct weir_vocabulary *v = model->vocabulary;
+        v->decode(v->impl, prompt->tokens, prompt->n_tokens, &bytes);
+        weir_vocabulary_repair(&text, weir_buf_view(&bytes));
     } else {
-        weir_utf8_repair(&text, g->prompt);
+        weir_vocabulary_repair(&text, g->prompt);
     }
     prompt->echo = weir_arena_copy(&prompt->arena, weir_buf_view(&text));
-    if (r == 0 && (text.failed || !prompt->echo.p)) {
-        r = WEIR_E_NOMEM;
-    }
+    int r = bytes.failed || text.failed || !prompt->echo.p ? WEIR_E_NOMEM : 0;
     weir_buf_finish(&bytes);
     weir_buf_finish(&text);
     return r;

@@ -1,26 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "delivery.h"
 
-#include <stdlib.h>
-
 #include "base/utf8.h"
 
 /* An echoed prompt is cut so that each piece fits any sensible buffer of the host. */
 enum { ECHO_PIECE_BYTES = 1024 };
-
-int weir_logprob_scratch_init(struct weir_logprob_scratch *s,
-                              const struct weir_vocabulary *vocabulary)
-{
-    size_t n = (size_t)WEIR_CHUNK_MAX_LOGPROBS * 21 * vocabulary->max_piece_bytes;
-    s->bytes = malloc(n ? n : 1);
-    return s->bytes ? 0 : WEIR_E_NOMEM;
-}
-
-void weir_logprob_scratch_finish(struct weir_logprob_scratch *s)
-{
-    free(s->bytes);
-    s->bytes = NULL;
-}
 
 void weir_delivery_init(struct weir_delivery *d, weir_ticket ticket, uint32_t choice, weir_str echo)
 {
@@ -56,29 +40,21 @@ static int send_echo(struct weir_delivery *d, const weir_sink *sink)
     return 0;
 }
 
-static weir_logprob lay_out(const struct weir_vocabulary *v, int32_t token, float logprob,
-                            char **bytes)
+static weir_logprob lay_out(const struct weir_vocabulary *v, int32_t token, float logprob)
 {
-    int64_t n = v->piece(v->impl, token, *bytes, v->max_piece_bytes);
-    if (n < 0 || n > v->max_piece_bytes) {
-        n = 0;
-    }
-    weir_logprob out = {.token = token, .logprob = logprob, .bytes = {*bytes, (size_t)n}};
-    *bytes += n;
-    return out;
+    return (weir_logprob){.token = token, .logprob = logprob, .bytes = v->piece(v->impl, token)};
 }
 
 static void lay_out_tokens(struct weir_logprob_scratch *s, const struct weir_output *o, uint32_t n)
 {
-    char *bytes = s->bytes;
     weir_logprob *top = s->top;
     for (uint32_t i = 0; i < n; i++) {
         const struct weir_output_token *t = &o->tokens[i];
-        s->entries[i].chosen = lay_out(o->vocabulary, t->token, t->logprob, &bytes);
+        s->entries[i].chosen = lay_out(o->vocabulary, t->token, t->logprob);
         s->entries[i].top = top;
         s->entries[i].n_top = t->n_top;
         for (uint32_t k = 0; k < t->n_top; k++) {
-            *top++ = lay_out(o->vocabulary, t->top[k].token, t->top[k].logprob, &bytes);
+            *top++ = lay_out(o->vocabulary, t->top[k].token, t->top[k].logprob);
         }
     }
 }

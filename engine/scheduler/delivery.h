@@ -16,12 +16,7 @@ enum { WEIR_CHUNK_MAX_LOGPROBS = 8 }; /* tokens whose log-probabilities one chun
 struct weir_logprob_scratch {
     weir_token_logprobs entries[WEIR_CHUNK_MAX_LOGPROBS];
     weir_logprob top[WEIR_CHUNK_MAX_LOGPROBS * 20];
-    char *bytes; /* [WEIR_CHUNK_MAX_LOGPROBS * 21 * max_piece_bytes] */
 };
-
-int weir_logprob_scratch_init(struct weir_logprob_scratch *s,
-                              const struct weir_vocabulary *vocabulary);
-void weir_logprob_scratch_finish(struct weir_logprob_scratch *s);
 
 struct weir_delivery {
     weir_ticket ticket;

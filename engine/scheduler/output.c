@@ -96,12 +96,12 @@ bool weir_output_add(struct weir_output *o, const weir_step_result *result, uint
 {
     const struct weir_vocabulary *v = o->vocabulary;
     uint64_t begin = o->start + o->len;
-    int64_t n =
-        v->piece(v->impl, result->tokens[index], o->bytes + o->n_partial, v->max_piece_bytes);
-    if (n < 0 || n > v->max_piece_bytes) {
-        n = 0;
+    weir_str piece = weir_vocabulary_visible(v, result->tokens[index]);
+    assert(piece.n <= v->max_piece_bytes);
+    if (piece.n > 0) {
+        memcpy(o->bytes + o->n_partial, piece.p, piece.n);
     }
-    bool stop = append_bytes(o, o->n_partial + (size_t)n);
+    bool stop = append_bytes(o, o->n_partial + piece.n);
     if (o->tokens) {
         queue_token(o, result, index, begin);
         if (stop) {

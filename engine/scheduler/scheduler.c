@@ -24,7 +24,7 @@ static int allocate(struct weir_scheduler *s)
     if (r == 0) {
         r = weir_tenant_shares_init(&s->shares, c->max_live);
     }
-    return r < 0 ? r : weir_logprob_scratch_init(&s->scratch, c->vocabulary);
+    return r;
 }
 
 int weir_scheduler_create(const struct weir_scheduler_config *config,
@@ -59,7 +59,6 @@ void weir_scheduler_destroy(struct weir_scheduler *s)
     assert(s->n_live == 0);
     weir_page_pool_destroy(s->pool);
     weir_tenant_shares_finish(&s->shares);
-    weir_logprob_scratch_finish(&s->scratch);
     free(s->live);
     free(s->slots);
     free(s->parts);

@@ -73,7 +73,7 @@ void rig_close(struct rig *r)
     if (r->sink->n_violations > 0) {
         fail_msg("sink: %s", r->sink->violation);
     }
-    free(r->vocabulary_impl);
+    weir_backend_vocabulary_destroy(r->vocabulary_impl);
     fake_sink_destroy(r->sink);
     fake_backend_finish(&r->backend);
 }

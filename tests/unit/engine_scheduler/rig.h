@@ -17,7 +17,7 @@ struct rig {
     void *model;
     struct weir_page_secret secret;
     struct weir_vocabulary vocabulary;
-    void *vocabulary_impl;
+    struct weir_backend_vocabulary *vocabulary_impl;
     struct weir_model_view view;
     struct weir_scheduler_counters counters;
     struct weir_scheduler *scheduler;

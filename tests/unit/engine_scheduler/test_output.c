@@ -8,13 +8,16 @@
 #include "tests/support/fake_sink.h"
 
 /* A vocabulary of the given pieces. */
-static int64_t listed_piece(const void *impl, int32_t token, char *out, size_t cap)
+static weir_str listed_piece(const void *impl, int32_t token)
 {
-    weir_str piece = weir_str_from(((const char *const *)impl)[token]);
-    if (piece.n <= cap) {
-        memcpy(out, piece.p, piece.n);
-    }
-    return (int64_t)piece.n;
+    return weir_str_from(((const char *const *)impl)[token]);
+}
+
+static bool no_control(const void *impl, int32_t token)
+{
+    (void)impl;
+    (void)token;
+    return false;
 }
 
 struct fixture {
@@ -37,12 +40,16 @@ static void start(struct fixture *f, const char *const *pieces, const char *cons
     }
     weir_arena_init(&f->arena, 1 << 20);
     f->vocabulary = (struct weir_vocabulary){
-        .impl = pieces, .n_vocab = 100, .max_piece_bytes = 32, .piece = listed_piece};
+        .impl = pieces,
+        .n_vocab = 100,
+        .max_piece_bytes = 32,
+        .piece = listed_piece,
+        .is_control = no_control,
+    };
     assert_int_equal(weir_stop_set_init(&f->stops, list, n, &f->arena), 0);
     assert_int_equal(
         weir_output_init(&f->output, &f->vocabulary, &f->stops, want_logprobs, &f->arena), 0);
     weir_delivery_init(&f->delivery, 1, 0, (weir_str){NULL, 0});
-    assert_int_equal(weir_logprob_scratch_init(&f->scratch, &f->vocabulary), 0);
     f->sink = fake_sink_create();
 }
 
@@ -77,7 +84,6 @@ static void finish(struct fixture *f)
     assert_int_equal(f->sink->n_violations, 0);
     assert_int_equal(f->delivery.n_uncounted, 0);
     fake_sink_destroy(f->sink);
-    weir_logprob_scratch_finish(&f->scratch);
     weir_arena_finish(&f->arena);
 }
 

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Chat messages to prompt text: a model's own template, and what it needs from the tokenizer.
+ *
+ * Ownership: copies what it needs from file and tokenizer.
+ * Threads: any; immutable.
+ * Errors: WEIR_E_ARG with *refusal filled where the request is at fault; WEIR_E_NOMEM. */
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "weir/backend_stream.h"
+
+struct weir_chat;
+
+/* The template of the file, or a plain one for its architecture where it has none. */
+WEIR_NODISCARD int weir_chat_create(const struct weir_gguf *file, const struct weir_tokenizer *t,
+                                    struct weir_chat **ret_chat, struct weir_error *err);
+void weir_chat_destroy(struct weir_chat *chat); /* NULL ok */
+
+bool weir_chat_shows_tools(const struct weir_chat *chat);
+/* Appends the prompt; *ret_flags tells how to encode it (WEIR_TEXT_*). A NULL chat joins the
+ * messages' texts, one below the other. */
+int weir_chat_render(const struct weir_chat *chat, const weir_generation *g, struct weir_buf *out,
+                     uint32_t *ret_flags, weir_refusal *refusal);
