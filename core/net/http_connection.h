@@ -18,6 +18,8 @@
 #include "core/net/http_parser.h"
 #include "core/net/http_server.h"
 
+/* IDLE -> HEAD -> BODY -> RUN -> IDLE again, or LINGER; from any of them CLOSED. A request without
+ * a body, or one that arrived whole, passes BODY in one step. */
 enum weir_http_state {
     WEIR_HTTP_IDLE,   /* between requests */
     WEIR_HTTP_HEAD,   /* a request line has begun */

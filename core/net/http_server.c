@@ -50,10 +50,12 @@ static void on_tick(uv_timer_t *ticker)
 {
     struct weir_http_server *s = ticker->data;
     uint64_t now = uv_now(s->loop);
-    uint64_t since_ms = now - s->last_tick_ms;
+    bool is_late = now - s->last_tick_ms > 4 * s->tick_ms;
     s->last_tick_ms = now;
-    if (since_ms > 4 * s->tick_ms) {
-        return; /* the loop was held up: let it read what has come before anyone is called slow */
+    /* A loop that was held up reads what has come before anyone is called slow. */
+    s->skips_tick = is_late && !s->skips_tick;
+    if (s->skips_tick) {
+        return;
     }
     struct weir_http_connection *next;
     for (struct weir_http_connection *c = s->all.lh_first; c; c = next) {

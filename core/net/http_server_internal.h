@@ -37,6 +37,7 @@ struct weir_http_server {
     uv_timer_t ticker;    /* runs while there are connections */
     uint64_t tick_ms;
     uint64_t last_tick_ms;
+    bool skips_tick;
     size_t n_handles; /* not yet closed; the memory goes with the last */
 
     struct weir_http_connection_list all;
