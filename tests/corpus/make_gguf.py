@@ -3,6 +3,7 @@
 """Writes tests/corpus/gguf/: small hostile GGUF files, and expect.txt with the error of each.
 
 expect.txt: "FILE<tab>a part of the error's sentence", or "FILE<tab>ok".
+expect_tokenizer.txt: the same for well-formed files with a broken tokenizer.
 Standard library only, so that nothing stands between the bytes and the file.
 """
 import pathlib
@@ -127,6 +128,67 @@ def cases():
     yield "empty", b"", "the file"
 
 
+def strings(items):
+    return u32(STR) + u64(len(items)) + b"".join(text(i) for i in items)
+
+
+def i32s(items):
+    return u32(I32) + u64(len(items)) + struct.pack(f"<{len(items)}i", *items)
+
+
+def f32s(items):
+    return u32(F32) + u64(len(items)) + struct.pack(f"<{len(items)}f", *items)
+
+
+BPE = {
+    "model": (STR, text("gpt2")), "pre": (STR, text("gpt-2")),
+    "tokens": (ARRAY, strings(["a", "b", "ab", "<|x|>"])),
+    "token_type": (ARRAY, i32s([1, 1, 1, 3])), "merges": (ARRAY, strings(["a b"])),
+}
+SPM = {
+    "model": (STR, text("llama")),
+    "tokens": (ARRAY, strings(["<unk>", "<s>", "</s>", "a", "<0x41>"])),
+    "token_type": (ARRAY, i32s([2, 3, 3, 1, 6])), "scores": (ARRAY, f32s([0, 0, 0, -1, 0])),
+}
+
+
+def tokenizer(base, **changes):
+    keys = {**base, **changes}
+    keys = [key(f"tokenizer.ggml.{k}", *v) for k, v in keys.items() if v]
+    return head(0, len(keys)) + b"".join(keys)
+
+
+def tokenizer_cases():
+    yield "tok_bpe", tokenizer(BPE), "ok"
+    yield "tok_spm", tokenizer(SPM), "ok"
+    yield "tok_no_model", tokenizer(BPE, model=None), "'tokenizer.ggml.model' is missing"
+    yield "tok_model", tokenizer(BPE, model=(STR, text("bert"))), "'bert' is not supported"
+    yield "tok_pre", tokenizer(BPE, pre=(STR, text("klingon"))), "'klingon' is not supported"
+    yield "tok_pre_type", tokenizer(BPE, pre=(U32, u32(1))), "must be a string"
+    yield "tok_no_tokens", tokenizer(BPE, tokens=None), "'tokenizer.ggml.tokens' is missing"
+    yield "tok_empty", tokenizer(BPE, tokens=(ARRAY, strings([]))), "has 0 tokens"
+    yield "tok_ints", tokenizer(BPE, tokens=(ARRAY, i32s([1]))), "must be of string"
+    yield "tok_twice", tokenizer(BPE, tokens=(ARRAY, strings(["a", "b", "a", "c"]))), \
+        "token 2 has the same text as token 0"
+    yield "tok_types", tokenizer(BPE, token_type=(ARRAY, i32s([1]))), "has 1 elements, must have 4"
+    yield "tok_odd_types", tokenizer(BPE, token_type=(ARRAY, i32s([-1, 0, 99, 2**31 - 1]))), "ok"
+    yield "tok_no_merges", tokenizer(BPE, merges=None), "'tokenizer.ggml.merges' is missing"
+    yield "tok_odd_merges", tokenizer(BPE, merges=(ARRAY, strings(
+        ["", " ", "a", "a ", " b", "a  b", "a b", "a b", "q r", "ab ab"]))), "ok"
+    yield "tok_bos", tokenizer(BPE, bos_token_id=(U32, u32(4))), "bos_token_id is 4"
+    yield "tok_eos", tokenizer(BPE, eos_token_id=(I32, struct.pack("<i", -1))), "must not be neg"
+    yield "tok_flag", tokenizer(BPE, add_bos_token=(U8, b"\1")), "must be a bool"
+    yield "tok_empty_texts", tokenizer(SPM, tokens=(ARRAY, strings(["", "x", "y", "z", "w"]))), "ok"
+    yield "tok_scores", tokenizer(SPM, scores=(ARRAY, f32s([0]))), "has 1 elements, must have 5"
+    yield "tok_nan", tokenizer(SPM, scores=(ARRAY, f32s([0, 0, float("nan"), 0, 0]))), \
+        "token 2 has NaN"
+    yield "tok_infinite", tokenizer(SPM, scores=(ARRAY, f32s(
+        [0, float("inf"), float("-inf"), -0.0, 1e38]))), "ok"
+    yield "tok_bad_bytes", tokenizer(SPM, tokens=(ARRAY, strings(
+        ["<0x4", "<0xZZ>", "\u2581", b"\xff\xfe", b"\xe2\x96"])),
+        token_type=(ARRAY, i32s([6, 6, 6, 1, 1]))), "ok"
+
+
 def main():
     OUT.mkdir(exist_ok=True)
     for old in OUT.iterdir():
@@ -136,6 +198,11 @@ def main():
         (OUT / f"{name}.gguf").write_bytes(raw)
         lines.append(f"{name}.gguf\t{expect}\n")
     (OUT / "expect.txt").write_text("".join(lines))
+    lines = []
+    for name, raw, expect in tokenizer_cases():
+        (OUT / f"{name}.gguf").write_bytes(raw)
+        lines.append(f"{name}.gguf\t{expect}\n")
+    (OUT / "expect_tokenizer.txt").write_text("".join(lines))
 
 
 main()

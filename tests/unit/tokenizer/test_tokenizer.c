@@ -292,6 +292,45 @@ static void ids_past_the_vocabulary_are_empty(void **state)
     weir_tokenizer_destroy(t);
 }
 
+static void check_broken_tokenizer(const char *file, const char *expect)
+{
+    char name[256];
+    (void)snprintf(name, sizeof(name), "corpus/gguf/%s", file);
+    struct weir_gguf *g = NULL;
+    struct weir_tokenizer *t = NULL;
+    struct weir_error err = {0};
+    assert_int_equal(weir_gguf_open(weir_test_data_path(name), &g, &err), 0);
+    int r = weir_tokenizer_create(g, &t, &err);
+    if (strcmp(expect, "ok") == 0) {
+        uint32_t ids[64];
+        size_t n;
+        assert_int_equal(r, 0);
+        weir_str text = weir_str_from("ab <|x|> \xFF\xE2\x96 A\n");
+        assert_int_equal(weir_tokenizer_encode(t, text, WEIR_ENCODE_PARSE_SPECIAL, ids, 64, &n), 0);
+    } else if (r == 0 || !strstr(err.message, expect)) {
+        fail_msg("%s: says '%s', expected '%s'", file, r < 0 ? err.message : "ok", expect);
+    }
+    weir_tokenizer_destroy(t);
+    weir_gguf_destroy(g);
+}
+
+static void broken_tokenizers_are_refused_with_their_sentence(void **state)
+{
+    (void)state;
+    char *list = weir_test_read_file(weir_test_data_path("corpus/gguf/expect_tokenizer.txt"), NULL);
+    size_t n = 0;
+    char *rest = list;
+    for (char *line = strsep(&rest, "\n"); line && *line; line = strsep(&rest, "\n")) {
+        char *tab = strchr(line, '\t');
+        assert_non_null(tab);
+        *tab = '\0';
+        check_broken_tokenizer(line, tab + 1);
+        n++;
+    }
+    assert_true(n > 20);
+    free(list);
+}
+
 struct encoder {
     const struct weir_tokenizer *t;
     uint32_t ids[256];
@@ -342,6 +381,7 @@ int main(void)
         cmocka_unit_test(special_tokens_are_text_unless_asked_for),
         cmocka_unit_test(decode_hides_control_tokens_and_the_space_prefix),
         cmocka_unit_test(ids_past_the_vocabulary_are_empty),
+        cmocka_unit_test(broken_tokenizers_are_refused_with_their_sentence),
         cmocka_unit_test(threads_encode_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
