@@ -7,6 +7,7 @@ extern const struct weir_command weir_cmd_check;
 extern const struct weir_command weir_cmd_completions;
 extern const struct weir_command weir_cmd_help;
 extern const struct weir_command weir_cmd_model;
+extern const struct weir_command weir_cmd_plugin;
 extern const struct weir_command weir_cmd_serve;
 extern const struct weir_command weir_cmd_version;
 
@@ -17,6 +18,7 @@ static const struct weir_command *const commands[] = {
     &weir_cmd_completions,
     &weir_cmd_help,
     &weir_cmd_model,
+    &weir_cmd_plugin,
     &weir_cmd_serve,
     &weir_cmd_version,
     /* clang-format on */

@@ -36,6 +36,11 @@ static void copy_tolerant(void *to, size_t to_size, const void *from)
     memcpy(to, from, size < to_size ? size : to_size);
 }
 
+void weir_plugin_policy_read(weir_policy *to, const weir_policy *from)
+{
+    copy_tolerant(to, sizeof(*to), from);
+}
+
 static int load_object(struct weir_plugin_library *lib, struct weir_error *err)
 {
     char name[64];
@@ -161,7 +166,7 @@ static int fetch_interfaces(struct weir_plugin_library *lib, struct weir_error *
                                   lib->about.name, id);
         }
         if (strcmp(id, WEIR_EXT_POLICY) == 0) {
-            copy_tolerant(&lib->policy, sizeof(lib->policy), ext);
+            weir_plugin_policy_read(&lib->policy, ext);
             lib->is_policy = true;
         }
     }

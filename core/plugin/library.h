@@ -51,5 +51,8 @@ int weir_plugin_library_open(const char *path, const struct weir_plugin_offer *o
 struct weir_plugin_library *weir_plugin_library_ref(struct weir_plugin_library *lib);
 void weir_plugin_library_unref(struct weir_plugin_library *lib); /* NULL ok */
 
+/* Copies another build's policy: what it lacks becomes zero, what it has more is left out. */
+void weir_plugin_policy_read(weir_policy *to, const weir_policy *from);
+
 /* The extension struct as the plugin made it (check with WEIR_HAS), or NULL. */
 const void *weir_plugin_library_ext(const struct weir_plugin_library *lib, const char *id);

@@ -128,13 +128,16 @@ static bool build_root(char dir[PATH_MAX])
 
 static int add_build_dirs(struct weir_plugin_search *s, const char *root)
 {
-    char examples[PATH_MAX];
+    char path[PATH_MAX];
     int rc = add_subdirs(s, root, "plugins");
     if (rc == 0) {
         rc = add_subdirs(s, root, "backends");
     }
-    if (rc == 0 && snprintf(examples, sizeof(examples), "%s/sdk/examples", root) < PATH_MAX) {
-        rc = add_dir(s, examples);
+    if (rc == 0 && snprintf(path, sizeof(path), "%s/sdk/plugins", root) < PATH_MAX) {
+        rc = add_dir(s, path); /* plugindir of the build tree's weir-sdk.pc */
+    }
+    if (rc == 0 && snprintf(path, sizeof(path), "%s/sdk/examples", root) < PATH_MAX) {
+        rc = add_dir(s, path);
     }
     return rc;
 }
