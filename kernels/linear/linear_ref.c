@@ -43,8 +43,8 @@ static void q5_0(const uint8_t *p, float *out)
 static void q5_1(const uint8_t *p, float *out)
 {
     for (uint32_t k = 0; k < 32; k++) {
-        out[k] = (float)(nibble(p + 8, k) | bit(p + 4, k) << 4) * weir_half_at(p) +
-                 weir_half_at(p + 2);
+        out[k] =
+            (float)(nibble(p + 8, k) | bit(p + 4, k) << 4) * weir_half_at(p) + weir_half_at(p + 2);
     }
 }
 
@@ -106,7 +106,9 @@ int weir_linear_ref_row(uint32_t type, const void *row, uint32_t n_cols, float *
         switch (type) {
         case F32: memcpy(&out[k], p, 4), p += 4, k += 1; break;
         case F16: out[k] = weir_half_at(p), p += 2, k += 1; break;
-        case BF16: out[k] = weir_bfloat_to_float((uint16_t)(p[0] | p[1] << 8)), p += 2, k += 1; break;
+        case BF16:
+            out[k] = weir_bfloat_to_float((uint16_t)(p[0] | p[1] << 8)), p += 2, k += 1;
+            break;
         case Q4_0: q4_0(p, out + k), p += 18, k += 32; break;
         case Q4_1: q4_1(p, out + k), p += 20, k += 32; break;
         case Q5_0: q5_0(p, out + k), p += 22, k += 32; break;

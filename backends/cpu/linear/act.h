@@ -51,6 +51,7 @@ void weir_cpu_act_set_rows(struct weir_cpu_act *a, const float *x, size_t ldx);
 void weir_cpu_act_quantise(struct weir_cpu_act *a, const struct weir_cpu_isa *isa,
                            uint32_t token_begin, uint32_t token_end);
 
-/* The same for one row that lies anywhere, for callers that produce and quantise rows one by one. */
+/* The same for one row that lies anywhere, for callers that produce and quantise rows one by one.
+ */
 void weir_cpu_act_quantise_row(struct weir_cpu_act *a, const struct weir_cpu_isa *isa,
                                uint32_t token, const float *x);

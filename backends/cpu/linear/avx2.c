@@ -167,8 +167,9 @@ INLINE void dot_block(enum form form, unsigned tokens, unsigned half, const uint
     if (kind_of(form) == FORM_OFFSET || form == FORM_Q8_0) {
         return;
     }
-    const int32_t *bias =
-        kind_of(form) == FORM_CENTRED ? a->bias : half == 0 ? a->bias_lo : a->bias_hi;
+    const int32_t *bias = kind_of(form) == FORM_CENTRED ? a->bias
+                          : half == 0                   ? a->bias_lo
+                                                        : a->bias_hi;
 #pragma GCC unroll 4
     for (unsigned c = 0; c < tokens; c++) {
         __m256i shifted = _mm256_srai_epi32(_mm256_set1_epi32(bias[c]), centre_shift(form));
@@ -342,8 +343,8 @@ INLINE void float_strip(uint32_t type, unsigned cols, const uint8_t *tile, uint3
     }
 #pragma GCC unroll 3
     for (unsigned c = 0; c < cols; c++) {
-        __m256 sum = _mm256_add_ps(_mm256_add_ps(acc[c][0], acc[c][1]),
-                                   _mm256_add_ps(acc[c][2], acc[c][3]));
+        __m256 sum =
+            _mm256_add_ps(_mm256_add_ps(acc[c][0], acc[c][1]), _mm256_add_ps(acc[c][2], acc[c][3]));
         _mm256_maskstore_ps(y + c * ldy, rows, sum);
     }
 }
@@ -403,8 +404,8 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
 #pragma GCC unroll 4
         for (unsigned i = 0; i < 4; i++) {
             v[i] = _mm256_loadu_ps(x + (size_t)8 * i);
-            amax_bits = _mm256_max_epu32(amax_bits,
-                                         _mm256_and_si256(_mm256_castps_si256(v[i]), no_sign));
+            amax_bits =
+                _mm256_max_epu32(amax_bits, _mm256_and_si256(_mm256_castps_si256(v[i]), no_sign));
         }
         uint32_t bits = max_lane_u32(amax_bits);
         float amax;
@@ -421,8 +422,8 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
         }
         int32_t sum_lo = sum_lanes(_mm256_add_epi32(q[0], q[1]));
         int32_t sum_hi = sum_lanes(_mm256_add_epi32(q[2], q[3]));
-        __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]),
-                                           _mm256_packs_epi32(q[2], q[3]));
+        __m256i bytes =
+            _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
         _mm256_storeu_si256((__m256i *)blocks[b].q[lane],
                             _mm256_permutevar8x32_epi32(bytes, order));
         blocks[b].d[lane] = d;
@@ -433,11 +434,11 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
     }
 }
 
-#define SPAN(name, function, type)                                                            \
-    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,             \
-                     uint32_t n_tokens, float *y, size_t ldy)                                 \
-    {                                                                                         \
-        function(type, w, a, n_tokens, y, ldy);                                               \
+#define SPAN(name, function, type)                                                                 \
+    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
+                     uint32_t n_tokens, float *y, size_t ldy)                                      \
+    {                                                                                              \
+        function(type, w, a, n_tokens, y, ldy);                                                    \
     }
 SPAN(span_f32, span_float, WEIR_CPU_F32)
 SPAN(span_f16, span_float, WEIR_CPU_F16)

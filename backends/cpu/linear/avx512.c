@@ -17,7 +17,7 @@
 enum {
     ROWS = 16,
     TILES = 3,       /* of a strip */
-    TILES_ALONE = 8, /* of a strip of one token: more streams fill more of the bandwidth */
+    TILES_ALONE = 6, /* of a strip of one token: more streams fill more of the bandwidth */
     CHUNK_MAX = 20,  /* blocks expanded at once: TILES * 640 bytes each, in L1 */
 };
 
@@ -62,9 +62,9 @@ INLINE __m512i plane(enum form form, const uint8_t *q, unsigned g)
         return _mm512_add_epi8(with_high(nibbles(q + PLANE, g), load_plane(q, 0), 4 - at, 0x10),
                                _mm512_set1_epi8(128 - 16));
     case FORM_Q6_K:
-        return _mm512_add_epi8(with_high(nibbles(q + 2 * PLANE, g), load_plane(q, g / 4),
-                                         4 - 2 * (at % 4), 0x30),
-                               _mm512_set1_epi8(128 - 32));
+        return _mm512_add_epi8(
+            with_high(nibbles(q + 2 * PLANE, g), load_plane(q, g / 4), 4 - 2 * (at % 4), 0x30),
+            _mm512_set1_epi8(128 - 32));
     default: return load_plane(q, g);
     }
 }
@@ -145,8 +145,8 @@ INLINE __m512i broadcast_word(const int8_t *four)
 
 /* The integer sums of one block, or of half `half` of a HALVES block. */
 INLINE void dot_block(enum form form, unsigned tiles, unsigned tokens, unsigned half,
-                      const uint8_t *quants, size_t tile_stride,
-                      const struct weir_cpu_act_block *a, __m512i sum[TOKENS][TILES_ALONE])
+                      const uint8_t *quants, size_t tile_stride, const struct weir_cpu_act_block *a,
+                      __m512i sum[TOKENS][TILES_ALONE])
 {
     const enum form kind = kind_of(form);
     const unsigned n_planes = kind == FORM_HALVES ? 4 : 8;
@@ -154,8 +154,7 @@ INLINE void dot_block(enum form form, unsigned tiles, unsigned tokens, unsigned 
 
 #pragma GCC unroll 4
     for (unsigned c = 0; c < tokens; c++) {
-        __m512i start =
-            kind == FORM_OFFSET ? _mm512_setzero_si512() : _mm512_set1_epi32(bias[c]);
+        __m512i start = kind == FORM_OFFSET ? _mm512_setzero_si512() : _mm512_set1_epi32(bias[c]);
 #pragma GCC unroll 8
         for (unsigned t = 0; t < tiles; t++) {
             sum[c][t] = start;
@@ -216,8 +215,8 @@ INLINE void run_strip(enum form form, unsigned tiles, unsigned tokens, const str
                     acc[c][t] = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(a->d[c])),
                                                 _mm512_cvtepi32_ps(sum[c][t]), acc[c][t]);
                     if (kind == FORM_OFFSET) {
-                        acc[c][t] = _mm512_fmadd_ps(v.second, _mm512_set1_ps(a->d_sum[c]),
-                                                    acc[c][t]);
+                        acc[c][t] =
+                            _mm512_fmadd_ps(v.second, _mm512_set1_ps(a->d_sum[c]), acc[c][t]);
                     }
                 }
             }
@@ -261,7 +260,16 @@ INLINE void run_groups(enum form form, unsigned tiles, struct strip s, size_t gr
 }
 
 /* Out of line: one copy serves all types of a kind. */
-#define EXPANDED(name, form)                                                                      static __attribute__((noinline)) void name(unsigned tiles, const struct strip *s,                                                        size_t group_stride, uint32_t n_tokens)            {                                                                                                 if (tiles == TILES) {                                                                             run_groups(form, TILES, *s, group_stride, n_tokens);                                      } else {                                                                                          run_groups(form, 1, *s, group_stride, n_tokens);                                          }                                                                                         }
+#define EXPANDED(name, form)                                                                       \
+    static __attribute__((noinline)) void name(unsigned tiles, const struct strip *s,              \
+                                               size_t group_stride, uint32_t n_tokens)             \
+    {                                                                                              \
+        switch (tiles) {                                                                           \
+        case TILES: run_groups(form, TILES, *s, group_stride, n_tokens); break;                    \
+        case 2: run_groups(form, 2, *s, group_stride, n_tokens); break;                            \
+        default: run_groups(form, 1, *s, group_stride, n_tokens); break;                           \
+        }                                                                                          \
+    }
 EXPANDED(run_centred, FORM_CENTRED)
 EXPANDED(run_offset, FORM_OFFSET)
 EXPANDED(run_halves, FORM_HALVES)
@@ -287,8 +295,8 @@ INLINE void expand(enum form form, const struct strip *s, unsigned tile, struct 
     }
 }
 
-INLINE void run_expanded(enum form form, unsigned tiles, const struct strip *s,
-                         size_t group_stride, uint32_t n_tokens)
+INLINE void run_expanded(enum form form, unsigned tiles, const struct strip *s, size_t group_stride,
+                         uint32_t n_tokens)
 {
     struct expanded chunk[TILES];
 #pragma GCC unroll 1
@@ -339,10 +347,8 @@ INLINE void run_tiles(enum form form, unsigned tiles, struct strip s, uint32_t n
 /* Tiles of the next strip: the most that the token count has registers for. */
 static uint32_t tiles_of_strip(uint32_t n_left, uint32_t n_tokens)
 {
-    if (n_tokens == 1 && n_left >= TILES_ALONE) {
-        return TILES_ALONE;
-    }
-    return n_left >= TILES ? TILES : 1;
+    uint32_t most = n_tokens == 1 && n_left >= TILES_ALONE ? TILES_ALONE : TILES;
+    return n_left < most ? n_left : most;
 }
 
 /* All tiles of a span against `n_tokens` tokens from `acts` on. */
@@ -367,6 +373,7 @@ INLINE void span_pass(enum form form, const struct weir_cpu_span *w,
         switch (tiles) {
         case TILES_ALONE: run_tiles(form, TILES_ALONE, s, n_blocks, 1); break;
         case TILES: run_tiles(form, TILES, s, n_blocks, n_tokens); break;
+        case 2: run_tiles(form, 2, s, n_blocks, n_tokens); break;
         default: run_tiles(form, 1, s, n_blocks, n_tokens); break;
         }
         tile += tiles;
@@ -379,8 +386,7 @@ INLINE void span_quantised(enum form form, const struct weir_cpu_span *w,
     uint32_t per_pass = tokens_per_pass(a->n_blocks);
     for (uint32_t token = 0; token < n_tokens; token += per_pass) {
         uint32_t n = n_tokens - token < per_pass ? n_tokens - token : per_pass;
-        const struct weir_cpu_act_block *acts =
-            a->groups + (size_t)(token / TOKENS) * a->n_blocks;
+        const struct weir_cpu_act_block *acts = a->groups + (size_t)(token / TOKENS) * a->n_blocks;
         span_pass(form, w, acts, a->n_blocks, n, y + token * ldy, ldy);
     }
 }
@@ -390,8 +396,8 @@ INLINE __m512 load_floats(uint32_t type, const uint8_t *p)
     switch (type) {
     case WEIR_CPU_F16: return halves(p);
     case WEIR_CPU_BF16:
-        return _mm512_castsi512_ps(_mm512_slli_epi32(
-            _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+        return _mm512_castsi512_ps(
+            _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
     default: return _mm512_loadu_ps((const float *)(const void *)p);
     }
 }
@@ -434,8 +440,8 @@ INLINE void float_strip(uint32_t type, unsigned cols, const uint8_t *tile, uint3
     }
 #pragma GCC unroll 6
     for (unsigned c = 0; c < cols; c++) {
-        __m512 sum = _mm512_add_ps(_mm512_add_ps(acc[c][0], acc[c][1]),
-                                   _mm512_add_ps(acc[c][2], acc[c][3]));
+        __m512 sum =
+            _mm512_add_ps(_mm512_add_ps(acc[c][0], acc[c][1]), _mm512_add_ps(acc[c][2], acc[c][3]));
         _mm512_mask_storeu_ps(y + c * ldy, rows, sum);
     }
 }
@@ -477,9 +483,8 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
         __m512 lo = _mm512_loadu_ps(x);
         __m512 hi = _mm512_loadu_ps(x + 16);
         /* The largest bit pattern without its sign: a NaN beats infinity beats the rest. */
-        __m512i amax_bits =
-            _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(lo), no_sign),
-                             _mm512_and_si512(_mm512_castps_si512(hi), no_sign));
+        __m512i amax_bits = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(lo), no_sign),
+                                             _mm512_and_si512(_mm512_castps_si512(hi), no_sign));
         uint32_t bits = _mm512_reduce_max_epu32(amax_bits);
         float amax;
         memcpy(&amax, &bits, sizeof(amax));
@@ -501,11 +506,11 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
     }
 }
 
-#define SPAN(name, function, type)                                                            \
-    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,             \
-                     uint32_t n_tokens, float *y, size_t ldy)                                 \
-    {                                                                                         \
-        function(type, w, a, n_tokens, y, ldy);                                               \
+#define SPAN(name, function, type)                                                                 \
+    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
+                     uint32_t n_tokens, float *y, size_t ldy)                                      \
+    {                                                                                              \
+        function(type, w, a, n_tokens, y, ldy);                                                    \
     }
 SPAN(span_f32, span_float, WEIR_CPU_F32)
 SPAN(span_f16, span_float, WEIR_CPU_F16)

@@ -143,7 +143,8 @@ void weir_cpu_matrix_row(const struct weir_cpu_matrix *m, uint32_t row, float *o
 
 uint32_t weir_cpu_matrix_split(const struct weir_cpu_matrix *m, uint32_t part, uint32_t n_parts)
 {
-    /* 128-bit product: size_bytes * part passes 64 bits only for absurd sizes, but costs nothing. */
+    /* 128-bit product: size_bytes * part passes 64 bits only for absurd sizes, but costs nothing.
+     */
     size_t at = (size_t)((unsigned __int128)m->size_bytes * part / n_parts);
     for (uint32_t i = 0; i < m->n_segments; i++) {
         const struct weir_cpu_segment *s = &m->segments[i];

@@ -92,8 +92,8 @@ static void span_quantised(const struct weir_cpu_span *w, uint32_t type,
                 const struct weir_cpu_act_block *blocks =
                     a->groups + (size_t)(t / WEIR_CPU_ACT_LANES) * a->n_blocks + first;
                 float *out = &y[t * ldy + row];
-                *out = dot_chunk(values, kind, blocks, t % WEIR_CPU_ACT_LANES, n,
-                                 first ? *out : 0.0f);
+                *out =
+                    dot_chunk(values, kind, blocks, t % WEIR_CPU_ACT_LANES, n, first ? *out : 0.0f);
             }
         }
     }
@@ -115,11 +115,11 @@ static void span_float(const struct weir_cpu_span *w, uint32_t type, const struc
     }
 }
 
-#define SPAN(name, type, function)                                                            \
-    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,             \
-                     uint32_t n_tokens, float *y, size_t ldy)                                 \
-    {                                                                                         \
-        function(w, type, a, n_tokens, y, ldy);                                               \
+#define SPAN(name, type, function)                                                                 \
+    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
+                     uint32_t n_tokens, float *y, size_t ldy)                                      \
+    {                                                                                              \
+        function(w, type, a, n_tokens, y, ldy);                                                    \
     }
 SPAN(span_f32, WEIR_CPU_F32, span_float)
 SPAN(span_f16, WEIR_CPU_F16, span_float)

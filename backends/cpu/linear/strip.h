@@ -99,8 +99,8 @@ struct strip {
 INLINE void prefetch_block(enum form form, unsigned tiles, const struct strip *s, uint32_t b)
 {
     const uint32_t ahead = (uint32_t)((AHEAD_BYTES + quant_bytes(form) - 1) / quant_bytes(form));
-    const uint8_t *quants = s->quants + (b + ahead) * quant_bytes(form) +
-                            (b + ahead < s->n_blocks ? 0 : s->wrap);
+    const uint8_t *quants =
+        s->quants + (b + ahead) * quant_bytes(form) + (b + ahead < s->n_blocks ? 0 : s->wrap);
     const uint8_t *scales = s->scales + (s->first_block + b) * scale_bytes(form) + s->group_bytes;
 #pragma GCC unroll 8
     for (unsigned t = 0; t < tiles; t++) {

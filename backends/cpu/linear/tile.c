@@ -172,7 +172,8 @@ static void pack_offset_super(uint8_t *scales, uint8_t *quants, uint32_t rows, u
 }
 
 /* Q6_K: 256 columns in two halves of 128. In a half, ql[0..31] holds columns 0..31 (low) and 64..95
- * (high), ql[32..63] columns 32..63 and 96..127; the 2-bit fields of qh[0..31] follow each other. */
+ * (high), ql[32..63] columns 32..63 and 96..127; the 2-bit fields of qh[0..31] follow each other.
+ */
 static void pack_halves_super(uint8_t *scales, uint8_t *quants, uint32_t rows, uint32_t lane,
                               const uint8_t *source)
 {

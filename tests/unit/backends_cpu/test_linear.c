@@ -19,11 +19,11 @@ static const struct {
     uint8_t half_at[2]; /* offsets of the binary16 scales in a block */
     uint8_t n_halves;
 } types[] = {
-    {"f32", WEIR_CPU_F32, 1, {0}, 0},          {"f16", WEIR_CPU_F16, 1, {0}, 0},
-    {"bf16", WEIR_CPU_BF16, 1, {0}, 0},        {"q4_0", WEIR_CPU_Q4_0, 32, {0}, 1},
-    {"q4_1", WEIR_CPU_Q4_1, 32, {0, 2}, 2},    {"q5_0", WEIR_CPU_Q5_0, 32, {0}, 1},
-    {"q5_1", WEIR_CPU_Q5_1, 32, {0, 2}, 2},    {"q8_0", WEIR_CPU_Q8_0, 32, {0}, 1},
-    {"q4_K", WEIR_CPU_Q4_K, 256, {0, 2}, 2},   {"q5_K", WEIR_CPU_Q5_K, 256, {0, 2}, 2},
+    {"f32", WEIR_CPU_F32, 1, {0}, 0},        {"f16", WEIR_CPU_F16, 1, {0}, 0},
+    {"bf16", WEIR_CPU_BF16, 1, {0}, 0},      {"q4_0", WEIR_CPU_Q4_0, 32, {0}, 1},
+    {"q4_1", WEIR_CPU_Q4_1, 32, {0, 2}, 2},  {"q5_0", WEIR_CPU_Q5_0, 32, {0}, 1},
+    {"q5_1", WEIR_CPU_Q5_1, 32, {0, 2}, 2},  {"q8_0", WEIR_CPU_Q8_0, 32, {0}, 1},
+    {"q4_K", WEIR_CPU_Q4_K, 256, {0, 2}, 2}, {"q5_K", WEIR_CPU_Q5_K, 256, {0, 2}, 2},
     {"q6_K", WEIR_CPU_Q6_K, 256, {208}, 1},
 };
 enum { N_TYPES = sizeof(types) / sizeof(types[0]), Q8_0_INDEX = 7 };
@@ -266,7 +266,8 @@ static void products_match_the_reference(void **state)
                 uint32_t unit = types[t].block_cols == 256 ? 256 : 32;
                 uint32_t n_blocks = unit == 256 ? (shapes[s][1] + 7) / 8 : shapes[s][1];
                 struct fixture f;
-                fixture_init(&f, weir_cpu_isa_at(i), t, shapes[s][0], n_blocks * unit, shapes[s][2]);
+                fixture_init(&f, weir_cpu_isa_at(i), t, shapes[s][0], n_blocks * unit,
+                             shapes[s][2]);
                 expect_reference(&f, "random");
                 fixture_finish(&f);
             }
@@ -507,8 +508,8 @@ static void split_covers_all_tiles_by_bytes(void **state)
     (void)state;
     struct weir_cpu_tensor tensors[] = {{WEIR_CPU_Q4_1, 1000, NULL}, {WEIR_CPU_Q8_0, 1000, NULL}};
     struct weir_cpu_matrix m;
-    assert_int_equal(
-        weir_cpu_matrix_init(&m, weir_cpu_isa_find("scalar"), 576, tensors, 2, NULL), 0);
+    assert_int_equal(weir_cpu_matrix_init(&m, weir_cpu_isa_find("scalar"), 576, tensors, 2, NULL),
+                     0);
     for (uint32_t n_parts = 1; n_parts < 300; n_parts++) {
         uint32_t last = 0;
         for (uint32_t part = 0; part <= n_parts; part++) {
