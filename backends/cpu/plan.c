@@ -214,7 +214,7 @@ static void note_reader(struct weir_cpu_plan *plan, const struct weir_cpu_stage 
 {
     for (uint32_t i = 0; i < stage->matrix->n_segments; i++) {
         uint32_t type = stage->matrix->segments[i].type;
-        if (type == WEIR_CPU_F32 || type == WEIR_CPU_F16 || type == WEIR_CPU_BF16) {
+        if (type == WEIR_TENSOR_F32 || type == WEIR_TENSOR_F16 || type == WEIR_TENSOR_BF16) {
             plan->input_floats[stage->input] = true;
         } else {
             plan->input_blocks[stage->input] = true;

@@ -7,12 +7,9 @@
  * 8 bits in blocks of 32 (d = amax / 127 in float, q = x / d to nearest even), so the distance to
  * it is only the order of float sums.
  *
- * Weight rows are GGUF blocks, read by the definitions of GGML's block formats.
+ * Weights come as floats: engine/quant/dequant.h turns GGUF blocks into them.
  * Ownership: none kept. Threads: any; pure functions. */
 #include <stdint.h>
-
-/* Dequantises one row of n_cols columns of GGUF type `type`. 0, or -1 when the type is unknown. */
-int weir_linear_ref_row(uint32_t type, const void *row, uint32_t n_cols, float *out);
 
 /* Sum of w[k] * x[k]. */
 double weir_linear_ref_dot_exact(const float *w, const float *x, uint32_t n_cols);

@@ -394,8 +394,8 @@ INLINE void span_quantised(enum form form, const struct weir_cpu_span *w,
 INLINE __m512 load_floats(uint32_t type, const uint8_t *p)
 {
     switch (type) {
-    case WEIR_CPU_F16: return halves(p);
-    case WEIR_CPU_BF16:
+    case WEIR_TENSOR_F16: return halves(p);
+    case WEIR_TENSOR_BF16:
         return _mm512_castsi512_ps(
             _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
     default: return _mm512_loadu_ps((const float *)(const void *)p);
@@ -407,7 +407,7 @@ enum { FLOAT_COLS = 6, FLOAT_SUMS = 4 /* partial sums by column % 4, for latency
 INLINE void float_strip(uint32_t type, unsigned cols, const uint8_t *tile, uint32_t n_cols,
                         const float *x, size_t ldx, float *y, size_t ldy, __mmask16 rows)
 {
-    const size_t step = (type == WEIR_CPU_F32 ? 4u : 2u) * ROWS;
+    const size_t step = (type == WEIR_TENSOR_F32 ? 4u : 2u) * ROWS;
     __m512 acc[FLOAT_COLS][FLOAT_SUMS];
 #pragma GCC unroll 6
     for (unsigned c = 0; c < cols; c++) {
@@ -512,9 +512,9 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
     {                                                                                              \
         function(type, w, a, n_tokens, y, ldy);                                                    \
     }
-SPAN(span_f32, span_float, WEIR_CPU_F32)
-SPAN(span_f16, span_float, WEIR_CPU_F16)
-SPAN(span_bf16, span_float, WEIR_CPU_BF16)
+SPAN(span_f32, span_float, WEIR_TENSOR_F32)
+SPAN(span_f16, span_float, WEIR_TENSOR_F16)
+SPAN(span_bf16, span_float, WEIR_TENSOR_BF16)
 SPAN(span_q4_0, span_quantised, FORM_Q4_0)
 SPAN(span_q4_1, span_quantised, FORM_Q4_1)
 SPAN(span_q5_0, span_quantised, FORM_Q5_0)
@@ -532,16 +532,16 @@ const struct weir_cpu_isa weir_cpu_isa_avx512 = {
     .quantise = quantise,
     .span =
         {
-            [WEIR_CPU_F32] = span_f32,
-            [WEIR_CPU_F16] = span_f16,
-            [WEIR_CPU_BF16] = span_bf16,
-            [WEIR_CPU_Q4_0] = span_q4_0,
-            [WEIR_CPU_Q4_1] = span_q4_1,
-            [WEIR_CPU_Q5_0] = span_q5_0,
-            [WEIR_CPU_Q5_1] = span_q5_1,
-            [WEIR_CPU_Q8_0] = span_q8_0,
-            [WEIR_CPU_Q4_K] = span_q4_k,
-            [WEIR_CPU_Q5_K] = span_q5_k,
-            [WEIR_CPU_Q6_K] = span_q6_k,
+            [WEIR_TENSOR_F32] = span_f32,
+            [WEIR_TENSOR_F16] = span_f16,
+            [WEIR_TENSOR_BF16] = span_bf16,
+            [WEIR_TENSOR_Q4_0] = span_q4_0,
+            [WEIR_TENSOR_Q4_1] = span_q4_1,
+            [WEIR_TENSOR_Q5_0] = span_q5_0,
+            [WEIR_TENSOR_Q5_1] = span_q5_1,
+            [WEIR_TENSOR_Q8_0] = span_q8_0,
+            [WEIR_TENSOR_Q4_K] = span_q4_k,
+            [WEIR_TENSOR_Q5_K] = span_q5_k,
+            [WEIR_TENSOR_Q6_K] = span_q6_k,
         },
 };

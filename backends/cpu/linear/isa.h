@@ -34,7 +34,7 @@ struct weir_cpu_isa {
     uint8_t q8_flip;    /* xor-ed into packed Q8_0 bytes: 0x80 stores w + 128 for unsigned x signed
                            dot products, 0 keeps them signed */
     weir_cpu_quantise_fn quantise;
-    weir_cpu_span_fn span[WEIR_CPU_TYPE__COUNT]; /* by enum weir_cpu_type */
+    weir_cpu_span_fn span[WEIR_CPU_TYPE__COUNT]; /* by enum weir_tensor_type */
 };
 
 enum { WEIR_CPU_ISA_ROWS_MAX = 16 };

@@ -15,18 +15,6 @@ int weir_cpu_type_fits(uint32_t type, uint32_t n_cols)
     return f->kind == WEIR_CPU_TILE_FLOAT || n_cols % (32u * f->source_cols) == 0;
 }
 
-size_t weir_cpu_type_row_bytes(uint32_t type, uint32_t n_cols)
-{
-    const struct weir_cpu_tile_format *f = weir_cpu_tile_format(type);
-    if (!f) {
-        return 0;
-    }
-    if (f->kind == WEIR_CPU_TILE_FLOAT) {
-        return (size_t)n_cols * (f->source_bytes / 32u);
-    }
-    return (size_t)(n_cols / (32u * f->source_cols)) * f->source_bytes;
-}
-
 int weir_cpu_matrix_init(struct weir_cpu_matrix *m, const struct weir_cpu_isa *isa, uint32_t n_cols,
                          const struct weir_cpu_tensor *tensors, uint32_t n_tensors,
                          struct weir_error *err)
@@ -53,7 +41,7 @@ int weir_cpu_matrix_init(struct weir_cpu_matrix *m, const struct weir_cpu_isa *i
             .row_begin = m->n_rows,
             .tile_begin = m->n_tiles,
             .n_tiles = (t->n_rows + isa->tile_rows - 1) / isa->tile_rows,
-            .source_row_bytes = weir_cpu_type_row_bytes(t->type, n_cols),
+            .source_row_bytes = weir_tensor_row_bytes(t->type, n_cols),
             .tile_bytes = weir_cpu_tile_bytes(t->type, n_cols, isa->tile_rows),
             .source = t->data,
         };

@@ -18,33 +18,19 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "engine/gguf/tensor_type.h"
 
 struct weir_cpu_isa;
 
-/* The ids are GGUF's. */
-enum weir_cpu_type {
-    WEIR_CPU_F32 = 0,
-    WEIR_CPU_F16 = 1,
-    WEIR_CPU_Q4_0 = 2,
-    WEIR_CPU_Q4_1 = 3,
-    WEIR_CPU_Q5_0 = 6,
-    WEIR_CPU_Q5_1 = 7,
-    WEIR_CPU_Q8_0 = 8,
-    WEIR_CPU_Q4_K = 12,
-    WEIR_CPU_Q5_K = 13,
-    WEIR_CPU_Q6_K = 14,
-    WEIR_CPU_BF16 = 30,
-    WEIR_CPU_TYPE__COUNT = 31
-};
-
 enum {
+    WEIR_CPU_TYPE__COUNT = WEIR_TENSOR_BF16 + 1, /* of tables by enum weir_tensor_type */
     WEIR_CPU_SEGMENTS_MAX = 4,
     WEIR_CPU_TILE_ALIGN = 64 /* of storage, and of every tile in it */
 };
 
 /* One tensor of a GGUF file: rows of whole blocks, row-major. */
 struct weir_cpu_tensor {
-    uint32_t type; /* enum weir_cpu_type */
+    uint32_t type; /* enum weir_tensor_type */
     uint32_t n_rows;
     const void *data;
 };
@@ -73,9 +59,6 @@ struct weir_cpu_matrix {
 
 /* Can weir_cpu_matrix_init take `type` with rows of n_cols? Quantised types need whole blocks. */
 int weir_cpu_type_fits(uint32_t type, uint32_t n_cols);
-
-/* Bytes of one source row; 0 when the type is unknown. */
-size_t weir_cpu_type_row_bytes(uint32_t type, uint32_t n_cols);
 
 /* Lays out `n_tensors` tensors under each other for the kernels of `isa`. Sets size_bytes; nothing
  * is allocated. WEIR_E_ARG on bad counts, WEIR_E_UNSUPPORTED on a type or width without kernel. */

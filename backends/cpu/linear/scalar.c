@@ -121,17 +121,17 @@ static void span_float(const struct weir_cpu_span *w, uint32_t type, const struc
     {                                                                                              \
         function(w, type, a, n_tokens, y, ldy);                                                    \
     }
-SPAN(span_f32, WEIR_CPU_F32, span_float)
-SPAN(span_f16, WEIR_CPU_F16, span_float)
-SPAN(span_bf16, WEIR_CPU_BF16, span_float)
-SPAN(span_q4_0, WEIR_CPU_Q4_0, span_quantised)
-SPAN(span_q4_1, WEIR_CPU_Q4_1, span_quantised)
-SPAN(span_q5_0, WEIR_CPU_Q5_0, span_quantised)
-SPAN(span_q5_1, WEIR_CPU_Q5_1, span_quantised)
-SPAN(span_q8_0, WEIR_CPU_Q8_0, span_quantised)
-SPAN(span_q4_k, WEIR_CPU_Q4_K, span_quantised)
-SPAN(span_q5_k, WEIR_CPU_Q5_K, span_quantised)
-SPAN(span_q6_k, WEIR_CPU_Q6_K, span_quantised)
+SPAN(span_f32, WEIR_TENSOR_F32, span_float)
+SPAN(span_f16, WEIR_TENSOR_F16, span_float)
+SPAN(span_bf16, WEIR_TENSOR_BF16, span_float)
+SPAN(span_q4_0, WEIR_TENSOR_Q4_0, span_quantised)
+SPAN(span_q4_1, WEIR_TENSOR_Q4_1, span_quantised)
+SPAN(span_q5_0, WEIR_TENSOR_Q5_0, span_quantised)
+SPAN(span_q5_1, WEIR_TENSOR_Q5_1, span_quantised)
+SPAN(span_q8_0, WEIR_TENSOR_Q8_0, span_quantised)
+SPAN(span_q4_k, WEIR_TENSOR_Q4_K, span_quantised)
+SPAN(span_q5_k, WEIR_TENSOR_Q5_K, span_quantised)
+SPAN(span_q6_k, WEIR_TENSOR_Q6_K, span_quantised)
 #undef SPAN
 
 const struct weir_cpu_isa weir_cpu_isa_scalar = {
@@ -140,16 +140,16 @@ const struct weir_cpu_isa weir_cpu_isa_scalar = {
     .quantise = quantise,
     .span =
         {
-            [WEIR_CPU_F32] = span_f32,
-            [WEIR_CPU_F16] = span_f16,
-            [WEIR_CPU_BF16] = span_bf16,
-            [WEIR_CPU_Q4_0] = span_q4_0,
-            [WEIR_CPU_Q4_1] = span_q4_1,
-            [WEIR_CPU_Q5_0] = span_q5_0,
-            [WEIR_CPU_Q5_1] = span_q5_1,
-            [WEIR_CPU_Q8_0] = span_q8_0,
-            [WEIR_CPU_Q4_K] = span_q4_k,
-            [WEIR_CPU_Q5_K] = span_q5_k,
-            [WEIR_CPU_Q6_K] = span_q6_k,
+            [WEIR_TENSOR_F32] = span_f32,
+            [WEIR_TENSOR_F16] = span_f16,
+            [WEIR_TENSOR_BF16] = span_bf16,
+            [WEIR_TENSOR_Q4_0] = span_q4_0,
+            [WEIR_TENSOR_Q4_1] = span_q4_1,
+            [WEIR_TENSOR_Q5_0] = span_q5_0,
+            [WEIR_TENSOR_Q5_1] = span_q5_1,
+            [WEIR_TENSOR_Q8_0] = span_q8_0,
+            [WEIR_TENSOR_Q4_K] = span_q4_k,
+            [WEIR_TENSOR_Q5_K] = span_q5_k,
+            [WEIR_TENSOR_Q6_K] = span_q6_k,
         },
 };

@@ -26,14 +26,14 @@ enum {
 
 /* What a kernel reads: a type's tile, or one expanded to bytes and float scales of each kind. */
 enum form {
-    FORM_Q4_0 = WEIR_CPU_Q4_0,
-    FORM_Q4_1 = WEIR_CPU_Q4_1,
-    FORM_Q5_0 = WEIR_CPU_Q5_0,
-    FORM_Q5_1 = WEIR_CPU_Q5_1,
-    FORM_Q8_0 = WEIR_CPU_Q8_0,
-    FORM_Q4_K = WEIR_CPU_Q4_K,
-    FORM_Q5_K = WEIR_CPU_Q5_K,
-    FORM_Q6_K = WEIR_CPU_Q6_K,
+    FORM_Q4_0 = WEIR_TENSOR_Q4_0,
+    FORM_Q4_1 = WEIR_TENSOR_Q4_1,
+    FORM_Q5_0 = WEIR_TENSOR_Q5_0,
+    FORM_Q5_1 = WEIR_TENSOR_Q5_1,
+    FORM_Q8_0 = WEIR_TENSOR_Q8_0,
+    FORM_Q4_K = WEIR_TENSOR_Q4_K,
+    FORM_Q5_K = WEIR_TENSOR_Q5_K,
+    FORM_Q6_K = WEIR_TENSOR_Q6_K,
     FORM_CENTRED = WEIR_CPU_TYPE__COUNT,
     FORM_OFFSET,
     FORM_HALVES,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/cpu/linear/tile.h"
 
-#include "kernels/linear/half.h"
+#include <string.h>
+
+#include "engine/quant/half.h"
 
 enum { PER_SUPER = 8 /* blocks of 32 in a K-quant's source block */ };
 
@@ -21,18 +23,18 @@ enum {
 };
 
 static const struct weir_cpu_tile_format formats[WEIR_CPU_TYPE__COUNT] = {
-    /* kind, source_cols, source_bytes, scale_bytes, quant_bytes, centre */
-    [WEIR_CPU_F32] = {WEIR_CPU_TILE_FLOAT, 1, 128, 0, 128, 0},
-    [WEIR_CPU_F16] = {WEIR_CPU_TILE_FLOAT, 1, 64, 0, 64, 0},
-    [WEIR_CPU_BF16] = {WEIR_CPU_TILE_FLOAT, 1, 64, 0, 64, 0},
-    [WEIR_CPU_Q4_0] = {WEIR_CPU_TILE_CENTRED, 1, 18, 2, 16, 8},
-    [WEIR_CPU_Q4_1] = {WEIR_CPU_TILE_OFFSET, 1, 20, 4, 16, 0},
-    [WEIR_CPU_Q5_0] = {WEIR_CPU_TILE_CENTRED, 1, 22, 2, 20, 16},
-    [WEIR_CPU_Q5_1] = {WEIR_CPU_TILE_OFFSET, 1, 24, 4, 20, 0},
-    [WEIR_CPU_Q8_0] = {WEIR_CPU_TILE_CENTRED, 1, 34, 2, 32, 0},
-    [WEIR_CPU_Q4_K] = {WEIR_CPU_TILE_OFFSET, PER_SUPER, 144, 20, 16, 0},
-    [WEIR_CPU_Q5_K] = {WEIR_CPU_TILE_OFFSET, PER_SUPER, 176, 20, 20, 0},
-    [WEIR_CPU_Q6_K] = {WEIR_CPU_TILE_HALVES, PER_SUPER, 210, 18, 24, 32},
+    /* kind, source_cols, scale_bytes, quant_bytes, centre */
+    [WEIR_TENSOR_F32] = {WEIR_CPU_TILE_FLOAT, 1, 0, 128, 0},
+    [WEIR_TENSOR_F16] = {WEIR_CPU_TILE_FLOAT, 1, 0, 64, 0},
+    [WEIR_TENSOR_BF16] = {WEIR_CPU_TILE_FLOAT, 1, 0, 64, 0},
+    [WEIR_TENSOR_Q4_0] = {WEIR_CPU_TILE_CENTRED, 1, 2, 16, 8},
+    [WEIR_TENSOR_Q4_1] = {WEIR_CPU_TILE_OFFSET, 1, 4, 16, 0},
+    [WEIR_TENSOR_Q5_0] = {WEIR_CPU_TILE_CENTRED, 1, 2, 20, 16},
+    [WEIR_TENSOR_Q5_1] = {WEIR_CPU_TILE_OFFSET, 1, 4, 20, 0},
+    [WEIR_TENSOR_Q8_0] = {WEIR_CPU_TILE_CENTRED, 1, 2, 32, 0},
+    [WEIR_TENSOR_Q4_K] = {WEIR_CPU_TILE_OFFSET, PER_SUPER, 20, 16, 0},
+    [WEIR_TENSOR_Q5_K] = {WEIR_CPU_TILE_OFFSET, PER_SUPER, 20, 20, 0},
+    [WEIR_TENSOR_Q6_K] = {WEIR_CPU_TILE_HALVES, PER_SUPER, 18, 24, 32},
 };
 
 const struct weir_cpu_tile_format *weir_cpu_tile_format(uint32_t type)
@@ -64,6 +66,13 @@ static uint32_t load_u32(const uint8_t *p)
     uint32_t v;
     memcpy(&v, p, sizeof(v));
     return v;
+}
+
+static float half_at(const uint8_t *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof(v));
+    return weir_f16_to_f32(v);
 }
 
 static void put_u32(uint8_t *planes, uint32_t plane, uint32_t rows, uint32_t lane, uint32_t v)
@@ -221,21 +230,22 @@ void weir_cpu_tile_pack_row(uint8_t *tile, uint32_t type, uint32_t n_cols, uint3
         return;
     }
 
+    const size_t source_bytes = weir_tensor_type_info(type)->block_bytes;
     uint8_t *scales = tile;
     uint8_t *quants = tile + weir_cpu_tile_scale_bytes(type, n_cols, rows);
     for (uint32_t k = 0; k < n_cols; k += 32u * f->source_cols) {
         switch (type) {
-        case WEIR_CPU_Q4_0: pack_nibble_block(scales, quants, rows, lane, source, 1, 0); break;
-        case WEIR_CPU_Q4_1: pack_nibble_block(scales, quants, rows, lane, source, 2, 0); break;
-        case WEIR_CPU_Q5_0: pack_nibble_block(scales, quants, rows, lane, source, 1, 1); break;
-        case WEIR_CPU_Q5_1: pack_nibble_block(scales, quants, rows, lane, source, 2, 1); break;
-        case WEIR_CPU_Q8_0: pack_byte_block(scales, quants, rows, lane, source, flip); break;
-        case WEIR_CPU_Q4_K: pack_offset_super(scales, quants, rows, lane, source, 0); break;
-        case WEIR_CPU_Q5_K: pack_offset_super(scales, quants, rows, lane, source, 1); break;
-        case WEIR_CPU_Q6_K: pack_halves_super(scales, quants, rows, lane, source); break;
+        case WEIR_TENSOR_Q4_0: pack_nibble_block(scales, quants, rows, lane, source, 1, 0); break;
+        case WEIR_TENSOR_Q4_1: pack_nibble_block(scales, quants, rows, lane, source, 2, 0); break;
+        case WEIR_TENSOR_Q5_0: pack_nibble_block(scales, quants, rows, lane, source, 1, 1); break;
+        case WEIR_TENSOR_Q5_1: pack_nibble_block(scales, quants, rows, lane, source, 2, 1); break;
+        case WEIR_TENSOR_Q8_0: pack_byte_block(scales, quants, rows, lane, source, flip); break;
+        case WEIR_TENSOR_Q4_K: pack_offset_super(scales, quants, rows, lane, source, 0); break;
+        case WEIR_TENSOR_Q5_K: pack_offset_super(scales, quants, rows, lane, source, 1); break;
+        case WEIR_TENSOR_Q6_K: pack_halves_super(scales, quants, rows, lane, source); break;
         default: break;
         }
-        source += f->source_bytes;
+        source += source_bytes;
         scales += (size_t)f->scale_bytes * rows;
         quants += (size_t)f->quant_bytes * f->source_cols * rows;
     }
@@ -247,14 +257,14 @@ static void read_scales(const uint8_t *scales, uint32_t type, uint32_t rows, uin
 {
     const struct weir_cpu_tile_format *f = &formats[type];
     const uint8_t *p = scales + (size_t)(block / f->source_cols) * f->scale_bytes * rows;
-    float d = weir_half_at(p + (size_t)2 * lane);
+    float d = half_at(p + (size_t)2 * lane);
 
     v->s[0] = d;
     v->s[1] = d;
     v->m = 0.0f;
     if (f->source_cols == 1) {
         if (f->kind == WEIR_CPU_TILE_OFFSET) {
-            v->m = weir_half_at(p + (size_t)2 * (rows + lane));
+            v->m = half_at(p + (size_t)2 * (rows + lane));
         }
         return;
     }
@@ -262,7 +272,7 @@ static void read_scales(const uint8_t *scales, uint32_t type, uint32_t rows, uin
     if (f->kind == WEIR_CPU_TILE_OFFSET) {
         const uint8_t *q = p + (size_t)rows * (4 + 2 * j) + lane;
         v->s[0] = v->s[1] = d * (float)q[0];
-        v->m = -(weir_half_at(p + (size_t)2 * (rows + lane)) * (float)q[rows]);
+        v->m = -(half_at(p + (size_t)2 * (rows + lane)) * (float)q[rows]);
     } else {
         const uint8_t *q = p + (size_t)rows * (2 + 2 * j) + lane;
         v->s[0] = d * (float)(int8_t)q[0];
@@ -280,7 +290,7 @@ void weir_cpu_tile_values(const uint8_t *tile, uint32_t type, uint32_t n_cols, u
     size_t plane = (size_t)4 * rows;
 
     read_scales(tile, type, rows, lane, block, v);
-    if (type == WEIR_CPU_Q8_0) {
+    if (type == WEIR_TENSOR_Q8_0) {
         for (uint32_t k = 0; k < 32; k++) {
             v->u[k] = (int8_t)(q[k / 4 * plane + k % 4] ^ flip);
         }
@@ -303,12 +313,12 @@ float weir_cpu_tile_float(const uint8_t *tile, uint32_t type, uint32_t rows, uin
                           uint32_t col)
 {
     size_t at = (size_t)col * rows + lane;
-    if (type == WEIR_CPU_F32) {
+    if (type == WEIR_TENSOR_F32) {
         float value;
         memcpy(&value, tile + at * 4, sizeof(value));
         return value;
     }
     uint16_t bits;
     memcpy(&bits, tile + at * 2, sizeof(bits));
-    return type == WEIR_CPU_F16 ? weir_half_to_float(bits) : weir_bfloat_to_float(bits);
+    return type == WEIR_TENSOR_F16 ? weir_f16_to_f32(bits) : weir_bf16_to_f32(bits);
 }

@@ -30,12 +30,11 @@ enum weir_cpu_tile_kind {
 };
 
 struct weir_cpu_tile_format {
-    uint8_t kind;         /* enum weir_cpu_tile_kind */
-    uint8_t source_cols;  /* columns per source block / 32: 1 or 8 */
-    uint8_t source_bytes; /* per source block */
-    uint8_t scale_bytes;  /* per row and source block */
-    uint8_t quant_bytes;  /* per row and 32 columns */
-    uint8_t centre;       /* CENTRED and HALVES */
+    uint8_t kind;        /* enum weir_cpu_tile_kind */
+    uint8_t source_cols; /* columns per source block / 32: 1 or 8 */
+    uint8_t scale_bytes; /* per row and source block */
+    uint8_t quant_bytes; /* per row and 32 columns */
+    uint8_t centre;      /* CENTRED and HALVES */
 };
 
 /* NULL for ids that have no kernel. */

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/linear/half.h"
+#include "engine/quant/half.h"
 
 #define LANES 1
 #define ATTEND_ROWS 1
@@ -31,25 +31,12 @@ static inline vf vf_set(float x)
 
 static inline vf vf_load_half(const uint16_t *p)
 {
-    return weir_half_to_float(*p);
+    return weir_f16_to_f32(*p);
 }
 
-/* Round to nearest even; overflow becomes infinity, a NaN stays one. */
 static inline uint16_t half_from(float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
-    float magnitude = fabsf(x);
-    if (!(magnitude < 65520.0f)) {
-        return (uint16_t)(sign | (x != x ? 0x7e00u : 0x7c00u));
-    }
-    if (magnitude < 0x1p-14f) { /* subnormal: a whole number of 2^-24 */
-        return (uint16_t)(sign | (uint16_t)rintf(magnitude * 0x1p24f));
-    }
-    bits &= 0x7fffffffu;
-    bits += 0xfffu + (bits >> 13 & 1); /* a carry into the exponent is right as it is */
-    return (uint16_t)(sign | (uint16_t)((bits - (112u << 23)) >> 13));
+    return weir_f32_to_f16(x);
 }
 
 static inline void vf_store_half(uint16_t *p, vf v)

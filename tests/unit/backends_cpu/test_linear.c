@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/quant/dequant.h"
 #include "kernels/linear/linear_ref.h"
 #include "tests/support/cmocka.h"
 
@@ -19,12 +20,12 @@ static const struct {
     uint8_t half_at[2]; /* offsets of the binary16 scales in a block */
     uint8_t n_halves;
 } types[] = {
-    {"f32", WEIR_CPU_F32, 1, {0}, 0},        {"f16", WEIR_CPU_F16, 1, {0}, 0},
-    {"bf16", WEIR_CPU_BF16, 1, {0}, 0},      {"q4_0", WEIR_CPU_Q4_0, 32, {0}, 1},
-    {"q4_1", WEIR_CPU_Q4_1, 32, {0, 2}, 2},  {"q5_0", WEIR_CPU_Q5_0, 32, {0}, 1},
-    {"q5_1", WEIR_CPU_Q5_1, 32, {0, 2}, 2},  {"q8_0", WEIR_CPU_Q8_0, 32, {0}, 1},
-    {"q4_K", WEIR_CPU_Q4_K, 256, {0, 2}, 2}, {"q5_K", WEIR_CPU_Q5_K, 256, {0, 2}, 2},
-    {"q6_K", WEIR_CPU_Q6_K, 256, {208}, 1},
+    {"f32", WEIR_TENSOR_F32, 1, {0}, 0},        {"f16", WEIR_TENSOR_F16, 1, {0}, 0},
+    {"bf16", WEIR_TENSOR_BF16, 1, {0}, 0},      {"q4_0", WEIR_TENSOR_Q4_0, 32, {0}, 1},
+    {"q4_1", WEIR_TENSOR_Q4_1, 32, {0, 2}, 2},  {"q5_0", WEIR_TENSOR_Q5_0, 32, {0}, 1},
+    {"q5_1", WEIR_TENSOR_Q5_1, 32, {0, 2}, 2},  {"q8_0", WEIR_TENSOR_Q8_0, 32, {0}, 1},
+    {"q4_K", WEIR_TENSOR_Q4_K, 256, {0, 2}, 2}, {"q5_K", WEIR_TENSOR_Q5_K, 256, {0, 2}, 2},
+    {"q6_K", WEIR_TENSOR_Q6_K, 256, {208}, 1},
 };
 enum { N_TYPES = sizeof(types) / sizeof(types[0]), Q8_0_INDEX = 7 };
 
@@ -75,8 +76,8 @@ static void random_floats(struct rng *r, uint32_t type, uint8_t *p, size_t n)
         float f = rng_float(r);
         uint32_t bits;
         memcpy(&bits, &f, sizeof(bits));
-        uint16_t h = type == WEIR_CPU_F16 ? random_half(r) : (uint16_t)(bits >> 16);
-        if (type == WEIR_CPU_F32) {
+        uint16_t h = type == WEIR_TENSOR_F16 ? random_half(r) : (uint16_t)(bits >> 16);
+        if (type == WEIR_TENSOR_F32) {
             memcpy(p + 4 * i, &f, 4);
         } else {
             memcpy(p + 2 * i, &h, 2);
@@ -87,7 +88,7 @@ static void random_floats(struct rng *r, uint32_t type, uint8_t *p, size_t n)
 /* Valid blocks with random quants and sane scales. */
 static uint8_t *random_tensor(struct rng *r, size_t t, uint32_t n_rows, uint32_t n_cols)
 {
-    size_t row_bytes = weir_cpu_type_row_bytes(types[t].id, n_cols);
+    size_t row_bytes = weir_tensor_row_bytes(types[t].id, n_cols);
     uint8_t *data = must(malloc(row_bytes * n_rows));
     if (types[t].block_cols == 1) {
         random_floats(r, types[t].id, data, (size_t)n_rows * n_cols);
@@ -211,8 +212,8 @@ static void expect_reference(const struct fixture *f, const char *what)
     float *w = must(malloc(f->n_cols * sizeof(float)));
     for (uint32_t row = 0; row < f->n_rows; row++) {
         uint32_t id = types[f->type].id;
-        const uint8_t *source = f->tensor + row * weir_cpu_type_row_bytes(id, f->n_cols);
-        assert_int_equal(weir_linear_ref_row(id, source, f->n_cols, w), 0);
+        const uint8_t *source = f->tensor + row * weir_tensor_row_bytes(id, f->n_cols);
+        assert_int_equal(weir_dequant_row(id, source, w, f->n_cols), 0);
         for (uint32_t t = 0; t < f->n_tokens; t++) {
             const float *x = f->x + (size_t)t * f->n_cols;
             double want = types[f->type].block_cols == 1
@@ -243,8 +244,9 @@ static void rows_read_back_bit_for_bit(void **state)
                 fixture_init(&f, weir_cpu_isa_at(i), t, row_counts[c], 768, 1);
                 float want[768], got[768];
                 for (uint32_t row = 0; row < f.n_rows; row++) {
-                    size_t row_bytes = weir_cpu_type_row_bytes(types[t].id, 768);
-                    weir_linear_ref_row(types[t].id, f.tensor + row * row_bytes, 768, want);
+                    size_t row_bytes = weir_tensor_row_bytes(types[t].id, 768);
+                    assert_int_equal(
+                        weir_dequant_row(types[t].id, f.tensor + row * row_bytes, want, 768), 0);
                     weir_cpu_matrix_row(&f.m, row, got);
                     assert_memory_equal(got, want, sizeof(want));
                 }
@@ -303,7 +305,7 @@ static void extreme_values_do_not_saturate(void **state)
                 fixture_init(&f, weir_cpu_isa_at(i), t, 16, 512, 5);
                 free(f.storage);
                 free(f.act_storage);
-                size_t row_bytes = weir_cpu_type_row_bytes(types[t].id, 512);
+                size_t row_bytes = weir_tensor_row_bytes(types[t].id, 512);
                 size_t block_bytes = row_bytes / (512 / types[t].block_cols);
                 for (size_t b = 0; b < row_bytes * 16; b++) {
                     size_t at = b % block_bytes;
@@ -506,7 +508,8 @@ static void a_nan_or_infinity_shows_in_the_output(void **state)
 static void split_covers_all_tiles_by_bytes(void **state)
 {
     (void)state;
-    struct weir_cpu_tensor tensors[] = {{WEIR_CPU_Q4_1, 1000, NULL}, {WEIR_CPU_Q8_0, 1000, NULL}};
+    struct weir_cpu_tensor tensors[] = {{WEIR_TENSOR_Q4_1, 1000, NULL},
+                                        {WEIR_TENSOR_Q8_0, 1000, NULL}};
     struct weir_cpu_matrix m;
     assert_int_equal(weir_cpu_matrix_init(&m, weir_cpu_isa_find("scalar"), 576, tensors, 2, NULL),
                      0);
@@ -529,13 +532,13 @@ static void init_refuses_what_no_kernel_takes(void **state)
     const struct weir_cpu_isa *isa = weir_cpu_isa_find(NULL);
     struct weir_cpu_matrix m;
     struct weir_error err;
-    struct weir_cpu_tensor t = {WEIR_CPU_Q4_K, 8, NULL};
+    struct weir_cpu_tensor t = {WEIR_TENSOR_Q4_K, 8, NULL};
     assert_int_equal(weir_cpu_matrix_init(&m, isa, 576, &t, 1, &err), WEIR_E_UNSUPPORTED);
     t.type = 4; /* a type that GGUF has retired */
     assert_int_equal(weir_cpu_matrix_init(&m, isa, 512, &t, 1, &err), WEIR_E_UNSUPPORTED);
     t.type = 4000;
     assert_int_equal(weir_cpu_matrix_init(&m, isa, 512, &t, 1, &err), WEIR_E_UNSUPPORTED);
-    t.type = WEIR_CPU_Q8_0;
+    t.type = WEIR_TENSOR_Q8_0;
     assert_int_equal(weir_cpu_matrix_init(&m, isa, 0, &t, 1, &err), WEIR_E_UNSUPPORTED);
     assert_int_equal(weir_cpu_matrix_init(&m, isa, 48, &t, 1, &err), WEIR_E_UNSUPPORTED);
     t.n_rows = 0;
