@@ -71,9 +71,9 @@ void weir_chat_destroy(struct weir_chat *chat)
     }
 }
 
-bool weir_chat_shows_tools(const struct weir_chat *chat)
+const struct weir_tool_format *weir_chat_tool_format(const struct weir_chat *chat)
 {
-    return chat && chat->features.tools;
+    return chat ? weir_tool_format_detect(chat->template) : NULL;
 }
 
 static void forget_request(struct parsed_request *p)

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "engine/tool/tool_format.h"
 #include "weir/backend_stream.h"
 
 struct weir_chat;
@@ -19,7 +20,8 @@ WEIR_NODISCARD int weir_chat_create(const struct weir_gguf *file, const struct w
                                     struct weir_chat **ret_chat, struct weir_error *err);
 void weir_chat_destroy(struct weir_chat *chat); /* NULL ok */
 
-bool weir_chat_shows_tools(const struct weir_chat *chat);
+/* How the model writes tool calls; NULL when its template does not show it any tools. */
+const struct weir_tool_format *weir_chat_tool_format(const struct weir_chat *chat);
 /* Appends the prompt; *ret_flags tells how to encode it (WEIR_TEXT_*). A NULL chat joins the
  * messages' texts, one below the other. */
 int weir_chat_render(const struct weir_chat *chat, const weir_generation *g, struct weir_buf *out,

@@ -11,6 +11,11 @@ static const char *prompt_param(const weir_generation *g)
     return g->kind == WEIR_GENERATION_CHAT ? "messages" : "prompt";
 }
 
+static bool uses_tools(const weir_generation *g)
+{
+    return g->tools_json.n > 0 && g->tool_choice != WEIR_TOOLS_NONE;
+}
+
 static int check_features(const struct weir_model_view *model, const weir_generation *g,
                           weir_refusal *refusal)
 {
@@ -21,10 +26,17 @@ static int check_features(const struct weir_model_view *model, const weir_genera
         return weir_refusal_set(refusal, "response_format", "unsupported_parameter",
                                 "this model supports response_format text only");
     }
-    if (g->tools_json.n > 0 && g->tool_choice != WEIR_TOOLS_NONE &&
-        !weir_chat_shows_tools(model->chat)) {
+    if (uses_tools(g) && !weir_chat_tool_format(model->chat)) {
         return weir_refusal_set(refusal, "tools", "unsupported_parameter",
                                 "this model's chat template does not support tools");
+    }
+    if (uses_tools(g) && g->want_logprobs) {
+        return weir_refusal_set(refusal, "logprobs", "unsupported_parameter",
+                                "logprobs together with tools is not supported");
+    }
+    if (uses_tools(g) && g->tool_choice != WEIR_TOOLS_AUTO) {
+        return weir_refusal_set(refusal, "tool_choice", "unsupported_parameter",
+                                "this model supports tool_choice auto and none only");
     }
     if (g->want_logprobs && !(model->caps & WEIR_MODEL_CAN_LOGPROBS)) {
         return weir_refusal_set(refusal, "logprobs", "unsupported_parameter",
@@ -189,6 +201,17 @@ static int make_echo(const struct weir_model_view *model, const weir_generation 
     return r;
 }
 
+static int set_tools(const struct weir_model_view *model, const weir_generation *g,
+                     struct weir_prompt *prompt)
+{
+    if (!uses_tools(g)) {
+        return 0;
+    }
+    prompt->tool_format = weir_chat_tool_format(model->chat);
+    prompt->tools = yyjson_read(g->tools_json.p, g->tools_json.n, 0);
+    return prompt->tools ? 0 : WEIR_E_NOMEM; /* the chat's rendering has parsed it before */
+}
+
 int weir_prepare(const struct weir_model_view *model, const weir_generation *g,
                  struct weir_prompt **ret_prompt, weir_refusal *refusal)
 {
@@ -213,6 +236,9 @@ int weir_prepare(const struct weir_model_view *model, const weir_generation *g,
     }
     if (r == 0) {
         r = make_echo(model, g, prompt);
+    }
+    if (r == 0) {
+        r = set_tools(model, g, prompt);
     }
     if (r < 0) {
         weir_prompt_destroy(prompt);

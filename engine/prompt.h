@@ -7,9 +7,12 @@
  * Ownership: one heap object with its own arena. It belongs to whoever holds weir_prepared.state:
  * the host until submit() succeeds or discard() is called, then the job. Threads: none while it is
  * made; immutable afterwards. */
+#include <yyjson.h>
+
 #include "base/arena.h"
 #include "engine/scheduler/page_key.h"
 #include "engine/scheduler/stop_set.h"
+#include "engine/tool/tool_format.h"
 
 struct weir_prompt {
     struct weir_arena arena;
@@ -17,8 +20,10 @@ struct weir_prompt {
     uint32_t n_tokens;
     uint32_t max_tokens; /* of each choice's completion; n_tokens + max_tokens <= context */
     struct weir_stop_set stops;
-    struct weir_page_key root; /* of the tenant's page keys */
-    weir_str echo;             /* text in front of the completion; whole UTF-8 characters */
+    struct weir_page_key root;                  /* of the tenant's page keys */
+    const struct weir_tool_format *tool_format; /* NULL: no tools */
+    yyjson_doc *tools;                          /* the request's array */
+    weir_str echo; /* text in front of the completion; whole UTF-8 characters */
 };
 
 /* NULL: out of memory. limit_bytes bounds the arena. */

@@ -97,11 +97,29 @@ static int send_text(struct weir_delivery *d, struct weir_output *o, const weir_
     return 0;
 }
 
-int weir_delivery_send(struct weir_delivery *d, struct weir_output *o, enum weir_finish finish,
+static int send_pieces(struct weir_delivery *d, struct weir_tool_stream *tools,
+                       const weir_sink *sink)
+{
+    weir_chunk chunk;
+    while (weir_tool_stream_peek(tools, &chunk)) {
+        chunk.n_tokens = d->n_uncounted;
+        int r = push(d, sink, &chunk);
+        if (r < 0) {
+            return r;
+        }
+        weir_tool_stream_take(tools);
+    }
+    return 0;
+}
+
+int weir_delivery_send(struct weir_delivery *d, struct weir_output *o,
+                       struct weir_tool_stream *tools, enum weir_finish finish,
                        const weir_sink *sink, struct weir_logprob_scratch *scratch)
 {
     int r = send_echo(d, sink);
-    if (r == 0) {
+    if (r == 0 && tools) {
+        r = send_pieces(d, tools, sink);
+    } else if (r == 0) {
         r = send_text(d, o, sink, scratch, finish != WEIR_FINISH_NONE);
     }
     if (r == 0 && finish != WEIR_FINISH_NONE) {

@@ -8,6 +8,7 @@
  * Threads: one owner. No allocation.
  * Errors: WEIR_E_BUSY and WEIR_E_GONE as the sink gave them. */
 #include "engine/scheduler/output.h"
+#include "engine/scheduler/tool_stream.h"
 #include "weir/backend_stream.h"
 
 enum { WEIR_CHUNK_MAX_LOGPROBS = 8 }; /* tokens whose log-probabilities one chunk carries */
@@ -28,7 +29,8 @@ struct weir_delivery {
 
 void weir_delivery_init(struct weir_delivery *d, weir_ticket ticket, uint32_t choice,
                         weir_str echo);
-/* Sends what is ready in *o and, when finish is not NONE, the rest and the last chunk. 0: all sent.
- */
-int weir_delivery_send(struct weir_delivery *d, struct weir_output *o, enum weir_finish finish,
+/* Sends what is ready in *o (with tools: in *tools, else NULL) and, when finish is not NONE, the
+ * last chunk. 0: all sent. */
+int weir_delivery_send(struct weir_delivery *d, struct weir_output *o,
+                       struct weir_tool_stream *tools, enum weir_finish finish,
                        const weir_sink *sink, struct weir_logprob_scratch *scratch);

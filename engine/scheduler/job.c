@@ -20,6 +20,7 @@ int weir_job_create(const weir_generation *generation, struct weir_prompt *promp
     uint32_t n = generation->n > 0 ? generation->n : 1;
     job->sequences = weir_arena_array(&job->arena, n, sizeof(*job->sequences));
     int r = job->sequences ? 0 : WEIR_E_NOMEM;
+    job->n_sequences = job->n_open = r == 0 ? n : 0;
     job->prompt = prompt;
     for (uint32_t i = 0; r == 0 && i < n; i++) {
         r = weir_sequence_init(&job->sequences[i], job, i, vocabulary);
@@ -29,7 +30,6 @@ int weir_job_create(const weir_generation *generation, struct weir_prompt *promp
         weir_job_destroy(job);
         return r;
     }
-    job->n_sequences = job->n_open = n;
     *ret_job = job;
     return 0;
 }
@@ -37,6 +37,9 @@ int weir_job_create(const weir_generation *generation, struct weir_prompt *promp
 void weir_job_destroy(struct weir_job *job)
 {
     if (job) {
+        for (uint32_t i = 0; i < job->n_sequences; i++) {
+            weir_sequence_finish(&job->sequences[i]);
+        }
         weir_prompt_destroy(job->prompt);
         weir_arena_finish(&job->arena);
         free(job);

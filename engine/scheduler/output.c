@@ -96,7 +96,8 @@ bool weir_output_add(struct weir_output *o, const weir_step_result *result, uint
 {
     const struct weir_vocabulary *v = o->vocabulary;
     uint64_t begin = o->start + o->len;
-    weir_str piece = weir_vocabulary_visible(v, result->tokens[index]);
+    weir_str piece = o->shows_control ? v->piece(v->impl, result->tokens[index])
+                                      : weir_vocabulary_visible(v, result->tokens[index]);
     assert(piece.n <= v->max_piece_bytes);
     if (piece.n > 0) {
         memcpy(o->bytes + o->n_partial, piece.p, piece.n);

@@ -32,7 +32,8 @@ struct weir_output {
     uint32_t n_partial;
     struct weir_output_token *tokens; /* [tokens_cap]; NULL when nobody asked */
     uint32_t n_tokens, tokens_cap;
-    bool stopped; /* a stop string was found; text ends before it */
+    bool shows_control; /* control tokens are text, too: tool calls are marked by them */
+    bool stopped;       /* a stop string was found; text ends before it */
 };
 
 int weir_output_init(struct weir_output *o, const struct weir_vocabulary *vocabulary,

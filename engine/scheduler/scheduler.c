@@ -131,7 +131,8 @@ void weir_scheduler_cancel(struct weir_scheduler *s, struct weir_job *job)
 /* Sends what is settled. Afterwards the sequence runs on, is paused, or is over. */
 static void deliver(struct weir_scheduler *s, struct weir_sequence *q)
 {
-    int r = weir_delivery_send(&q->delivery, &q->output, q->finish, s->config.sink, &s->scratch);
+    int r = weir_delivery_send(&q->delivery, &q->output, q->tools, q->finish, s->config.sink,
+                               &s->scratch);
     s->pushed = true;
     if (r == 0 && q->finish != WEIR_FINISH_NONE) {
         end_sequence(s, q);
@@ -163,8 +164,22 @@ static void finish_sampling(struct weir_scheduler *s, struct weir_sequence *q,
 {
     q->finish = finish;
     weir_output_end(&q->output);
+    if (q->tools && weir_tool_stream_feed(q->tools, &q->output, true) < 0) {
+        weir_scheduler_fail_job(s, q->job, WEIR_E_NOMEM, "out of memory for tool calls");
+    } else if (q->tools && finish == WEIR_FINISH_STOP && weir_tool_stream_has_calls(q->tools)) {
+        q->finish = WEIR_FINISH_TOOL_CALLS;
+    }
     uint32_t n = q->n_tokens - q->n_prompt;
     s->mean_completion += ((double)n - s->mean_completion) / 16;
+}
+
+/* Lets the tool parser read what is settled; true when the answer ends with a whole call. */
+static bool feed_tools(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    if (q->tools && weir_tool_stream_feed(q->tools, &q->output, false) < 0) {
+        weir_scheduler_fail_job(s, q->job, WEIR_E_NOMEM, "out of memory for tool calls");
+    }
+    return q->tools && q->tools->complete;
 }
 
 /* One sampled token. */
@@ -180,7 +195,7 @@ static void take_token(struct weir_scheduler *s, struct weir_sequence *q,
     weir_tenant_share_charge(q->job->share, WEIR_SHARE_COMPLETION_TOKEN);
     if (v->is_end(v->impl, token) && !q->job->generation->ignore_eos) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
-    } else if (weir_output_add(&q->output, result, index)) {
+    } else if (weir_output_add(&q->output, result, index) || feed_tools(s, q)) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
     } else if (q->n_tokens == q->n_prompt + q->max_tokens) {
         finish_sampling(s, q, WEIR_FINISH_LENGTH);
@@ -233,11 +248,15 @@ static void take_result(struct weir_scheduler *s, struct weir_sequence *q, uint3
     if (q->choice == 0 && q->job->first_token_us == 0) {
         q->job->first_token_us = weir_scheduler_now_us(s);
     }
-    for (uint32_t i = 0; i < result->n_tokens && q->finish == WEIR_FINISH_NONE; i++) {
+    for (uint32_t i = 0;
+         i < result->n_tokens && q->finish == WEIR_FINISH_NONE && q->state != WEIR_SEQUENCE_DONE;
+         i++) {
         take_token(s, q, result, i);
     }
-    q->state = weir_sequence_running_state(q);
-    deliver(s, q);
+    if (q->state != WEIR_SEQUENCE_DONE) {
+        q->state = weir_sequence_running_state(q);
+        deliver(s, q);
+    }
 }
 
 static void report_end(struct weir_scheduler *s, struct weir_job *job)

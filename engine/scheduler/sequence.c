@@ -3,6 +3,23 @@
 
 #include "engine/scheduler/job.h"
 
+/* The output of a request with tools goes through a parser. */
+static int add_tools(struct weir_sequence *q)
+{
+    const struct weir_prompt *prompt = q->job->prompt;
+    struct weir_tool_stream *tools = weir_arena_alloc(&q->job->arena, sizeof(*tools));
+    if (!tools) {
+        return WEIR_E_NOMEM;
+    }
+    q->tools = tools;
+    q->output.shows_control = true;
+    /* The tenant's key holds random bits of the process: ids do not repeat after a restart. */
+    uint64_t id_seed = prompt->root.high ^ q->job->ticket * 0x9E3779B97F4A7C15u;
+    return weir_tool_stream_init(tools, prompt->tool_format, yyjson_doc_get_root(prompt->tools),
+                                 id_seed + q->choice, q->job->generation->parallel_tool_calls != 0,
+                                 &q->job->arena);
+}
+
 int weir_sequence_init(struct weir_sequence *q, struct weir_job *job, uint32_t choice,
                        const struct weir_vocabulary *vocabulary)
 {
@@ -30,7 +47,15 @@ int weir_sequence_init(struct weir_sequence *q, struct weir_job *job, uint32_t c
     }
     memcpy(q->tokens, prompt->tokens, prompt->n_tokens * sizeof(*q->tokens));
     weir_delivery_init(&q->delivery, job->ticket, choice, prompt->echo);
-    return weir_output_init(&q->output, vocabulary, &prompt->stops, g->want_logprobs != 0, arena);
+    int r = weir_output_init(&q->output, vocabulary, &prompt->stops, g->want_logprobs != 0, arena);
+    return r == 0 && prompt->tool_format ? add_tools(q) : r;
+}
+
+void weir_sequence_finish(struct weir_sequence *q)
+{
+    if (q->tools) {
+        weir_tool_stream_finish(q->tools);
+    }
 }
 
 static int compare_u64(uint64_t a, uint64_t b)

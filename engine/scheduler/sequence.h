@@ -44,6 +44,7 @@ struct weir_sequence {
     uint64_t paused_at_us; /* when it was paused */
     weir_sampling sampling;
     struct weir_output output;
+    struct weir_tool_stream *tools; /* NULL: the request has none */
     struct weir_delivery delivery;
 };
 
@@ -52,8 +53,10 @@ static inline uint32_t weir_pages_for(uint32_t n_tokens)
     return n_tokens / WEIR_PAGE_TOKENS + (n_tokens % WEIR_PAGE_TOKENS != 0);
 }
 
+/* Memory comes from the job's arena, but for what a tool stream grows; finish() gives that back. */
 int weir_sequence_init(struct weir_sequence *q, struct weir_job *job, uint32_t choice,
                        const struct weir_vocabulary *vocabulary);
+void weir_sequence_finish(struct weir_sequence *q);
 
 static inline bool weir_sequence_runs(const struct weir_sequence *q)
 {

@@ -55,7 +55,7 @@ static void start(struct fixture *f, const char *const *pieces, const char *cons
 
 static int send(struct fixture *f, enum weir_finish finish)
 {
-    return weir_delivery_send(&f->delivery, &f->output, finish, &f->sink->sink, &f->scratch);
+    return weir_delivery_send(&f->delivery, &f->output, NULL, finish, &f->sink->sink, &f->scratch);
 }
 
 static bool add(struct fixture *f, int32_t token)
