@@ -22,7 +22,10 @@ struct weir_tpl_value weir_tpl_capture_end(struct weir_tpl_run *run, size_t begi
     if (run->code < 0) {
         return weir_tpl_undefined((weir_str){NULL, 0});
     }
-    weir_str text = {run->out->data + begin, run->out->len - begin};
+    weir_str text = WEIR_STR_INIT("");
+    if (run->out->len > begin) {
+        text = (weir_str){run->out->data + begin, run->out->len - begin};
+    }
     struct weir_tpl_value v = weir_tpl_new_str(run, weir_arena_copy(&run->arena, text), NULL);
     run->out->len = begin;
     if (run->out->data) {

@@ -9,7 +9,7 @@
 
 enum {
     TREE_MAX_BYTES = 64 << 20,
-    RENDER_MAX_BYTES = 256 << 20,
+    RENDER_MAX_BYTES = 128 << 20,
     RENDER_MAX_STEPS = 20 * 1000 * 1000,
 };
 
@@ -108,6 +108,9 @@ static void set_input(struct weir_tpl_run *run, const struct weir_template_input
                              weir_tpl_str(in->bos_token));
     (void)weir_tpl_scope_set(run, run->scope, (weir_str)WEIR_STR_INIT("eos_token"),
                              weir_tpl_str(in->eos_token));
+    if (!in->kwargs) {
+        return;
+    }
     size_t i, n;
     yyjson_val *key, *value;
     yyjson_obj_foreach(in->kwargs, i, n, key, value)

@@ -52,7 +52,7 @@ enum { N_FORMATS = sizeof(formats) / sizeof(*formats) };
 
 static bool contains(weir_str text, const char *part)
 {
-    return text.n && memmem(text.p, text.n, part, strlen(part)) != NULL;
+    return text.p && memmem(text.p, text.n, part, strlen(part)) != NULL;
 }
 
 const struct weir_tool_format *weir_tool_format_find(weir_str name)
