@@ -221,13 +221,19 @@ static void text_past_the_limit_is_refused(void **state)
 static void a_megabyte_of_the_same_is_encoded(void **state)
 {
     (void)state;
-    static const char *const vocabs[] = {"gpt-2", "llama-bpe", "deepseek-coder", "default", "spm"};
+    static const struct {
+        const char *name;
+        size_t n_bytes;
+    } vocabs[] = {
+        {"gpt-2", (size_t)1 << 20}, {"spm", (size_t)1 << 20},   {"default", 100000},
+        {"llama-bpe", 100000},      {"deepseek-coder", 100000}, {"deepseek-v3", 100000},
+    };
     static const char *const units[] = {"a", " ", "\n", "1", "<|", "\xC3\xA9", "\t\n ", "\xFF"};
-    size_t n_bytes = (size_t)1 << 20;
-    char *text = malloc(n_bytes);
+    char *text = malloc((size_t)1 << 20);
     assert_non_null(text);
     for (size_t v = 0; v < sizeof(vocabs) / sizeof(vocabs[0]); v++) {
-        struct weir_tokenizer *t = open_tokenizer(vocab_path(vocabs[v]));
+        size_t n_bytes = vocabs[v].n_bytes;
+        struct weir_tokenizer *t = open_tokenizer(vocab_path(vocabs[v].name));
         for (size_t u = 0; u < sizeof(units) / sizeof(units[0]); u++) {
             size_t len = strlen(units[u]);
             for (size_t i = 0; i < n_bytes; i++) {
