@@ -51,6 +51,15 @@ static char *merged_schema(const char *text, size_t *ret_len)
     return merged;
 }
 
+/* A plugin that names on_error in its schema applies it itself, and gets to see it. */
+static bool declares_on_error(const char *schema)
+{
+    yyjson_doc *doc = schema ? yyjson_read(schema, strlen(schema), 0) : NULL;
+    bool own = yyjson_ptr_get(yyjson_doc_get_root(doc), "/properties/on_error") != NULL;
+    yyjson_doc_free(doc);
+    return own;
+}
+
 static int load_schema(const struct weir_plugin_library *lib, struct weir_findings *findings,
                        const struct weir_plugin_spec *spec, struct weir_schema **ret_schema)
 {
@@ -77,7 +86,7 @@ static int load_schema(const struct weir_plugin_library *lib, struct weir_findin
     return rc;
 }
 
-static int take_keys(yyjson_doc *json, struct weir_plugin_config *config)
+static int take_keys(yyjson_doc *json, bool own_on_error, struct weir_plugin_config *config)
 {
     yyjson_mut_doc *doc = yyjson_doc_mut_copy(json, NULL);
     yyjson_mut_val *root = doc ? yyjson_mut_doc_get_root(doc) : NULL;
@@ -89,7 +98,9 @@ static int take_keys(yyjson_doc *json, struct weir_plugin_config *config)
     yyjson_mut_val *enabled = yyjson_mut_obj_get(root, "enabled");
     config->fail_open = on_error && strcmp(on_error, "open") == 0;
     config->enabled = !yyjson_mut_is_false(enabled);
-    (void)yyjson_mut_obj_remove_key(root, "on_error");
+    if (!own_on_error) {
+        (void)yyjson_mut_obj_remove_key(root, "on_error");
+    }
     (void)yyjson_mut_obj_remove_key(root, "enabled");
     config->json = yyjson_mut_write(doc, 0, &config->json_len);
     yyjson_mut_doc_free(doc);
@@ -112,7 +123,7 @@ int weir_plugin_config_read(const struct weir_plugin_library *lib,
         return rc;
     }
     struct weir_plugin_config config = {0};
-    rc = take_keys(json, &config);
+    rc = take_keys(json, declares_on_error(lib->about.config_schema), &config);
     yyjson_doc_free(json);
     if (rc == 0) {
         *ret_config = config;

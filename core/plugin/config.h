@@ -3,7 +3,8 @@
 /* One plugin's configuration: the keys that the host takes, and the plugin's own, by its schema.
  *
  * Every entry may have `enabled` (true) and `on_error` (closed: a failure answers 503; open: it
- * counts as "continue"). Both are checked with the plugin's schema and not shown to the plugin.
+ * counts as "continue"). Both are checked with the plugin's schema and not shown to the plugin,
+ * except for an on_error that the plugin's own schema declares.
  * Ownership: finish frees json. Threads: [main]. */
 #include "core/plugin/plugins.h"
 
