@@ -42,7 +42,7 @@ static void cut_bench(struct cutter *c, const struct weir_cpu_exec *e, struct we
     const struct weir_hparams *hp = &e->plan->hparams;
     const size_t rows = WEIR_CPU_ATTEND_ROWS_MAX;
     bench->rows =
-        cut(c, (size_t)e->batch.limits.max_tokens * 2 * WEIR_CPU_ITEM_ROWS, sizeof(float));
+        cut(c, (size_t)e->batch.limits.max_tokens * 2 * WEIR_CPU_TAKE_ROWS, sizeof(float));
     bench->x = cut(c, (size_t)WEIR_CPU_NARROW_ROWS * hp->n_embd, sizeof(float));
     bench->n = cut(c, (size_t)WEIR_CPU_NARROW_ROWS * widest_input(e->plan), sizeof(float));
     for (int i = 0; i < WEIR_CPU_INPUT__COUNT; i++) {
@@ -185,6 +185,11 @@ static uint32_t count_items(const struct weir_cpu_exec *e, uint32_t stage)
     return 0;
 }
 
+static uint32_t items_at_once(enum weir_cpu_stage_kind kind)
+{
+    return kind == WEIR_CPU_STAGE_LINEAR || kind == WEIR_CPU_STAGE_GLU ? WEIR_CPU_TAKE_ITEMS : 1;
+}
+
 static void run_thread(void *arg, uint32_t thread)
 {
     struct weir_cpu_exec *e = arg;
@@ -200,9 +205,10 @@ static void run_thread(void *arg, uint32_t thread)
         }
         weir__cpu_stage_prologue(e, i, thread);
         struct weir_cpu_range *ranges = &e->ranges[(size_t)i * e->n_threads];
+        const uint32_t grain = items_at_once(e->plan->stages[i].kind);
         uint32_t begin = 0;
         uint32_t n = 0;
-        while ((n = weir_cpu_range_take(ranges, thread, e->n_threads, 1, &begin)) > 0) {
+        while ((n = weir_cpu_range_take(ranges, thread, e->n_threads, grain, &begin)) > 0) {
             weir__cpu_stage_run(e, i, thread, begin, n);
         }
         if (thread == 0 && atomic_load_explicit(&e->cancelled, memory_order_relaxed)) {

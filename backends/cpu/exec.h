@@ -18,7 +18,7 @@ struct weir_sampler;
 
 /* One thread's own memory. */
 struct weir_cpu_bench {
-    float *rows;  /* [max_tokens][2 * 32] outputs of a LINEAR or GLU item */
+    float *rows;  /* [max_tokens][2 * WEIR_CPU_TAKE_ROWS] outputs of LINEAR or GLU items */
     float *x, *n; /* [4][widest input] prologue of a narrow step */
     struct weir_cpu_act input[WEIR_CPU_INPUT__COUNT]; /* of up to 4 tokens */
     float *q, *scores, *max, *sum, *out;              /* attention, one chunk */

@@ -118,13 +118,14 @@ static const struct weir_cpu_act *input_of(const struct weir_cpu_exec *e,
     return is_own ? &bench->input[s->input] : &e->input[s->input];
 }
 
-static void linear_item(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, uint32_t n_rows,
-                        struct weir_cpu_bench *bench, uint32_t item)
+static void linear_items(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, uint32_t n_rows,
+                         struct weir_cpu_bench *bench, uint32_t item, uint32_t n_items)
 {
     const struct weir_cpu_matrix *m = s->matrix;
     const uint32_t tiles = WEIR_CPU_ITEM_ROWS / m->isa->tile_rows;
     const uint32_t begin = item * tiles;
-    const uint32_t end = begin + tiles < m->n_tiles ? begin + tiles : m->n_tiles;
+    const uint32_t past = begin + n_items * tiles;
+    const uint32_t end = past < m->n_tiles ? past : m->n_tiles;
     const uint32_t row = row_of(m, begin);
     const uint32_t n = row_of(m, end) - row;
     const struct weir_cpu_act *in = input_of(e, s, n_rows, bench);
@@ -135,34 +136,36 @@ static void linear_item(struct weir_cpu_exec *e, const struct weir_cpu_stage *s,
         }
         return;
     }
-    weir_cpu_linear(m, begin, end, in, n_rows, shifted(bench->rows, row), WEIR_CPU_ITEM_ROWS);
+    weir_cpu_linear(m, begin, end, in, n_rows, shifted(bench->rows, row), WEIR_CPU_TAKE_ROWS);
     for (uint32_t t = 0; t < n_rows; t++) {
-        e->ops->add(row_at(e, s->out, t) + row, bench->rows + (size_t)t * WEIR_CPU_ITEM_ROWS, n);
+        e->ops->add(row_at(e, s->out, t) + row, bench->rows + (size_t)t * WEIR_CPU_TAKE_ROWS, n);
     }
 }
 
-/* gate and up of 32 rows, their product, and its quantisation. */
-static void glu_item(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, uint32_t n_rows,
-                     struct weir_cpu_bench *bench, uint32_t item)
+/* gate and up of the items' rows, their product, and its quantisation. */
+static void glu_items(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, uint32_t n_rows,
+                      struct weir_cpu_bench *bench, uint32_t item, uint32_t n_items)
 {
     const struct weir_cpu_matrix *m = s->matrix;
     const uint32_t n_ff = e->plan->hparams.n_ff;
     const uint32_t tiles = WEIR_CPU_ITEM_ROWS / m->isa->tile_rows;
     const uint32_t n_tiles = m->segments[0].n_tiles;
     const uint32_t begin = item * tiles;
-    const uint32_t end = begin + tiles < n_tiles ? begin + tiles : n_tiles;
+    const uint32_t past = begin + n_items * tiles;
+    const uint32_t end = past < n_tiles ? past : n_tiles;
     const uint32_t row = begin * m->isa->tile_rows;
-    const uint32_t n = (row + WEIR_CPU_ITEM_ROWS < n_ff ? row + WEIR_CPU_ITEM_ROWS : n_ff) - row;
+    const uint32_t row_end = row + n_items * WEIR_CPU_ITEM_ROWS;
+    const uint32_t n = (row_end < n_ff ? row_end : n_ff) - row;
     const struct weir_cpu_act *in = input_of(e, s, n_rows, bench);
     struct weir_cpu_act *h = &e->input[WEIR_CPU_INPUT_H];
     float *gate = bench->rows;
-    float *up = bench->rows + (size_t)n_rows * WEIR_CPU_ITEM_ROWS;
-    weir_cpu_linear(m, begin, end, in, n_rows, shifted(gate, row), WEIR_CPU_ITEM_ROWS);
+    float *up = bench->rows + (size_t)n_rows * WEIR_CPU_TAKE_ROWS;
+    weir_cpu_linear(m, begin, end, in, n_rows, shifted(gate, row), WEIR_CPU_TAKE_ROWS);
     weir_cpu_linear(m, n_tiles + begin, n_tiles + end, in, n_rows, shifted(up, n_ff + row),
-                    WEIR_CPU_ITEM_ROWS);
+                    WEIR_CPU_TAKE_ROWS);
     for (uint32_t t = 0; t < n_rows; t++) {
-        float *g = gate + (size_t)t * WEIR_CPU_ITEM_ROWS;
-        const float *u = up + (size_t)t * WEIR_CPU_ITEM_ROWS;
+        float *g = gate + (size_t)t * WEIR_CPU_TAKE_ROWS;
+        const float *u = up + (size_t)t * WEIR_CPU_TAKE_ROWS;
         if (e->plan->hparams.activation == WEIR_ACTIVATION_SILU) {
             e->ops->glu_silu(g, u, n, g);
         } else {
@@ -171,7 +174,7 @@ static void glu_item(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, ui
         if (e->plan->input_blocks[WEIR_CPU_INPUT_H]) {
             struct weir_cpu_act_block *blocks =
                 h->groups + (size_t)(t / WEIR_CPU_ACT_LANES) * h->n_blocks + item;
-            m->isa->quantise(g, 1, blocks, t % WEIR_CPU_ACT_LANES);
+            m->isa->quantise(g, n / WEIR_CPU_BLOCK, blocks, t % WEIR_CPU_ACT_LANES);
         }
         if (e->plan->input_floats[WEIR_CPU_INPUT_H]) {
             memcpy(row_at(e, s->out, t) + row, g, n * sizeof(float));
@@ -206,13 +209,21 @@ void weir__cpu_stage_run(struct weir_cpu_exec *e, uint32_t stage, uint32_t threa
     const struct weir_cpu_stage *s = &e->plan->stages[stage];
     const uint32_t n_rows = weir_cpu_exec_rows(e, stage);
     struct weir_cpu_bench *bench = &e->benches[thread];
+    if (s->kind == WEIR_CPU_STAGE_LINEAR) {
+        linear_items(e, s, n_rows, bench, begin, n);
+        return;
+    }
+    if (s->kind == WEIR_CPU_STAGE_GLU) {
+        glu_items(e, s, n_rows, bench, begin, n);
+        return;
+    }
     for (uint32_t i = begin; i < begin + n; i++) {
         switch (s->kind) {
         case WEIR_CPU_STAGE_EMBED: embed(e, s, i); break;
         case WEIR_CPU_STAGE_NORM: norm_item(e, s, i); break;
         case WEIR_CPU_STAGE_QUANTISE: quantise_item(e, s, i); break;
-        case WEIR_CPU_STAGE_LINEAR: linear_item(e, s, n_rows, bench, i); break;
-        case WEIR_CPU_STAGE_GLU: glu_item(e, s, n_rows, bench, i); break;
+        case WEIR_CPU_STAGE_LINEAR:
+        case WEIR_CPU_STAGE_GLU: break; /* above */
         case WEIR_CPU_STAGE_ROPE: weir__cpu_rope_row(e, s, e->batch.rope_rows[i]); break;
         case WEIR_CPU_STAGE_ATTEND: weir__cpu_attend_item(e, s, bench, &e->batch.items[i]); break;
         case WEIR_CPU_STAGE_MERGE: weir__cpu_merge_item(e, bench, &e->batch.merges[i]); break;

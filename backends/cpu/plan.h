@@ -51,7 +51,12 @@ enum weir_cpu_input {
     WEIR_CPU_INPUT__COUNT
 };
 
-enum { WEIR_CPU_NO_PROLOGUE = UINT32_MAX, WEIR_CPU_ITEM_ROWS = 32 };
+enum {
+    WEIR_CPU_NO_PROLOGUE = UINT32_MAX,
+    WEIR_CPU_ITEM_ROWS = 32, /* of an item of LINEAR and GLU: one block of quantised outputs */
+    WEIR_CPU_TAKE_ITEMS = 3, /* taken at once: 6 tiles of 16 rows keep the kernels' strips full */
+    WEIR_CPU_TAKE_ROWS = WEIR_CPU_TAKE_ITEMS * WEIR_CPU_ITEM_ROWS
+};
 
 struct weir_cpu_stage {
     enum weir_cpu_stage_kind kind;
