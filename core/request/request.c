@@ -30,18 +30,23 @@ static bool id_is_sane(weir_str s)
     return true;
 }
 
+void weir_request_id_make(char out[WEIR_REQUEST_ID_BYTES])
+{
+    uint64_t random[2] = {weir_clock_wall_us(), weir_clock_mono_us()};
+    (void)!getrandom(random, sizeof(random), 0);
+    (void)snprintf(out, WEIR_REQUEST_ID_BYTES, "req_%016llx%08x", (unsigned long long)random[0],
+                   (unsigned)random[1]);
+}
+
 /* The client's own id when it sent one that is safe to log, else a random one. */
 static void choose_id(struct weir_request *r)
 {
     weir_str given = weir_http_header(r->ex, "x-request-id");
     if (id_is_sane(given)) {
         (void)snprintf(r->id, sizeof(r->id), "%.*s", (int)given.n, given.p);
-        return;
+    } else {
+        weir_request_id_make(r->id);
     }
-    uint64_t random[2] = {weir_clock_wall_us(), (uint64_t)(uintptr_t)r};
-    (void)!getrandom(random, sizeof(random), 0);
-    (void)snprintf(r->id, sizeof(r->id), "req_%016llx%08x", (unsigned long long)random[0],
-                   (unsigned)random[1]);
 }
 
 struct weir_request *weir_request_create(struct weir_worker *worker, struct weir_http_exchange *ex)

@@ -24,6 +24,8 @@
 struct weir_worker;
 struct weir_route;
 
+enum { WEIR_REQUEST_ID_BYTES = 72 };
+
 enum weir_request_hold { /* reasons to stay alive */
     WEIR_HOLD_EXCHANGE = 1u << 0,
     WEIR_HOLD_PREPARE = 1u << 1, /* on the thread pool */
@@ -42,7 +44,7 @@ struct weir_request {
     uint32_t holds; /* enum weir_request_hold */
     bool closing;   /* being ended: holds no longer end it */
 
-    char id[72];
+    char id[WEIR_REQUEST_ID_BYTES];
     weir_str path, peer, method, traceparent;
     weir_str tenant, key_id, user;
     uint32_t class_rank;
@@ -90,6 +92,9 @@ struct weir_request {
     uint32_t finish; /* enum weir_finish of choice 0 */
     const char *error_code;
 };
+
+/* A random id: "req_…". */
+void weir_request_id_make(char out[WEIR_REQUEST_ID_BYTES]);
 
 /* Called by the worker's HTTP server. */
 struct weir_request *weir_request_create(struct weir_worker *worker, struct weir_http_exchange *ex);

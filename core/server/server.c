@@ -507,6 +507,8 @@ int weir_server_run(const struct weir_server_options *options, struct weir_findi
     if (!s) {
         return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
+    /* A peer that left shows as a write error, where it is handled. */
+    (void)signal(SIGPIPE, SIG_IGN);
     s->options = options;
     s->started_us = weir_clock_mono_us();
     int r = start(s, findings, err);

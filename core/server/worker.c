@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "core/api/error_body.h"
 #include "core/request/request.h"
 #include "core/server/server.h"
 
@@ -64,12 +65,24 @@ static void close_if_idle(struct weir_worker *w);
 
 static void on_closed(void *user, struct weir_http_exchange *ex, enum weir_http_end why)
 {
-    struct weir_worker *w = user;
+    (void)user;
     struct weir_request *r = weir_http_user(ex);
     if (r) {
         weir_request_closed(r, why);
     }
-    (void)w;
+}
+
+/* Requests that HTTP refuses have no struct weir_request, but answer in the same shape. */
+static void on_problem(void *user, struct weir_http_exchange *ex,
+                       const struct weir_http_problem_info *problem, struct weir_buf *ret_body)
+{
+    (void)user;
+    char id[WEIR_REQUEST_ID_BYTES];
+    weir_request_id_make(id);
+    (void)weir_http_add_header(ex, "x-request-id", weir_str_from(id));
+    (void)weir_http_add_header(ex, "Content-Type", weir_str_from("application/json"));
+    weir_error_body_write(ret_body, (unsigned)problem->status, weir_str_from(problem->message),
+                          (weir_str){NULL, 0}, weir_str_from(problem->code));
 }
 
 static void on_drained(void *user)
@@ -131,6 +144,7 @@ static const struct weir_http_handler handler = {
     .on_request = on_request,
     .on_writable = on_writable,
     .on_closed = on_closed,
+    .on_problem = on_problem,
     .on_drained = on_drained,
 };
 

@@ -1,0 +1,306 @@
+"""The daemon as operators see it: start, probes, signals, reload, metrics, plugins."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import openai
+import pytest
+
+from conftest import ROOT, echo_config, wait_until
+
+HELLO = {"messages": [{"role": "user", "content": "hello"}]}
+SLOW = ", options: {delay_us: 20000}"
+
+
+def stream(daemon, text="x" * 50, **extra):
+    client = openai.OpenAI(base_url=daemon.url + "/v1", api_key="k", max_retries=0)
+    return client.chat.completions.create(
+        model="echo", messages=[{"role": "user", "content": text}], stream=True, **extra
+    )
+
+
+def test_probes_tell_the_truth(echo):
+    for probe in ("live", "ready", "startup"):
+        for admin in (False, True):
+            assert echo.request(f"/healthz/{probe}", admin=admin)[0] == 200
+
+
+def test_not_ready_when_the_model_cannot_be_loaded(start, tmp_path):
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\xff" * 100)
+    daemon = start(
+        f"""
+server: {{listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}}
+models:
+  bad:
+    targets: [{{engine: {{backend: cpu, file: {tmp_path}/bad.gguf}}}}]
+"""
+    )
+    assert daemon.request("/healthz/live")[0] == 200
+    status, _, body = daemon.request("/healthz/ready")
+    assert status == 503 and "bad" in body["reason"]
+    status, headers, body = daemon.request("/v1/chat/completions", HELLO)
+    assert status == 503 and float(headers["retry-after"]) > 0
+
+
+def test_sigterm_finishes_streams(start):
+    daemon = start(echo_config(options=SLOW))
+    chunks = stream(daemon)
+    first = next(iter(chunks))
+    daemon.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "draining" in daemon.log_text(), what="drain")
+    status, _, _ = daemon.request("/healthz/ready", admin=True)
+    assert status == 503
+    with pytest.raises(OSError):
+        daemon.connect()
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert first.choices and text == "x" * 50
+    assert daemon.process.wait(20) == 0
+
+
+def test_drain_timeout_ends_what_is_left(start):
+    config = echo_config(options=", options: {delay_us: 200000}").replace(
+        "server: {", "server: {drain_timeout: 300ms, "
+    )
+    daemon = start(config)
+    chunks = stream(daemon, "x" * 1000)
+    next(iter(chunks))
+    began = time.monotonic()
+    daemon.process.send_signal(signal.SIGTERM)
+    with pytest.raises(Exception):
+        list(chunks)
+    assert daemon.process.wait(20) == 0
+    assert time.monotonic() - began < 15
+
+
+def test_second_signal_ends_at_once(start):
+    daemon = start(echo_config(options=", options: {delay_us: 200000}"))
+    chunks = stream(daemon, "x" * 1000)
+    next(iter(chunks))
+    daemon.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "draining" in daemon.log_text(), what="drain")
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+
+
+def test_sighup_keeps_the_old_configuration_when_the_new_is_wrong(start):
+    daemon = start(echo_config())
+    good = daemon.file.read_text()
+    daemon.file.write_text(good + "plugins: [header_stamp]\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "configuration reloaded" in daemon.log_text(), what="reload")
+    assert daemon.request("/v1/models")[1]["x-served-by"] == "weir"
+    daemon.file.write_text(good + "plugins: [{header_stamp: {nonsense: 1}}]\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "reload failed" in daemon.log_text(), what="refusal")
+    assert "weir.yaml:" in daemon.log_text() and "nonsense" in daemon.log_text()
+    assert daemon.request("/v1/models")[1]["x-served-by"] == "weir"
+    daemon.file.write_text("models: [")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: daemon.log_text().count("reload failed") == 2, what="second refusal")
+    daemon.file.write_text(good)
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: daemon.log_text().count("configuration reloaded") == 2, what="reload")
+    assert "x-served-by" not in daemon.request("/v1/models")[1]
+
+
+def test_broken_configuration_exits_78(binary, tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text("server: {listen: 5}\nmodells: {}\n")
+    run = subprocess.run([binary, "serve", "-c", str(file)], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 78
+    assert f"{file}:1:" in run.stderr and f"{file}:2:1: modells" in run.stderr
+
+
+def test_missing_plugin_is_named(binary, tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text(echo_config("plugins: [nosuchplugin]"))
+    run = subprocess.run([binary, "serve", "-c", str(file)], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 78
+    assert "nosuchplugin" in run.stderr
+
+
+def test_daemon_and_pidfile(binary, tmp_path):
+    file, pid = tmp_path / "weir.yaml", tmp_path / "weir.pid"
+    file.write_text(echo_config())
+    run = subprocess.run(
+        [binary, "serve", "-c", str(file), "--daemon", "--pidfile", str(pid)],
+        stdout=open(tmp_path / "out", "w"), stderr=subprocess.STDOUT, timeout=60,
+    )
+    assert run.returncode == 0, (tmp_path / "out").read_text()
+    number = int(pid.read_text())
+    os.kill(number, signal.SIGTERM)
+    wait_until(lambda: not pid.exists(), what="exit of the daemon")
+
+
+def test_sd_notify(start, tmp_path):
+    path = str(tmp_path / "notify")
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    server.bind(path)
+    server.settimeout(20)
+    daemon = start(echo_config(), {"NOTIFY_SOCKET": path})
+    assert server.recv(100) == b"READY=1"
+    daemon.process.send_signal(signal.SIGTERM)
+    assert server.recv(100) == b"STOPPING=1"
+
+
+def test_metrics_pass_promtool(echo):
+    assert echo.request("/v1/chat/completions", HELLO)[0] == 200
+    status, _, text = echo.request("/metrics", admin=True)
+    assert status == 200
+    for name in (
+        "weir_time_to_first_token_seconds", "weir_inter_token_seconds", "weir_queue_seconds",
+        "weir_request_seconds", "weir_requests_running", "weir_requests_waiting", "weir_kv_pages",
+        "weir_prefix_cache_hit_tokens_total", "weir_prompt_tokens_total", "weir_steps_total",
+        "weir_batch_sequences", "weir_memory_bytes",
+    ):
+        assert f"# TYPE {name} " in text, name
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("promtool is not installed (package prometheus)")
+    run = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_requests_are_conserved(echo):
+    for i in range(5):
+        echo.request("/v1/chat/completions", HELLO)
+        echo.request("/v1/chat/completions", {"bogus": i})
+    chunks = stream(echo)
+    chunks.close()
+    wait_until(lambda: echo.metric("weir_requests_total") == 11, what="all requests counted")
+    assert echo.metric("weir_requests_running") == 0
+
+
+def test_client_gone_stops_work(start):
+    daemon = start(echo_config(options=", options: {delay_us: 5000}"))
+    chunks = stream(daemon, "x" * 4000)
+    next(iter(chunks))
+    chunks.close()
+    wait_until(lambda: daemon.metric("weir_batch_sequences") == 0, 5, "the sequence left the batch")
+    wait_until(lambda: "client_gone" in daemon.log_text(), what="log line")
+    assert daemon.metric("weir_completion_tokens_total") < 2000
+    assert daemon.metric("weir_kv_pages", state="used") == 0
+
+
+def test_queue_is_bounded_and_says_when_to_come_again(start):
+    config = echo_config(options=", max_batch: 1, options: {delay_us: 20000}").replace(
+        "    targets:", "    queue: {size: 2, timeout: 30s}\n    targets:"
+    )
+    daemon = start(config)
+    results, threads = [], []
+
+    def ask():
+        results.append(daemon.request("/v1/chat/completions", HELLO))
+
+    for _ in range(8):
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+    for t in threads:
+        t.join()
+    refused = [r for r in results if r[0] == 429]
+    assert len([r for r in results if r[0] == 200]) >= 3 and refused
+    for _, headers, body in refused:
+        assert body["error"]["code"] == "queue_full"
+        assert float(headers["retry-after"]) >= 1 and int(headers["retry-after-ms"]) > 0
+    assert daemon.metric("weir_requests_rejected_total", reason="queue_full") == len(refused)
+
+
+def test_queue_timeout_answers_503(start):
+    config = echo_config(options=", max_batch: 1, options: {delay_us: 50000}").replace(
+        "    targets:", "    queue: {size: 9, timeout: 300ms}\n    targets:"
+    )
+    daemon = start(config)
+    running = stream(daemon, "x" * 100)
+    next(iter(running))
+    status, headers, body = daemon.request("/v1/chat/completions", HELLO)
+    assert (status, body["error"]["code"]) == (503, "queue_timeout")
+    assert int(headers["retry-after-ms"]) > 0
+    running.close()
+
+
+def test_slow_reader_is_paused_then_ended(start):
+    config = echo_config(options=", context: 200000").replace(
+        "server: {", "server: {limits: {write_timeout: 1s}, "
+    )
+    daemon = start(config)
+    with daemon.connect() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "x" * 150000}]})
+        s.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        s.recv(1000)
+        wait_until(lambda: "client_stalled" in daemon.log_text(), 30, "the stalled client is ended")
+    assert daemon.request("/v1/chat/completions", HELLO)[0] == 200
+    wait_until(lambda: daemon.metric("weir_requests_running") == 0, what="place given back")
+
+
+def test_plugins_change_streams_and_deny(start):
+    daemon = start(
+        echo_config("plugins:\n  - header_stamp\n  - async_deny: {users: [mallory]}\n  - chunk_redact: {word: secret}\n")
+    )
+    client = openai.OpenAI(base_url=daemon.url + "/v1", api_key="k", max_retries=0)
+    messages = [{"role": "user", "content": "my secret is secre"}]
+    whole = client.chat.completions.create(model="echo", messages=messages)
+    text = "".join(
+        c.choices[0].delta.content or ""
+        for c in client.chat.completions.create(model="echo", messages=messages, stream=True)
+        if c.choices
+    )
+    assert whole.choices[0].message.content == text
+    assert "secret" not in text and text.endswith("secre")
+    with pytest.raises(openai.PermissionDeniedError):
+        client.chat.completions.create(model="echo", messages=messages, user="mallory")
+    status, _, plugins = daemon.request("/admin/v1/plugins", admin=True)
+    assert status == 200 and [p["name"] for p in plugins] == ["header_stamp", "async_deny", "chunk_redact"]
+
+
+def test_auth_needs_a_key(start):
+    daemon = start(
+        echo_config(
+            """
+plugins: [auth]
+tenants:
+  acme:
+    keys: [{name: ci, secret: sk-acme-1, user: robot}]
+"""
+        )
+    )
+    status, headers, body = daemon.request("/v1/chat/completions", HELLO)
+    assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+    assert headers["www-authenticate"].startswith("Bearer")
+    good = {"Authorization": "Bearer sk-acme-1"}
+    assert daemon.request("/v1/chat/completions", HELLO, good)[0] == 200
+    assert daemon.request("/v1/chat/completions", HELLO, {"Authorization": "Bearer sk-acme-2"})[0] == 401
+    assert daemon.request("/healthz/ready")[0] == 200
+    wait_until(lambda: "tenant=acme" in daemon.log_text(), what="the tenant in the access log")
+    assert "hello" not in daemon.log_text()
+
+
+def test_pipelined_requests_are_answered_in_order(echo):
+    with echo.connect() as s:
+        parts = []
+        for text in ("one", "two", "three"):
+            body = json.dumps({"messages": [{"role": "user", "content": text}]})
+            parts.append(
+                f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            )
+        s.sendall("".join(parts).encode())
+        data = b""
+        while data.count(b'"finish_reason"') < 3:
+            data += s.recv(65536)
+    order = [data.index(w) for w in (b'"content":"one"', b'"content":"two"', b'"content":"three"')]
+    assert order == sorted(order)
+
+
+def test_health_answers_while_the_config_file_is_gone(echo):
+    echo.file.unlink()
+    echo.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "reload failed" in echo.log_text(), what="refusal")
+    assert echo.request("/healthz/ready")[0] == 200
