@@ -45,7 +45,7 @@ struct weir_tpl_args weir_tpl_args_skip(const struct weir_tpl_args *args, size_t
     if (n > args->n_plain) {
         n = args->n_plain;
     }
-    return (struct weir_tpl_args){.values = args->values + n,
+    return (struct weir_tpl_args){.values = args->values ? args->values + n : NULL,
                                   .names = args->names ? args->names + n : NULL,
                                   .n = args->n - n,
                                   .n_plain = args->n_plain - n};
