@@ -62,10 +62,12 @@ int weir_plugin_instance_start(struct weir_plugin_instance *inst, weir_str confi
     inst->defining = true;
     inst->self = policy->instance_create(&inst->host, config_json, &why);
     inst->defining = false;
+    if (!inst->self && why.n == 0) {
+        return weir_error_set(err, WEIR_E_ARG, "plugin %s: it refused, unexplained", name);
+    }
     if (!inst->self) {
         return weir_error_set(err, WEIR_E_ARG, "plugin %s: %.*s", name,
-                              why.n ? (int)(why.n < 400 ? why.n : 400) : 22,
-                              why.n ? why.p : "it refused, unexplained");
+                              (int)(why.n < 400 ? why.n : 400), why.p);
     }
     return 0;
 }
