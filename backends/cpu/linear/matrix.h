@@ -66,7 +66,8 @@ WEIR_NODISCARD int weir_cpu_matrix_init(struct weir_cpu_matrix *m, const struct 
                                         uint32_t n_cols, const struct weir_cpu_tensor *tensors,
                                         uint32_t n_tensors, struct weir_error *err);
 
-/* Gives the matrix its storage: size_bytes bytes, aligned to WEIR_CPU_TILE_ALIGN. */
+/* Gives the matrix its storage: size_bytes bytes, aligned to WEIR_CPU_TILE_ALIGN. Put all matrices
+ * of a model in one mapping on huge pages: page walks cost a good part of the read bandwidth. */
 void weir_cpu_matrix_bind(struct weir_cpu_matrix *m, void *storage);
 
 /* Fills tiles [tile_begin, tile_end) from the source. */
