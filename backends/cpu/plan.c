@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "backends/cpu/pack.h"
 #include "engine/gguf/gguf.h"
 
 enum { STAGES_PER_OP = 3, FLOATS_MAX_BYTES = 1 << 30 };
@@ -112,51 +112,6 @@ static int lay_out_matrices(struct builder *b)
     for (uint32_t i = 0; i < plan->n_matrices; i++) {
         weir_cpu_matrix_bind(&plan->matrices[i], (char *)map + offset);
         offset += plan->matrices[i].size_bytes;
-    }
-    return 0;
-}
-
-struct pack_job {
-    struct weir_cpu_matrix *matrix;
-    uint32_t n_threads;
-};
-
-static void pack_share(void *arg, uint32_t thread)
-{
-    const struct pack_job *job = arg;
-    weir_cpu_matrix_pack(job->matrix, weir_cpu_matrix_split(job->matrix, thread, job->n_threads),
-                         weir_cpu_matrix_split(job->matrix, thread + 1, job->n_threads));
-}
-
-/* The file's pages are needed no more; dropping them now keeps one copy of the weights resident. */
-static void drop_source(const struct weir_op *op)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    for (uint32_t i = 0; i < op->n_weights; i++) {
-        uintptr_t begin = ((uintptr_t)op->weights[i]->data + page - 1) & ~(page - 1);
-        uintptr_t end = ((uintptr_t)op->weights[i]->data + op->weights[i]->n_bytes) & ~(page - 1);
-        if (begin < end) {
-            madvise((void *)begin, end - begin, MADV_DONTNEED);
-        }
-    }
-}
-
-static int pack_matrices(struct builder *b, struct weir_cpu_pool *pool,
-                         int (*progress)(void *arg, float fraction), void *progress_arg)
-{
-    size_t done_bytes = 0;
-    for (uint32_t i = 0; i < b->plan->n_matrices; i++) {
-        struct pack_job job = {&b->plan->matrices[i], weir_cpu_pool_size(pool)};
-        weir_cpu_pool_run(pool, pack_share, &job);
-        for (uint32_t k = 0; k < job.matrix->n_segments; k++) {
-            job.matrix->segments[k].source = NULL;
-        }
-        drop_source(b->matrix_ops[i]);
-        done_bytes += job.matrix->size_bytes;
-        float fraction = (float)done_bytes / (float)b->plan->storage_bytes;
-        if (progress && progress(progress_arg, fraction) != 0) {
-            return weir_error_set(b->err, WEIR_E_CANCELLED, "the load was cancelled");
-        }
     }
     return 0;
 }
@@ -358,7 +313,10 @@ int weir_cpu_plan_build(struct weir_cpu_plan *plan, const struct weir_model *mod
         rc = append_stages(&b);
     }
     if (rc >= 0) {
-        rc = pack_matrices(&b, pool, progress, progress_arg);
+        rc = weir_cpu_pack(plan->matrices, plan->n_matrices, pool, progress, progress_arg);
+        if (rc < 0) {
+            weir_error_set(err, rc, "the load was cancelled");
+        }
     }
     free(b.matrix_ops);
     if (rc < 0) {
