@@ -15,10 +15,15 @@ void weir_merge_finish(struct weir_merge *m)
     weir_merge_init(m);
 }
 
-int weir_merge_start(struct weir_merge *m, size_t max_symbols)
+void weir_merge_restart(struct weir_merge *m)
 {
     m->n = 0;
     m->heap.n = 0;
+}
+
+int weir_merge_start(struct weir_merge *m, size_t max_symbols)
+{
+    weir_merge_restart(m);
     if (max_symbols <= m->cap) {
         return 0;
     }

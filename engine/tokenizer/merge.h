@@ -37,6 +37,8 @@ void weir_merge_init(struct weir_merge *m);
 void weir_merge_finish(struct weir_merge *m);
 /* Empties and makes room for max_symbols, which must stay below WEIR_MERGE_NONE. */
 WEIR_NODISCARD int weir_merge_start(struct weir_merge *m, size_t max_symbols);
+/* Empties and keeps the room. */
+void weir_merge_restart(struct weir_merge *m);
 /* Appends the next symbol of the word; within the reserved number. */
 void weir_merge_add(struct weir_merge *m, uint32_t id, size_t start, size_t n_bytes);
 /* Merges; afterwards the result is the chain that begins at symbols[0], if n > 0. */

@@ -8,6 +8,14 @@
 #include "engine/quant/half.h"
 #include "engine/tokenizer/tokenizer.h"
 
+static const char escaped_space[] = "\xE2\x96\x81"; /* U+2581 */
+#define ESCAPED_SPACE_BYTES 3u
+
+static bool is_escaped_space(const char *p, size_t n_bytes)
+{
+    return n_bytes >= ESCAPED_SPACE_BYTES && memcmp(p, escaped_space, ESCAPED_SPACE_BYTES) == 0;
+}
+
 /* Order-preserving map of floats to integers, turned round: the best score gets the least. */
 static uint32_t priority_of_score(float score)
 {
@@ -38,6 +46,18 @@ static int read_scores(struct weir_spm *s, const struct weir_gguf *g, struct wei
     return 0;
 }
 
+static void find_joins(struct weir_spm *s)
+{
+    for (uint32_t id = 0; id < s->vocab->n; id++) {
+        weir_str text = weir_text_table_get(&s->vocab->texts, id);
+        for (size_t i = 1; i < text.n; i++) {
+            if (is_escaped_space(text.p + i, text.n - i)) {
+                s->joins_space[(uint8_t)text.p[i - 1]] = true;
+            }
+        }
+    }
+}
+
 int weir_spm_init(struct weir_spm *s, const struct weir_vocab *v, const struct weir_gguf *g,
                   struct weir_error *err)
 {
@@ -55,6 +75,7 @@ int weir_spm_init(struct weir_spm *s, const struct weir_vocab *v, const struct w
         }
         s->byte_tokens[byte] = id;
     }
+    find_joins(s);
     return read_scores(s, g, err);
 }
 
@@ -114,13 +135,13 @@ static size_t escape_spaces(weir_str text, bool with_space, char *out)
 {
     size_t n = 0;
     if (with_space) {
-        memcpy(out, "\xE2\x96\x81", 3);
-        n = 3;
+        memcpy(out, escaped_space, ESCAPED_SPACE_BYTES);
+        n = ESCAPED_SPACE_BYTES;
     }
     for (size_t i = 0; i < text.n; i++) {
         if (text.p[i] == ' ') {
-            memcpy(out + n, "\xE2\x96\x81", 3);
-            n += 3;
+            memcpy(out + n, escaped_space, ESCAPED_SPACE_BYTES);
+            n += ESCAPED_SPACE_BYTES;
         } else {
             out[n++] = text.p[i];
         }
@@ -128,29 +149,47 @@ static size_t escape_spaces(weir_str text, bool with_space, char *out)
     return n;
 }
 
+/* The length of the character at the beginning, by its first byte. */
+static size_t next_char_bytes(const char *p, size_t n_bytes)
+{
+    size_t len = char_bytes((unsigned char)*p);
+    return len < n_bytes ? len : n_bytes;
+}
+
+/* Merges the word at the beginning of the text and returns its length. */
+static size_t encode_word(const struct weir_spm *s, const char *text, size_t n_bytes,
+                          struct weir_merge *merge, struct weir_token_sink *sink)
+{
+    struct spm_word word = {s, text};
+    weir_merge_restart(merge);
+    size_t at = 0;
+    while (at < n_bytes) {
+        if (at > 0 && !s->joins_space[(uint8_t)text[at - 1]] &&
+            is_escaped_space(text + at, n_bytes - at)) {
+            break;
+        }
+        size_t len = next_char_bytes(text + at, n_bytes - at);
+        weir_merge_add(merge, weir_vocab_find(s->vocab, (weir_str){text + at, len}), at, len);
+        at += len;
+    }
+    weir_merge_run(merge, rank_pair, &word);
+    for (uint32_t i = 0; i != WEIR_MERGE_NONE; i = merge->symbols[i].next) {
+        put_symbol(&word, &merge->symbols[i], sink);
+    }
+    return at;
+}
+
 int weir_spm_encode(const struct weir_spm *s, weir_str text, bool with_space,
                     struct weir_merge *merge, struct weir_token_sink *sink)
 {
     char *escaped = malloc(3 * (text.n + 1));
     int r = escaped ? weir_merge_start(merge, text.n + 1) : WEIR_E_NOMEM;
-    if (r < 0) {
-        free(escaped);
-        return r;
-    }
-    size_t n_bytes = escape_spaces(text, with_space, escaped);
-    struct spm_word word = {s, escaped};
-    for (size_t at = 0; at < n_bytes;) {
-        size_t len = char_bytes((unsigned char)escaped[at]);
-        len = len < n_bytes - at ? len : n_bytes - at;
-        uint32_t id = weir_vocab_find(s->vocab, (weir_str){escaped + at, len});
-        weir_merge_add(merge, id, at, len);
-        at += len;
-    }
-    weir_merge_run(merge, rank_pair, &word);
-    for (uint32_t i = merge->n ? 0 : WEIR_MERGE_NONE; i != WEIR_MERGE_NONE;
-         i = merge->symbols[i].next) {
-        put_symbol(&word, &merge->symbols[i], sink);
+    if (r == 0) {
+        size_t n_bytes = escape_spaces(text, with_space, escaped);
+        for (size_t at = 0; at < n_bytes;) {
+            at += encode_word(s, escaped + at, n_bytes - at, merge, sink);
+        }
     }
     free(escaped);
-    return 0;
+    return r;
 }
