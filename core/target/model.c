@@ -47,8 +47,8 @@ void weir_model_destroy(struct weir_model *m)
     free(m);
 }
 
-/* Sequences that ready targets run at a time, plus a few so that the next request is already at hand
- * when a sequence ends. */
+/* What ready targets take at a time; an engine counts a few beyond its batch, so that the next
+ * request is at hand when a sequence ends. */
 static uint32_t count_places(struct weir_model *m)
 {
     uint32_t places = 0;
@@ -56,8 +56,7 @@ static uint32_t count_places(struct weir_model *m)
         weir_target_status status;
         weir_target_read_status(m->targets[i], &status);
         if (status.state == WEIR_TARGET_READY) {
-            uint32_t n = status.running + status.free_sequences;
-            places += n + n / 8;
+            places += status.running + status.waiting + status.free_sequences;
         }
     }
     return places;

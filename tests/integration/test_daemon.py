@@ -216,12 +216,19 @@ def test_queue_timeout_answers_503(start):
         "    targets:", "    queue: {size: 9, timeout: 300ms}\n    targets:"
     )
     daemon = start(config)
-    running = stream(daemon, "x" * 100)
-    next(iter(running))
+    first = stream(daemon, "x" * 100)
+    next(iter(first))
+    places = int(daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]["places"])
+    others = [threading.Thread(target=daemon.request, args=("/v1/chat/completions", HELLO)) for _ in range(places - 1)]
+    for t in others:
+        t.start()
+    wait_until(lambda: daemon.metric("weir_requests_running") == places, what="all places taken")
     status, headers, body = daemon.request("/v1/chat/completions", HELLO)
     assert (status, body["error"]["code"]) == (503, "queue_timeout")
     assert int(headers["retry-after-ms"]) > 0
-    running.close()
+    first.close()
+    for t in others:
+        t.join()
 
 
 def test_slow_reader_is_paused_then_ended(start):
