@@ -106,27 +106,19 @@ static bool make_room(struct weir_scheduler *s, const struct attempt *a)
     return true;
 }
 
-static void count_prefix(struct weir_scheduler *s, struct weir_sequence *q)
+static void note_admission(struct weir_scheduler *s, struct weir_sequence *q)
 {
-    struct weir_job *job = q->job;
-    if (q->choice != 0 || job->admitted_us != 0) {
-        return;
+    if (q->choice == 0 && q->n_preempted == 0) {
+        q->job->admitted_us = weir_scheduler_now_us(s);
+        s->config.counters->prefix_tokens_asked += q->n_prompt;
     }
-    job->admitted_us = weir_scheduler_now_us(s);
-    job->cached_tokens = q->n_computed;
-    s->config.counters->prefix_tokens_asked += q->n_prompt;
-    s->config.counters->prefix_tokens_hit += q->n_computed;
 }
 
 /* False: it does not fit now. True also when its job failed on the way. */
 static bool try_admit(struct weir_scheduler *s, struct weir_sequence *q)
 {
-    /* The last token is always computed: its logits are what the step is for. */
-    uint32_t max_pages = (q->n_tokens - 1) / WEIR_PAGE_TOKENS;
-    q->n_pages =
-        weir_page_pool_match(s->pool, s->config.secret, q->tokens, max_pages, q->pages, &q->chain);
-    q->n_chained = q->n_pages;
-    q->n_computed = q->n_pages * WEIR_PAGE_TOKENS;
+    /* First, as pages that are shared need no room. */
+    uint32_t n_found = weir_holdings_match(s, q);
     struct attempt attempt = {q, weir_scheduler_now_us(s), nothing_runs(s)};
     if (!make_room(s, &attempt)) {
         weir_holdings_release(s, q);
@@ -135,7 +127,8 @@ static bool try_admit(struct weir_scheduler *s, struct weir_sequence *q)
     if (!weir_holdings_take_slot(s, q)) {
         return true;
     }
-    count_prefix(s, q);
+    weir_holdings_count_match(s, q, n_found);
+    note_admission(s, q);
     q->state = weir_sequence_running_state(q);
     return true;
 }

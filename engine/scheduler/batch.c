@@ -99,5 +99,7 @@ void weir_batch_build(struct weir_scheduler *s)
 {
     s->n_parts = s->n_step_tokens = s->n_decode_rows = 0;
     add_decode_rows(s);
+        /* Another one with the same prefix may have been faster. */
+        weir_holdings_count_match(s, q, weir_holdings_match(s, q));
     add_prompt_chunks(s);
 }

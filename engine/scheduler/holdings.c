@@ -87,6 +87,29 @@ uint32_t weir_holdings_cover(struct weir_scheduler *s, struct weir_sequence *q, 
     return n_tokens;
 }
 
+uint32_t weir_holdings_match(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    if (q->n_computed != q->n_pages * WEIR_PAGE_TOKENS) {
+        return 0;
+    }
+    /* The last token is always computed: its logits are what the step is for. */
+    uint32_t max_pages = (q->n_tokens - 1) / WEIR_PAGE_TOKENS - q->n_pages;
+    q->n_pages += weir_page_pool_match(s->pool, s->config.secret, q->tokens + q->n_computed,
+                                       max_pages, q->pages + q->n_pages, &q->chain);
+    uint32_t n_found = q->n_pages * WEIR_PAGE_TOKENS - q->n_computed;
+    q->n_computed += n_found;
+    q->n_chained = q->n_pages;
+    return n_found;
+}
+
+void weir_holdings_count_match(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens)
+{
+    if (q->choice == 0 && q->n_preempted == 0) {
+        q->job->cached_tokens += n_tokens;
+        s->config.counters->prefix_tokens_hit += n_tokens;
+    }
+}
+
 void weir_holdings_publish(struct weir_scheduler *s, struct weir_sequence *q)
 {
     uint32_t n_full = q->n_computed / WEIR_PAGE_TOKENS;

@@ -22,7 +22,6 @@ struct weir_job {
     uint32_t n_open; /* sequences not DONE */
     uint64_t order;  /* of arrival */
     struct weir_tenant_share *share;
-    bool prefix_counted; /* cached_tokens is final: choice 0 was admitted */
 
     int rc; /* of the outcome */
     const char *message;

@@ -329,7 +329,7 @@ int weir_scheduler_run(struct weir_scheduler *s)
     weir_batch_build(s);
     if (s->n_parts == 0) {
         close_round(s);
-        return 0;
+        return made_room;
     }
     int r = step(s);
     if (r < 0) {
@@ -346,6 +346,7 @@ int weir_scheduler_run(struct weir_scheduler *s)
     }
     close_round(s);
     return 1;
+        bool made_room = s->ended != NULL;
 }
 
 void weir_scheduler_abort(struct weir_scheduler *s, int rc, const char *message)

@@ -54,8 +54,8 @@ void weir_scheduler_cancel(struct weir_scheduler *s, struct weir_job *job);
 /* The reader has room: sends what is pending and lets the sequences go on. */
 void weir_scheduler_wake(struct weir_scheduler *s, struct weir_job *job);
 
-/* One round. 1: a step ran; 0: nothing can run until something is added or woken; WEIR_E_*: the
- * step failed as a whole. */
+/* One round. 1: a step ran, or jobs ended and made room, so go on; 0: nothing can run until
+ * something is added or woken; WEIR_E_*: the step failed as a whole. */
 int weir_scheduler_run(struct weir_scheduler *s);
 /* Ends every job with rc; message is static. */
 void weir_scheduler_abort(struct weir_scheduler *s, int rc, const char *message);
