@@ -233,12 +233,8 @@ INLINE void run_strip(enum form form, unsigned tiles, unsigned tokens, const str
 }
 
 /* Counts become constants here: the sums must be registers. */
-INLINE void run_strip_of(enum form form, unsigned tiles, uint32_t tokens, const struct strip *s)
+INLINE void run_group(enum form form, unsigned tiles, uint32_t tokens, const struct strip *s)
 {
-    if (tiles > TILES) {
-        run_strip(form, tiles, 1, s);
-        return;
-    }
     switch (tokens) {
     case 1: run_strip(form, tiles, 1, s); break;
     case 2: run_strip(form, tiles, 2, s); break;
@@ -252,28 +248,12 @@ INLINE void run_groups(enum form form, unsigned tiles, struct strip s, size_t gr
                        uint32_t n_tokens)
 {
     for (uint32_t token = 0; token < n_tokens; token += TOKENS) {
-        run_strip_of(form, tiles, n_tokens - token, &s);
+        run_group(form, tiles, n_tokens - token, &s);
         s.acts += group_stride;
         s.y += TOKENS * s.ldy;
         s.group_bytes = 0;
     }
 }
-
-/* Out of line: one copy serves all types of a kind. */
-#define EXPANDED(name, form)                                                                       \
-    static __attribute__((noinline)) void name(unsigned tiles, const struct strip *s,              \
-                                               size_t group_stride, uint32_t n_tokens)             \
-    {                                                                                              \
-        switch (tiles) {                                                                           \
-        case TILES: run_groups(form, TILES, *s, group_stride, n_tokens); break;                    \
-        case 2: run_groups(form, 2, *s, group_stride, n_tokens); break;                            \
-        default: run_groups(form, 1, *s, group_stride, n_tokens); break;                           \
-        }                                                                                          \
-    }
-EXPANDED(run_centred, FORM_CENTRED)
-EXPANDED(run_offset, FORM_OFFSET)
-EXPANDED(run_halves, FORM_HALVES)
-#undef EXPANDED
 
 /* Blocks [s->first_block, + s->n_blocks) of one packed tile as bytes and float scales. */
 INLINE void expand(enum form form, const struct strip *s, unsigned tile, struct expanded *out)
@@ -295,13 +275,68 @@ INLINE void expand(enum form form, const struct strip *s, unsigned tile, struct 
     }
 }
 
-INLINE void run_expanded(enum form form, unsigned tiles, const struct strip *s, size_t group_stride,
+/* What each type is compiled for. Packed: full strips only; fewer tiles go through expansion. */
+struct form_functions {
+    void (*alone)(const struct strip *s); /* TILES_ALONE tiles, one token */
+    void (*groups)(const struct strip *s, size_t group_stride, uint32_t n_tokens); /* TILES tiles */
+    void (*expand)(const struct strip *s, unsigned tile, struct expanded *out);
+};
+
+#define PACKED(name, form)                                                                         \
+    static void alone_##name(const struct strip *s)                                                \
+    {                                                                                              \
+        run_strip(form, TILES_ALONE, 1, s);                                                        \
+    }                                                                                              \
+    static void groups_##name(const struct strip *s, size_t group_stride, uint32_t n_tokens)       \
+    {                                                                                              \
+        run_groups(form, TILES, *s, group_stride, n_tokens);                                       \
+    }                                                                                              \
+    static void expand_##name(const struct strip *s, unsigned tile, struct expanded *out)          \
+    {                                                                                              \
+        expand(form, s, tile, out);                                                                \
+    }
+PACKED(q4_0, FORM_Q4_0)
+PACKED(q4_1, FORM_Q4_1)
+PACKED(q5_0, FORM_Q5_0)
+PACKED(q5_1, FORM_Q5_1)
+PACKED(q8_0, FORM_Q8_0)
+PACKED(q4_k, FORM_Q4_K)
+PACKED(q5_k, FORM_Q5_K)
+PACKED(q6_k, FORM_Q6_K)
+#undef PACKED
+
+static const struct form_functions packed[WEIR_CPU_TYPE__COUNT] = {
+    [FORM_Q4_0] = {alone_q4_0, groups_q4_0, expand_q4_0},
+    [FORM_Q4_1] = {alone_q4_1, groups_q4_1, expand_q4_1},
+    [FORM_Q5_0] = {alone_q5_0, groups_q5_0, expand_q5_0},
+    [FORM_Q5_1] = {alone_q5_1, groups_q5_1, expand_q5_1},
+    [FORM_Q8_0] = {alone_q8_0, groups_q8_0, expand_q8_0},
+    [FORM_Q4_K] = {alone_q4_k, groups_q4_k, expand_q4_k},
+    [FORM_Q5_K] = {alone_q5_k, groups_q5_k, expand_q5_k},
+    [FORM_Q6_K] = {alone_q6_k, groups_q6_k, expand_q6_k},
+};
+
+#define EXPANDED(name, form)                                                                       \
+    static void name(unsigned tiles, const struct strip *s, size_t group_stride,                   \
+                     uint32_t n_tokens)                                                            \
+    {                                                                                              \
+        switch (tiles) {                                                                           \
+        case TILES: run_groups(form, TILES, *s, group_stride, n_tokens); break;                    \
+        case 2: run_groups(form, 2, *s, group_stride, n_tokens); break;                            \
+        default: run_groups(form, 1, *s, group_stride, n_tokens); break;                           \
+        }                                                                                          \
+    }
+EXPANDED(run_centred, FORM_CENTRED)
+EXPANDED(run_offset, FORM_OFFSET)
+EXPANDED(run_halves, FORM_HALVES)
+#undef EXPANDED
+
+static void run_expanded(enum form form, unsigned tiles, const struct strip *s, size_t group_stride,
                          uint32_t n_tokens)
 {
     struct expanded chunk[TILES];
-#pragma GCC unroll 1
     for (unsigned t = 0; t < tiles; t++) {
-        expand(form, s, t, &chunk[t]);
+        packed[form].expand(s, t, &chunk[t]);
     }
     struct strip e = *s;
     e.scales = (const uint8_t *)chunk[0].scales;
@@ -316,26 +351,20 @@ INLINE void run_expanded(enum form form, unsigned tiles, const struct strip *s, 
     }
 }
 
-/* `tiles` tiles from `s->scales` on, all blocks, against `n_tokens` tokens. */
-INLINE void run_tiles(enum form form, unsigned tiles, struct strip s, uint32_t n_blocks,
-                      uint32_t n_tokens)
+/* Up to TILES tiles against `n_tokens` tokens, a chunk of blocks that fits L1 at a time. */
+static void run_chunks(enum form form, unsigned tiles, struct strip s, uint32_t n_blocks,
+                       uint32_t n_tokens)
 {
-    size_t end_to_next = s.group_bytes - n_blocks * quant_bytes(form);
-    if (n_tokens <= TOKENS) {
-        s.n_blocks = n_blocks;
-        s.wrap = end_to_next;
-        run_strip_of(form, tiles, n_tokens, &s);
-        return;
-    }
-    uint32_t n_chunks = (n_blocks + CHUNK_MAX - 1) / CHUNK_MAX;
-    uint32_t chunk = (n_blocks + n_chunks - 1) / n_chunks;
+    const size_t wrap = s.wrap;
+    const uint32_t n_chunks = (n_blocks + CHUNK_MAX - 1) / CHUNK_MAX;
+    const uint32_t chunk = (n_blocks + n_chunks - 1) / n_chunks;
     for (uint32_t first = 0; first < n_blocks; first += chunk) {
         s.first_block = first;
         s.n_blocks = n_blocks - first < chunk ? n_blocks - first : chunk;
         s.resumes = first > 0;
-        s.wrap = first + chunk < n_blocks ? 0 : end_to_next;
-        if (form == FORM_Q8_0) {
-            run_groups(form, tiles, s, n_blocks, n_tokens); /* is bytes already */
+        s.wrap = first + chunk < n_blocks ? 0 : wrap;
+        if (form == FORM_Q8_0 && tiles == TILES) {
+            packed[form].groups(&s, n_blocks, n_tokens); /* is bytes already */
         } else {
             run_expanded(form, tiles, &s, n_blocks, n_tokens);
         }
@@ -352,7 +381,7 @@ static uint32_t tiles_of_strip(uint32_t n_left, uint32_t n_tokens)
 }
 
 /* All tiles of a span against `n_tokens` tokens from `acts` on. */
-INLINE void span_pass(enum form form, const struct weir_cpu_span *w,
+static void span_pass(enum form form, const struct weir_cpu_span *w,
                       const struct weir_cpu_act_block *acts, uint32_t n_blocks, uint32_t n_tokens,
                       float *y, size_t ldy)
 {
@@ -365,22 +394,25 @@ INLINE void span_pass(enum form form, const struct weir_cpu_span *w,
             .quants = p + all_scales,
             .tile_stride = w->tile_bytes,
             .group_bytes = tiles * w->tile_bytes,
+            .wrap = tiles * w->tile_bytes - n_blocks * quant_bytes(form),
+            .n_blocks = n_blocks,
             .acts = acts,
             .y = y + (size_t)tile * ROWS,
             .ldy = ldy,
             .n_rows = w->n_rows - tile * ROWS,
         };
-        switch (tiles) {
-        case TILES_ALONE: run_tiles(form, TILES_ALONE, s, n_blocks, 1); break;
-        case TILES: run_tiles(form, TILES, s, n_blocks, n_tokens); break;
-        case 2: run_tiles(form, 2, s, n_blocks, n_tokens); break;
-        default: run_tiles(form, 1, s, n_blocks, n_tokens); break;
+        if (tiles == TILES_ALONE) {
+            packed[form].alone(&s);
+        } else if (tiles == TILES && n_tokens <= TOKENS) {
+            packed[form].groups(&s, n_blocks, n_tokens);
+        } else {
+            run_chunks(form, tiles, s, n_blocks, n_tokens);
         }
         tile += tiles;
     }
 }
 
-INLINE void span_quantised(enum form form, const struct weir_cpu_span *w,
+static void span_quantised(enum form form, const struct weir_cpu_span *w,
                            const struct weir_cpu_act *a, uint32_t n_tokens, float *y, size_t ldy)
 {
     uint32_t per_pass = tokens_per_pass(a->n_blocks);
