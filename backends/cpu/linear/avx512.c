@@ -9,8 +9,8 @@
  * vpdpbusd. (1 tile x 12 tokens needs 13, and 512-bit loads, not multiplies, then set the pace:
  * measured 3.2 against 5.2 G vpdpbusd/s on Ice Lake.)
  *
- * Up to 4 tokens the tiles are unpacked in registers, once, as they stream through. With more they
- * are expanded to bytes and float scales in L1, a chunk of columns at a time, and meet the tokens
+ * Up to 8 tokens the tiles are unpacked in registers as they stream through. With more they are
+ * expanded to bytes and float scales in L1, a chunk of columns at a time, and meet the tokens
  * there. Both ways run the same body, so an output is the same float operations in one order. */
 #include "backends/cpu/linear/isa_tables.h"
 
@@ -18,6 +18,7 @@ enum {
     ROWS = 16,
     TILES = 3,       /* of a strip */
     TILES_ALONE = 6, /* of a strip of one token: more streams fill more of the bandwidth */
+    DIRECT_MAX = 8,  /* tokens up to which unpacking per group beats expanding */
     CHUNK_MAX = 20,  /* blocks expanded at once: TILES * 640 bytes each, in L1 */
 };
 
@@ -403,7 +404,7 @@ static void span_pass(enum form form, const struct weir_cpu_span *w,
         };
         if (tiles == TILES_ALONE) {
             packed[form].alone(&s);
-        } else if (tiles == TILES && n_tokens <= TOKENS) {
+        } else if (tiles == TILES && n_tokens <= DIRECT_MAX) {
             packed[form].groups(&s, n_blocks, n_tokens);
         } else {
             run_chunks(form, tiles, s, n_blocks, n_tokens);
