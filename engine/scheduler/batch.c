@@ -83,6 +83,8 @@ static void add_prompt_chunks(struct weir_scheduler *s)
         if (q->state != WEIR_SEQUENCE_PREFILL) {
             continue;
         }
+        /* Another one with the same prefix may have been faster. */
+        weir_holdings_count_match(s, q, weir_holdings_match(s, q));
         uint32_t rest = q->n_tokens - q->n_computed;
         uint32_t n = align_chunk(q, rest < room ? rest : room);
         uint32_t covered = weir_holdings_cover(s, q, q->n_computed + n);
@@ -99,7 +101,5 @@ void weir_batch_build(struct weir_scheduler *s)
 {
     s->n_parts = s->n_step_tokens = s->n_decode_rows = 0;
     add_decode_rows(s);
-        /* Another one with the same prefix may have been faster. */
-        weir_holdings_count_match(s, q, weir_holdings_match(s, q));
     add_prompt_chunks(s);
 }

@@ -328,6 +328,7 @@ int weir_scheduler_run(struct weir_scheduler *s)
     weir_admission_run(s);
     weir_batch_build(s);
     if (s->n_parts == 0) {
+        bool made_room = s->ended != NULL;
         close_round(s);
         return made_room;
     }
@@ -346,7 +347,6 @@ int weir_scheduler_run(struct weir_scheduler *s)
     }
     close_round(s);
     return 1;
-        bool made_room = s->ended != NULL;
 }
 
 void weir_scheduler_abort(struct weir_scheduler *s, int rc, const char *message)

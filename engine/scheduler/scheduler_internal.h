@@ -39,13 +39,13 @@ bool weir_holdings_take_slot(struct weir_scheduler *s, struct weir_sequence *q);
 /* Pages so that n_tokens fit, taking them from paused and later sequences if need be. Returns how
  * many tokens fit, n_tokens or less. */
 uint32_t weir_holdings_cover(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens);
-/* Makes the pages that became full findable. */
 /* Takes over pages that others have published behind what q has computed, at a page's boundary.
  * Returns how many tokens need not be computed. */
 uint32_t weir_holdings_match(struct weir_scheduler *s, struct weir_sequence *q);
 /* Counts them for the request and the metrics. */
 void weir_holdings_count_match(struct weir_scheduler *s, struct weir_sequence *q,
                                uint32_t n_tokens);
+/* Makes the pages that became full findable. */
 void weir_holdings_publish(struct weir_scheduler *s, struct weir_sequence *q);
 /* Gives back pages and slot; nothing is computed any more. */
 void weir_holdings_release(struct weir_scheduler *s, struct weir_sequence *q);
