@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+extern const struct weir_command weir_cmd_chat;
 extern const struct weir_command weir_cmd_check;
 extern const struct weir_command weir_cmd_completions;
 extern const struct weir_command weir_cmd_help;
@@ -14,6 +15,7 @@ extern const struct weir_command weir_cmd_version;
 /* Sorted by name, one a line. */
 static const struct weir_command *const commands[] = {
     /* clang-format off */
+    &weir_cmd_chat,
     &weir_cmd_check,
     &weir_cmd_completions,
     &weir_cmd_help,
