@@ -30,7 +30,8 @@ void weir_buf_add_text(struct weir_buf *b, const char *text);
 void weir_buf_add_char(struct weir_buf *b, char c);
 void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-void weir_buf_vprintf(struct weir_buf *b, const char *fmt, va_list ap);
+void weir_buf_vprintf(struct weir_buf *b, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 /* Decimal without the cost of printf. */
 void weir_buf_add_u64(struct weir_buf *b, uint64_t v);
 /* `"..."` with JSON escapes. Invalid UTF-8 is replaced by U+FFFD so that the result is valid. */

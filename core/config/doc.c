@@ -249,8 +249,9 @@ const char *weir_doc_type_name(enum weir_doc_type type)
     return "unknown";
 }
 
-static void complain(struct weir_findings *f, const struct weir_doc_node *node,
-                     struct weir_place place, const char *rule, const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void
+complain(struct weir_findings *f, const struct weir_doc_node *node, struct weir_place place,
+         const char *rule, const char *fmt, va_list ap)
 {
     char path[WEIR_DOC_PATH_BYTES];
     char text[600];

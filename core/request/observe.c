@@ -99,7 +99,8 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
                 .labels = {"model", "subsystem"}},
     [MODEL_READY] = {WEIR_METRICS_GAUGE, "weir_model_ready", "1 when a target of the model can run.",
                      BY_MODEL},
-    [RESIDENT] = {WEIR_METRICS_GAUGE, "weir_process_resident_bytes", "Resident set size."},
+    [RESIDENT] = {WEIR_METRICS_GAUGE, "weir_process_resident_bytes", "Resident set size.",
+                  .labels = {NULL}},
 };
 
 static double resident_bytes(void)

@@ -57,7 +57,8 @@ struct record {
     char text[WEIR_KIT_FINDING_BYTES];
 };
 
-static void send_record(struct weir_kit_probe *p, char kind, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void send_record(struct weir_kit_probe *p, char kind,
+                                                              const char *fmt, va_list ap)
 {
     struct record r = {.kind = kind};
     (void)vsnprintf(r.text, sizeof(r.text), fmt, ap);
