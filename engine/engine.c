@@ -213,6 +213,9 @@ static int stream_submit(void *target, const weir_generation *g, const weir_prep
     struct weir_engine *e = target;
     struct weir_prompt *prompt = prepared->state;
     struct weir_job *job = NULL;
+    if (prepared->max_tokens < prompt->max_tokens) {
+        prompt->max_tokens = prepared->max_tokens; /* a plugin lowered it */
+    }
     (void)pthread_rwlock_rdlock(&e->model_lock);
     int r = e->model ? 0 : WEIR_E_BUSY;
     if (r == 0 && prompt->n_tokens + prompt->max_tokens > e->model->view.n_ctx) {

@@ -7,6 +7,7 @@
 #include "core/api/param.h"
 #include "core/request/answer.h"
 #include "core/request/request.h"
+#include "core/request/tenant.h"
 #include "core/server/server.h"
 
 enum { MAX_PAGE_BYTES = 64 * 1024 * 1024 };
@@ -62,11 +63,13 @@ void weir_endpoint_models(struct weir_request *r)
     struct weir_buf b;
     weir_buf_init(&b, MAX_PAGE_BYTES);
     weir_buf_add_text(&b, "{\"object\":\"list\",\"data\":[");
+    const char *comma = "";
     for (uint32_t i = 0; i < models->n; i++) {
-        if (i) {
-            weir_buf_add_char(&b, ',');
+        if (weir_tenant_allows(r, models->list[i])) {
+            weir_buf_add_text(&b, comma);
+            add_model(&b, models->list[i]);
+            comma = ",";
         }
-        add_model(&b, models->list[i]);
     }
     weir_buf_add_text(&b, "]}");
     weir_answer_json(r, 200, weir_buf_view(&b));
@@ -85,7 +88,7 @@ void weir_endpoint_model(struct weir_request *r)
     size_t prefix = sizeof("/v1/models/") - 1;
     weir_str name = {r->path.p + prefix, r->path.n - prefix};
     struct weir_model *m = weir_models_find(weir_worker_models(r->worker), name);
-    if (!m) {
+    if (!m || !weir_tenant_allows(r, m)) {
         answer_unknown_model(r, name);
         return;
     }
@@ -120,7 +123,7 @@ static struct weir_target *read_body(struct weir_request *r, const char *const *
         return NULL;
     }
     r->model = weir_models_find(weir_worker_models(r->worker), name);
-    if (!r->model) {
+    if (!r->model || !weir_tenant_allows(r, r->model)) {
         answer_unknown_model(r, name);
         return NULL;
     }

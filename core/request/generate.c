@@ -9,6 +9,7 @@
 #include "core/request/answer.h"
 #include "core/request/observe.h"
 #include "core/request/request.h"
+#include "core/request/tenant.h"
 #include "core/server/worker.h"
 
 /* Longer bodies are rendered and tokenised on the thread pool, so that a loop never works for
@@ -285,8 +286,9 @@ static void enqueue(struct weir_request *r)
     r->enqueued_us = weir_clock_mono_us();
     uint64_t timeout_us = (uint64_t)weir_model_queue_timeout_ms(r->model) * 1000u;
     uint64_t deadline_us = r->enqueued_us + timeout_us;
-    if (r->deadline_ms && r->arrived_us + r->deadline_ms * 1000u < deadline_us) {
-        deadline_us = r->arrived_us + r->deadline_ms * 1000u;
+    uint64_t wanted_us = r->arrived_us + (uint64_t)r->deadline_ms * 1000u;
+    if (r->deadline_ms && wanted_us < deadline_us) {
+        deadline_us = wanted_us;
     }
     r->entry = (struct weir_queue_entry){
         .class_rank = r->class_rank,
@@ -308,8 +310,21 @@ static void enqueue(struct weir_request *r)
     }
 }
 
+/* The client named a deadline: later, the answer is of no use to it. */
+static void end_late_run(struct weir_request *r)
+{
+    weir_observe_rejected(weir_worker_observer(r->worker), r, "deadline");
+    fail_run(r, 504, "deadline_exceeded", "The request's deadline has passed.");
+    cancel_run(r);
+}
+
 void weir_request_tick(struct weir_request *r, uint64_t now_us)
 {
+    bool late = r->deadline_ms && now_us > r->arrived_us + (uint64_t)r->deadline_ms * 1000u;
+    if (late && (r->holds & WEIR_HOLD_TARGET) && !r->cancelled) {
+        end_late_run(r);
+        return;
+    }
     if (!(r->holds & WEIR_HOLD_GRANT) || now_us < r->entry.deadline_us ||
         !weir_queue_remove(weir_model_queue(r->model), &r->entry)) {
         return;
@@ -411,16 +426,35 @@ static int init_reply(struct weir_request *r)
     return r->reply.id.p ? weir_reply_init(&r->reply, &r->arena) : WEIR_E_NOMEM;
 }
 
-static void choose_class(struct weir_request *r)
+/* x-weir-deadline-ms: how long after its arrival the client still wants the answer. */
+static bool read_deadline(struct weir_request *r)
 {
-    if (!r->class_given) {
-        r->class_rank = weir_model_class_rank(r->model);
+    weir_str text = weir_http_header(r->ex, "x-weir-deadline-ms");
+    uint32_t ms = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9' || i > 7) {
+            ms = 0;
+            break;
+        }
+        ms = ms * 10 + (uint32_t)(text.p[i] - '0');
     }
+    if (text.n && ms == 0) {
+        weir_answer_error(r, 400, "x-weir-deadline-ms", "invalid_value",
+                          "x-weir-deadline-ms must be 1 to 99999999 milliseconds.");
+        return false;
+    }
+    if (ms && (!r->deadline_ms || ms < r->deadline_ms)) {
+        r->deadline_ms = ms; /* a plugin's shorter one stays */
+    }
+    return true;
 }
 
 static void generate(struct weir_request *r, uint32_t kind)
 {
     struct weir_error err = {0};
+    if (!read_deadline(r)) {
+        return;
+    }
     int rc = weir_json_body_parse(weir_http_body(r->ex), &r->body, &err);
     if (rc < 0) {
         weir_answer_error(r, 400, "", "invalid_json", "%s.", err.message);
@@ -433,7 +467,8 @@ static void generate(struct weir_request *r, uint32_t kind)
         return;
     }
     r->model = weir_models_find(weir_worker_models(r->worker), r->api.model);
-    if (!r->model) {
+    if (!r->model || !weir_tenant_allows(r, r->model)) {
+        r->model = NULL; /* and not a word more than for a model that does not exist */
         weir_answer_error(r, 404, "model", "model_not_found",
                           "The model '%.*s' does not exist or you do not have access to it.",
                           (int)(r->api.model.n < 100 ? r->api.model.n : 100), r->api.model.p);
@@ -446,7 +481,7 @@ static void generate(struct weir_request *r, uint32_t kind)
     r->api.generation.request_id = weir_str_from(r->id);
     r->grant_item.run = granted_on_loop;
     r->flow_item.run = flow_ready;
-    choose_class(r);
+    weir_tenant_choose_class(r);
     weir_observe_model(weir_worker_observer(r->worker), r);
     if (init_reply(r) < 0) {
         weir_answer_error(r, 413, "", "request_too_large",

@@ -54,6 +54,14 @@ bool weir_server_is_ready(struct weir_server *s, struct weir_error *ret_why)
     return true;
 }
 
+struct weir_config *weir_server_config(struct weir_server *s)
+{
+    (void)pthread_mutex_lock(&s->config_mutex);
+    struct weir_config *config = weir_config_ref(s->config);
+    (void)pthread_mutex_unlock(&s->config_mutex);
+    return config;
+}
+
 /* ---- start ---- */
 
 static void fill_http_limits(const struct weir_config_limits *from, struct weir_http_limits *to)
@@ -254,6 +262,16 @@ static void apply_logging(const struct weir_config *config)
 
 /* ---- running ---- */
 
+/* Models, listeners and the store keep what they were made with; the rest reads the new one. */
+static void swap_config(struct weir_server *s, struct weir_config *config)
+{
+    (void)pthread_mutex_lock(&s->config_mutex);
+    struct weir_config *old = s->config;
+    s->config = config;
+    (void)pthread_mutex_unlock(&s->config_mutex);
+    weir_config_unref(old);
+}
+
 static void reload(struct weir_server *s)
 {
     struct weir_findings findings;
@@ -280,8 +298,7 @@ static void reload(struct weir_server *s)
                          "%s: changes take effect at the next start, ignoring until then", fixed[i]);
             }
         }
-        /* Models, listeners and the store still run on the old configuration, which stays. */
-        weir_config_unref(config);
+        swap_config(s, config);
         weir_log(WEIR_LOG_INFO, "server", NULL, "configuration reloaded");
     }
     weir_findings_finish(&findings);
@@ -509,6 +526,7 @@ int weir_server_run(const struct weir_server_options *options, struct weir_findi
     }
     /* A peer that left shows as a write error, where it is handled. */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)pthread_mutex_init(&s->config_mutex, NULL);
     s->options = options;
     s->started_us = weir_clock_mono_us();
     int r = start(s, findings, err);
@@ -517,6 +535,7 @@ int weir_server_run(const struct weir_server_options *options, struct weir_findi
         weir_worker_run(s->admin);
     }
     finish(s);
+    (void)pthread_mutex_destroy(&s->config_mutex);
     free(s);
     return r;
 }

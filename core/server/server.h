@@ -7,6 +7,7 @@
  * Ownership: weir_server_run() owns everything for its duration.
  * Threads: run [main-thread]. Fields are written before the workers start, except atomics.
  * Errors: WEIR_E_* with a sentence; configuration mistakes go to `findings`. */
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "core/config/config.h"
@@ -38,6 +39,7 @@ struct weir_server_options {
 
 struct weir_server {
     const struct weir_server_options *options;
+    pthread_mutex_t config_mutex; /* guards `config`, which a reload swaps */
     struct weir_config *config;
     struct weir_metrics *metrics;
     struct weir_observer *observer;
@@ -62,6 +64,8 @@ struct weir_server {
 int weir_server_run(const struct weir_server_options *options, struct weir_findings *findings,
                     struct weir_error *err);
 
+/* The configuration in force, as a reference: weir_config_unref(). [any-thread] */
+struct weir_config *weir_server_config(struct weir_server *s);
 /* What the probes answer. [any-thread] */
 bool weir_server_is_live(const struct weir_server *s);
 bool weir_server_is_ready(struct weir_server *s, struct weir_error *ret_why);

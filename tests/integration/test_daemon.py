@@ -290,6 +290,45 @@ tenants:
     assert "hello" not in daemon.log_text()
 
 
+def test_deadline_ends_what_comes_too_late(start):
+    daemon = start(echo_config(options=", options: {delay_us: 50000}"))
+    late = {"x-weir-deadline-ms": "300"}
+    long = {"messages": [{"role": "user", "content": "x" * 200}]}
+    status, _, body = daemon.request("/v1/chat/completions", long, late)
+    assert (status, body["error"]["code"]) == (504, "deadline_exceeded")
+    status, _, text = daemon.request("/v1/chat/completions", {**long, "stream": True}, late)
+    assert status == 200 and "deadline_exceeded" in text and "[DONE]" not in text
+    wait_until(lambda: daemon.metric("weir_batch_sequences") == 0, what="the work stopped")
+    assert daemon.request("/v1/chat/completions", HELLO, {"x-weir-deadline-ms": "soon"})[0] == 400
+    assert daemon.request("/v1/chat/completions", HELLO, {"x-weir-deadline-ms": "60000"})[0] == 200
+
+
+def test_tenants_see_their_models_only(start):
+    daemon = start(
+        """
+server: {listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}
+models:
+  one: {targets: [{engine: {backend: echo}}]}
+  two: {targets: [{engine: {backend: echo}}], class: batch}
+plugins: [auth]
+tenants:
+  acme: {tier: critical_api, models: [one], keys: [{name: a, secret: sk-acme-key}]}
+  beta: {keys: [{name: b, secret: sk-beta-key}]}
+"""
+    )
+    acme, beta = ({"Authorization": f"Bearer sk-{t}-key"} for t in ("acme", "beta"))
+    assert [m["id"] for m in daemon.request("/v1/models", headers=acme)[2]["data"]] == ["one"]
+    assert len(daemon.request("/v1/models", headers=beta)[2]["data"]) == 2
+    assert daemon.request("/v1/models/two", headers=acme)[0] == 404
+    assert daemon.request("/v1/chat/completions", {**HELLO, "model": "one"}, acme)[0] == 200
+    status, _, body = daemon.request("/v1/chat/completions", {**HELLO, "model": "two"}, acme)
+    assert (status, body["error"]["code"]) == (404, "model_not_found")
+    assert daemon.request("/v1/chat/completions", {**HELLO, "model": "two"}, beta)[0] == 200
+    assert daemon.request("/tokenize", {"model": "two", "content": "a"}, acme)[0] == 404
+    wait_until(lambda: "class=critical_api" in daemon.log_text(), what="the tenant's class")
+    wait_until(lambda: "class=batch" in daemon.log_text(), what="the model's class")
+
+
 def test_pipelined_requests_are_answered_in_order(echo):
     with echo.connect() as s:
         parts = []
