@@ -8,13 +8,14 @@
 
 #include "messages.h"
 #include "param.h"
+#include "response_format.h"
+#include "tools.h"
 
 enum {
     FOR_CHAT = 1u << WEIR_GENERATION_CHAT,
     FOR_COMPLETION = 1u << WEIR_GENERATION_COMPLETION,
     FOR_BOTH = FOR_CHAT | FOR_COMPLETION,
     MAX_BIAS = 1024,
-    MAX_TOOLS = 128,
     MAX_STOP_BYTES = 1024,
     MAX_NAME_BYTES = 256,
     COMPLETION_MAX_TOKENS = 16 /* the API's default; chat goes on to the context's end */
@@ -339,126 +340,30 @@ static int read_template_args(struct reading *rd, const char *name, yyjson_val *
     return copy_json(rd, name, v, &rd->out->generation.template_args_json);
 }
 
-static int check_tool(yyjson_val *tool, size_t index, weir_refusal *refusal)
-{
-    static const char *const tool_keys[] = {"type", "function", NULL};
-    static const char *const function_keys[] = {"name", "description", "parameters", "strict",
-                                                NULL};
-    char param[64];
-    (void)snprintf(param, sizeof(param), "tools[%zu]", index);
-    yyjson_val *function = yyjson_obj_get(tool, "function");
-    if (!yyjson_equals_str(yyjson_obj_get(tool, "type"), "function") || !yyjson_is_obj(function)) {
-        return weir_refuse(refusal, 400, param, "invalid_value",
-                           "Invalid '%s': must be {\"type\": \"function\", \"function\": {...}}.",
-                           param);
-    }
-    int r = weir_param_known_keys(tool, param, tool_keys, refusal);
-    (void)snprintf(param, sizeof(param), "tools[%zu].function", index);
-    if (r == 0) {
-        r = weir_param_known_keys(function, param, function_keys, refusal);
-    }
-    yyjson_val *name = yyjson_obj_get(function, "name");
-    yyjson_val *parameters = yyjson_obj_get(function, "parameters");
-    if (r == 0 && (!yyjson_is_str(name) || yyjson_get_len(name) == 0 || yyjson_get_len(name) > 64)) {
-        (void)snprintf(param, sizeof(param), "tools[%zu].function.name", index);
-        r = weir_refuse(refusal, 400, param, "invalid_value",
-                        "Invalid '%s': a string of 1 to 64 characters is required.", param);
-    }
-    if (r == 0 && parameters && !yyjson_is_obj(parameters)) {
-        (void)snprintf(param, sizeof(param), "tools[%zu].function.parameters", index);
-        r = weir_param_wrong_type(parameters, param, "an object (JSON Schema)", refusal);
-    }
-    return r;
-}
-
 static int read_tools(struct reading *rd, const char *name, yyjson_val *v)
 {
-    if (!yyjson_is_arr(v)) {
-        return weir_param_wrong_type(v, name, "an array", rd->refusal);
-    }
-    if (yyjson_arr_size(v) == 0 || yyjson_arr_size(v) > MAX_TOOLS) {
-        return weir_refuse(rd->refusal, 400, name, "invalid_value",
-                           "Invalid 'tools': 1 to %d tools are allowed.", MAX_TOOLS);
-    }
-    size_t i, n;
-    yyjson_val *tool;
-    yyjson_arr_foreach(v, i, n, tool)
-    {
-        int r = check_tool(tool, i, rd->refusal);
-        if (r < 0) {
-            return r;
-        }
-    }
-    return copy_json(rd, name, v, &rd->out->generation.tools_json);
+    int r = weir_tools_check(v, rd->refusal);
+    return r < 0 ? r : copy_json(rd, name, v, &rd->out->generation.tools_json);
 }
 
 static int read_tool_choice(struct reading *rd, const char *name, yyjson_val *v)
 {
-    static const char *const words[] = {"none", "auto", "required"};
+    (void)name;
     weir_generation *g = &rd->out->generation;
-    for (uint32_t i = 0; i < 3; i++) {
-        if (yyjson_equals_str(v, words[i])) {
-            g->tool_choice = i; /* WEIR_TOOLS_NONE, _AUTO, _REQUIRED */
-            return 0;
-        }
-    }
-    yyjson_val *function_name = yyjson_obj_get(yyjson_obj_get(v, "function"), "name");
-    if (!yyjson_is_str(function_name)) {
-        return weir_refuse(rd->refusal, 400, name, "invalid_value",
-                           "Invalid 'tool_choice': must be 'none', 'auto', 'required' or {\"type\": "
-                           "\"function\", \"function\": {\"name\": ...}}.");
-    }
-    g->tool_choice = WEIR_TOOLS_NAMED;
-    g->tool_name = (weir_str){yyjson_get_str(function_name), yyjson_get_len(function_name)};
-    return 0;
+    return weir_tool_choice_read(v, &g->tool_choice, &g->tool_name, rd->refusal);
+}
+
+static int read_response_format(struct reading *rd, const char *name, yyjson_val *v)
+{
+    weir_generation *g = &rd->out->generation;
+    yyjson_val *schema = NULL;
+    int r = weir_response_format_read(v, &g->format, &schema, rd->refusal);
+    return r < 0 || !schema ? r : copy_json(rd, name, schema, &g->schema_json);
 }
 
 static int read_parallel_tool_calls(struct reading *rd, const char *name, yyjson_val *v)
 {
     return read_flag(rd, name, v, &rd->out->generation.parallel_tool_calls);
-}
-
-static int read_json_schema(struct reading *rd, yyjson_val *spec)
-{
-    static const char *const known[] = {"name", "description", "schema", "strict", NULL};
-    const char *name = "response_format.json_schema";
-    if (!yyjson_is_obj(spec)) {
-        return weir_param_wrong_type(spec, name, "an object", rd->refusal);
-    }
-    int r = weir_param_known_keys(spec, name, known, rd->refusal);
-    yyjson_val *schema = yyjson_obj_get(spec, "schema");
-    if (r == 0 && !yyjson_is_obj(schema) && !yyjson_is_bool(schema)) {
-        return weir_param_wrong_type(schema, "response_format.json_schema.schema", "an object",
-                                     rd->refusal);
-    }
-    return r < 0 ? r : copy_json(rd, name, schema, &rd->out->generation.schema_json);
-}
-
-static int read_response_format(struct reading *rd, const char *name, yyjson_val *v)
-{
-    static const char *const known[] = {"type", "json_schema", NULL};
-    weir_generation *g = &rd->out->generation;
-    if (!yyjson_is_obj(v)) {
-        return weir_param_wrong_type(v, name, "an object", rd->refusal);
-    }
-    int r = weir_param_known_keys(v, name, known, rd->refusal);
-    if (r < 0) {
-        return r;
-    }
-    yyjson_val *type = yyjson_obj_get(v, "type");
-    if (yyjson_equals_str(type, "text")) {
-        g->format = WEIR_FORMAT_TEXT;
-    } else if (yyjson_equals_str(type, "json_object")) {
-        g->format = WEIR_FORMAT_JSON;
-    } else if (yyjson_equals_str(type, "json_schema")) {
-        g->format = WEIR_FORMAT_JSON_SCHEMA;
-        return read_json_schema(rd, yyjson_obj_get(v, "json_schema"));
-    } else {
-        return weir_refuse(rd->refusal, 400, "response_format.type", "invalid_value",
-                           "Invalid 'response_format.type': must be 'text', 'json_object' or "
-                           "'json_schema'.");
-    }
-    return 0;
 }
 
 /* Parameters that describe the request to its sender and cannot change the answer. */
@@ -561,21 +466,6 @@ static const struct param *find_param(yyjson_val *key, uint32_t kind)
     return NULL;
 }
 
-static bool names_a_tool(const weir_generation *g)
-{
-    yyjson_doc *doc = yyjson_read(g->tools_json.p, g->tools_json.n, 0);
-    bool found = false;
-    size_t i, n;
-    yyjson_val *tool;
-    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, tool)
-    {
-        found |= yyjson_equals_strn(yyjson_obj_get(yyjson_obj_get(tool, "function"), "name"),
-                                    g->tool_name.p, g->tool_name.n);
-    }
-    yyjson_doc_free(doc);
-    return found;
-}
-
 static int check_tools(struct reading *rd, bool choice_given)
 {
     weir_generation *g = &rd->out->generation;
@@ -587,7 +477,7 @@ static int check_tools(struct reading *rd, bool choice_given)
         g->tool_choice = WEIR_TOOLS_NONE;
         return 0;
     }
-    if (g->tool_choice == WEIR_TOOLS_NAMED && !names_a_tool(g)) {
+    if (g->tool_choice == WEIR_TOOLS_NAMED && !weir_tools_name_one(g->tools_json, g->tool_name)) {
         return weir_refuse(rd->refusal, 400, "tool_choice", "invalid_value",
                            "'tool_choice' names '%.*s', which is not in 'tools'.",
                            (int)g->tool_name.n, g->tool_name.p);
