@@ -221,6 +221,9 @@ static int stream_submit(void *target, const weir_generation *g, const weir_prep
     if (r == 0 && prompt->n_tokens + prompt->max_tokens > e->model->view.n_ctx) {
         r = WEIR_E_TOOBIG; /* prepared before a reload that left less room */
     }
+    if (r == 0 && prompt->grammar && prompt->model_serial != e->model->view.serial) {
+        r = WEIR_E_DEVICE; /* its grammar went with the model that failed */
+    }
     if (r == 0) {
         r = weir_job_create(g, prompt, ticket, &e->model->vocabulary, &job);
     }

@@ -23,6 +23,7 @@ struct weir_engine {
     struct weir_loaded_model *model; /* NULL while there is none */
 
     struct weir_scheduler *scheduler; /* the engine thread's */
+    uint64_t n_loads;                 /* the engine thread's */
     struct weir_scheduler_counters counters;
 
     /* Guards `status`, which the engine thread writes after each round. */

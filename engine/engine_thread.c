@@ -83,7 +83,7 @@ static int load(struct weir_engine *e, struct weir_error *err)
 {
     set_state(e, WEIR_TARGET_LOADING, NULL);
     struct weir_loaded_model *m = NULL;
-    int r = weir_loaded_model_create(&e->config, &e->secret, on_progress, e, &m, err);
+    int r = weir_loaded_model_create(&e->config, &e->secret, ++e->n_loads, on_progress, e, &m, err);
     if (r < 0) {
         return r;
     }

@@ -96,7 +96,7 @@ static int fill(struct weir_loaded_model *m, const struct weir_engine_config *co
 }
 
 int weir_loaded_model_create(const struct weir_engine_config *config,
-                             const struct weir_page_secret *secret,
+                             const struct weir_page_secret *secret, uint64_t serial,
                              int (*progress)(void *arg, float fraction), void *arg,
                              struct weir_loaded_model **ret_model, struct weir_error *err)
 {
@@ -106,6 +106,9 @@ int weir_loaded_model_create(const struct weir_engine_config *config,
     }
     m->backend = config->backend;
     int r = fill(m, config, progress, arg, err);
+    if (r == 0 && (m->info.caps & WEIR_MODEL_CAN_MASK)) {
+        r = weir_grammars_create(&m->vocabulary, secret, &m->grammars);
+    }
     if (r < 0) {
         weir_loaded_model_destroy(m);
         return r;
@@ -113,6 +116,9 @@ int weir_loaded_model_create(const struct weir_engine_config *config,
     m->view = (struct weir_model_view){
         .vocabulary = &m->vocabulary,
         .chat = m->chat,
+        .grammars = m->grammars,
+        .serial = serial,
+        .n_logits = m->info.n_vocab,
         .secret = secret,
         .n_ctx = usable_context(&m->info),
         .caps = m->info.caps,
@@ -126,6 +132,7 @@ void weir_loaded_model_destroy(struct weir_loaded_model *m)
     if (!m) {
         return;
     }
+    weir_grammars_destroy(m->grammars);
     weir_backend_vocabulary_destroy(m->backend_vocabulary);
     if (m->handle) {
         m->backend->unload(m->handle);

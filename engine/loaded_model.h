@@ -16,13 +16,15 @@ struct weir_loaded_model {
     struct weir_vocabulary vocabulary; /* of one of the next two */
     struct weir_tokenizer *tokenizer;
     struct weir_backend_vocabulary *backend_vocabulary;
-    struct weir_chat *chat; /* NULL without a file */
+    struct weir_chat *chat;         /* NULL without a file */
+    struct weir_grammars *grammars; /* NULL when the backend honours no mask */
     struct weir_model_view view;
 };
 
-/* progress(arg, 0..1) may ask to give up by a non-zero return. */
+/* serial: a number that no other load of this engine has. progress(arg, 0..1) may ask to give up by
+ * a non-zero return. */
 int weir_loaded_model_create(const struct weir_engine_config *config,
-                             const struct weir_page_secret *secret,
+                             const struct weir_page_secret *secret, uint64_t serial,
                              int (*progress)(void *arg, float fraction), void *arg,
                              struct weir_loaded_model **ret_model, struct weir_error *err);
 void weir_loaded_model_destroy(struct weir_loaded_model *m); /* NULL ok */

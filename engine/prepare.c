@@ -2,9 +2,13 @@
 #include "prepare.h"
 
 #include "engine/refusal.h"
+#include "engine/tool/tool_constraint.h"
 
 /* Rendered prompts; the HTTP body limit is far below. */
 static const size_t MAX_TEXT_BYTES = (size_t)256 << 20;
+
+/* A schema made of the parameters of all tools. */
+enum { MAX_CALL_SCHEMA_BYTES = 256 * 1024 };
 
 static const char *prompt_param(const weir_generation *g)
 {
@@ -22,9 +26,14 @@ static int check_features(const struct weir_model_view *model, const weir_genera
     if (g->kind == WEIR_GENERATION_EMBEDDING) {
         return weir_refusal_set(refusal, "model", "", "this model does not make embeddings");
     }
-    if (g->format != WEIR_FORMAT_TEXT) {
+    bool formatted = g->format != WEIR_FORMAT_TEXT;
+    if (formatted && !model->grammars) {
         return weir_refusal_set(refusal, "response_format", "unsupported_parameter",
                                 "this model supports response_format text only");
+    }
+    if (formatted && uses_tools(g)) {
+        return weir_refusal_set(refusal, "response_format", "unsupported_parameter",
+                                "response_format together with tools is not supported");
     }
     if (uses_tools(g) && !weir_chat_tool_format(model->chat)) {
         return weir_refusal_set(refusal, "tools", "unsupported_parameter",
@@ -34,7 +43,7 @@ static int check_features(const struct weir_model_view *model, const weir_genera
         return weir_refusal_set(refusal, "logprobs", "unsupported_parameter",
                                 "logprobs together with tools is not supported");
     }
-    if (uses_tools(g) && g->tool_choice != WEIR_TOOLS_AUTO) {
+    if (uses_tools(g) && g->tool_choice != WEIR_TOOLS_AUTO && !model->grammars) {
         return weir_refusal_set(refusal, "tool_choice", "unsupported_parameter",
                                 "this model supports tool_choice auto and none only");
     }
@@ -212,6 +221,52 @@ static int set_tools(const struct weir_model_view *model, const weir_generation 
     return prompt->tools ? 0 : WEIR_E_NOMEM; /* the chat's rendering has parsed it before */
 }
 
+/* The form that the whole answer must have: a call, an object, a value of the schema. */
+static int find_source(const weir_generation *g, const struct weir_prompt *prompt,
+                       struct weir_tool_constraint *call, struct weir_grammar_source *ret_source,
+                       struct weir_error *err)
+{
+    if (!prompt->tool_format) {
+        *ret_source = (struct weir_grammar_source){
+            .schema = g->format == WEIR_FORMAT_JSON_SCHEMA ? g->schema_json : (weir_str){NULL, 0}};
+        return 0;
+    }
+    weir_str name = g->tool_choice == WEIR_TOOLS_NAMED ? g->tool_name : (weir_str){NULL, 0};
+    int r = weir_tool_constraint_build(prompt->tool_format, yyjson_doc_get_root(prompt->tools),
+                                       name, g->parallel_tool_calls != 0, call, err);
+    *ret_source = (struct weir_grammar_source){
+        .schema = weir_buf_view(&call->schema),
+        .prefix = weir_buf_view(&call->prefix),
+        .suffix = weir_buf_view(&call->suffix),
+    };
+    return r;
+}
+
+static int set_grammar(const struct weir_model_view *model, const weir_generation *g,
+                       struct weir_prompt *prompt, weir_refusal *refusal)
+{
+    bool forced_call = prompt->tool_format && g->tool_choice != WEIR_TOOLS_AUTO;
+    if (g->format == WEIR_FORMAT_TEXT && !forced_call) {
+        return 0;
+    }
+    struct weir_tool_constraint call;
+    struct weir_grammar_source source = {0};
+    struct weir_error err = {0};
+    weir_tool_constraint_init(&call, MAX_CALL_SCHEMA_BYTES);
+    int r = find_source(g, prompt, &call, &source, &err);
+    if (r == 0) {
+        r = weir_grammars_get(model->grammars, &source, &prompt->grammar, &err);
+    }
+    weir_tool_constraint_finish(&call);
+    prompt->model_serial = model->serial;
+    prompt->n_logits = model->n_logits;
+    if (r == WEIR_E_ARG || r == WEIR_E_TOOBIG || r == WEIR_E_UNSUPPORTED) {
+        return weir_refusal_set(refusal, forced_call ? "tools" : "response_format", "", "%s: %s",
+                                forced_call ? "tools" : "response_format", err.message);
+    }
+    return r;
+}
+
 int weir_prepare(const struct weir_model_view *model, const weir_generation *g,
                  struct weir_prompt **ret_prompt, weir_refusal *refusal)
 {
@@ -239,6 +294,9 @@ int weir_prepare(const struct weir_model_view *model, const weir_generation *g,
     }
     if (r == 0) {
         r = set_tools(model, g, prompt);
+    }
+    if (r == 0) {
+        r = set_grammar(model, g, prompt, refusal);
     }
     if (r < 0) {
         weir_prompt_destroy(prompt);

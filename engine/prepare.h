@@ -5,13 +5,17 @@
  * Threads: any, also at the same time for one model.
  * Errors: WEIR_E_ARG with *refusal filled; WEIR_E_NOMEM. */
 #include "engine/chat.h"
+#include "engine/grammars.h"
 #include "engine/prompt.h"
 #include "engine/vocabulary.h"
 #include "weir/backend_stream.h"
 
 struct weir_model_view { /* what prepare needs to know of a loaded model; borrowed */
     const struct weir_vocabulary *vocabulary;
-    const struct weir_chat *chat; /* NULL: no template; messages are joined */
+    const struct weir_chat *chat;   /* NULL: no template; messages are joined */
+    struct weir_grammars *grammars; /* NULL: answers cannot be constrained */
+    uint64_t serial;                /* of the load */
+    uint32_t n_logits;
     const struct weir_page_secret *secret;
     uint32_t n_ctx; /* longest sequence that fits model and page pool */
     uint32_t caps;  /* WEIR_MODEL_CAN_* */

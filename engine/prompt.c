@@ -15,6 +15,7 @@ struct weir_prompt *weir_prompt_create(size_t limit_bytes)
 void weir_prompt_destroy(struct weir_prompt *p)
 {
     if (p) {
+        weir_grammar_unref(p->grammar);
         yyjson_doc_free(p->tools);
         weir_arena_finish(&p->arena);
         free(p);

@@ -10,6 +10,7 @@
 #include <yyjson.h>
 
 #include "base/arena.h"
+#include "engine/grammar/grammar.h"
 #include "engine/scheduler/page_key.h"
 #include "engine/scheduler/stop_set.h"
 #include "engine/tool/tool_format.h"
@@ -23,6 +24,9 @@ struct weir_prompt {
     struct weir_page_key root;                  /* of the tenant's page keys */
     const struct weir_tool_format *tool_format; /* NULL: no tools */
     yyjson_doc *tools;                          /* the request's array */
+    struct weir_grammar *grammar;               /* a reference; NULL: the answer is free */
+    uint32_t n_logits;                          /* of the model */
+    uint64_t model_serial;                      /* the load that the grammar belongs to */
     weir_str echo; /* text in front of the completion; whole UTF-8 characters */
 };
 

@@ -43,7 +43,7 @@ struct weir_token_trie {
     uint32_t n_nodes, n_tokens;
     int32_t *end_tokens; /* [n_end_tokens] */
     uint32_t n_end_tokens;
-    bool spells_json; /* every byte that JSON text needs is a token of its own */
+    bool spells_json; /* ASCII and what continues a character: each byte is a token */
     /* inside_masks[k]: stays inside with at most k + 1 characters; the last one: with any number.
      */
     uint32_t *inside_masks;               /* [WEIR_TRIE_INSIDE_MASKS][n_words] */

@@ -4,11 +4,26 @@
 
 #include <assert.h>
 
-static void add_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens)
+/* False when the grammar has come to a dead end; the job has failed. */
+static bool make_mask(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    struct weir_constraint *c = q->constraint;
+    if (!c || weir_grammar_mask(&c->state, s->walker, c->mask) == 0) {
+        return true;
+    }
+    weir_scheduler_fail_job(s, q->job, WEIR_E_INTERNAL, "no token fits the grammar");
+    return false;
+}
+
+/* False when the sequence's job failed instead. */
+static bool add_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens)
 {
     assert(s->n_parts < s->config.max_batch && q->slot != WEIR_NO_SLOT);
     const weir_generation *g = q->job->generation;
     bool samples = q->n_computed + n_tokens == q->n_tokens;
+    if (samples && !make_mask(s, q)) {
+        return false;
+    }
     weir_step_part *part = &s->parts[s->n_parts];
     *part = (weir_step_part){
         .slot = q->slot,
@@ -26,9 +41,11 @@ static void add_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t
         part->n_history = q->n_tokens;
         part->n_history_prompt = q->n_prompt;
         part->sample_index = q->n_tokens - q->n_prompt;
+        part->mask = q->constraint ? q->constraint->mask : NULL;
     }
     s->part_sequences[s->n_parts++] = q;
     s->n_step_tokens += n_tokens;
+    return true;
 }
 
 void weir_batch_drop(struct weir_scheduler *s, const struct weir_sequence *q)
@@ -54,8 +71,7 @@ static void add_decode_rows(struct weir_scheduler *s)
     for (uint32_t i = 0; i < s->n_live && s->n_step_tokens < s->config.max_step_tokens; i++) {
         struct weir_sequence *q = s->live[i];
         if (q->state == WEIR_SEQUENCE_DECODE &&
-            weir_holdings_cover(s, q, q->n_tokens) == q->n_tokens) {
-            add_part(s, q, 1);
+            weir_holdings_cover(s, q, q->n_tokens) == q->n_tokens && add_part(s, q, 1)) {
             s->n_decode_rows++;
         }
     }
@@ -92,8 +108,7 @@ static void add_prompt_chunks(struct weir_scheduler *s)
             continue;
         }
         n = covered - q->n_computed;
-        add_part(s, q, n);
-        room -= n;
+        room -= add_part(s, q, n) ? n : 0;
     }
 }
 

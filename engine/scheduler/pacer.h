@@ -5,7 +5,7 @@
  * Why: a long prompt in one piece freezes every running stream for as long as it takes. A fixed
  * chunk is too long on one machine and too short on the next, so the chunk follows measured time.
  * How: moving averages of a pure decode step's time, by number of rows, and of what a prompt token
- * adds to a step; a mixed step may then take STRETCH (2) times the pure one. Where a row count was
+ * adds to a step; a mixed step may then take STRETCH times the pure one. Where a row count was
  * never measured, or not lately, one pure step is asked for first: guessing there would let the
  * error of one average leak into the other. The chunk grows by half at most from one mixed step to
  * the next, as the cost of a token is not constant: a kernel's tile may hold a few for nothing.

@@ -24,7 +24,7 @@ static int allocate(struct weir_scheduler *s)
     if (r == 0) {
         r = weir_tenant_shares_init(&s->shares, c->max_live);
     }
-    return r;
+    return r < 0 ? r : weir_walker_create(&s->walker);
 }
 
 int weir_scheduler_create(const struct weir_scheduler_config *config,
@@ -59,6 +59,7 @@ void weir_scheduler_destroy(struct weir_scheduler *s)
     assert(s->n_live == 0);
     weir_page_pool_destroy(s->pool);
     weir_tenant_shares_finish(&s->shares);
+    weir_walker_destroy(s->walker);
     free(s->live);
     free(s->slots);
     free(s->parts);
@@ -182,6 +183,19 @@ static bool feed_tools(struct weir_scheduler *s, struct weir_sequence *q)
     return q->tools && q->tools->complete;
 }
 
+/* Moves the grammar on; true when nothing but the end may follow. */
+static bool advance_constraint(struct weir_scheduler *s, struct weir_sequence *q, int32_t token)
+{
+    if (!q->constraint) {
+        return false;
+    }
+    if (weir_grammar_advance(&q->constraint->state, s->walker, token) < 0) {
+        weir_scheduler_fail_job(s, q->job, WEIR_E_DEVICE,
+                                "the backend sampled a token that the mask forbids");
+    }
+    return weir_grammar_is_complete(&q->constraint->state);
+}
+
 /* One sampled token. */
 static void take_token(struct weir_scheduler *s, struct weir_sequence *q,
                        const weir_step_result *result, uint32_t index)
@@ -193,9 +207,13 @@ static void take_token(struct weir_scheduler *s, struct weir_sequence *q,
     q->job->completion_tokens++;
     s->config.counters->completion_tokens++;
     weir_tenant_share_charge(q->job->share, WEIR_SHARE_COMPLETION_TOKEN);
-    if (v->is_end(v->impl, token) && !q->job->generation->ignore_eos) {
+    bool complete = advance_constraint(s, q, token);
+    if (q->state == WEIR_SEQUENCE_DONE) {
+        return;
+    }
+    if (v->is_end(v->impl, token) && (q->constraint || !q->job->generation->ignore_eos)) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
-    } else if (weir_output_add(&q->output, result, index) || feed_tools(s, q)) {
+    } else if (weir_output_add(&q->output, result, index) || feed_tools(s, q) || complete) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
     } else if (q->n_tokens == q->n_prompt + q->max_tokens) {
         finish_sampling(s, q, WEIR_FINISH_LENGTH);

@@ -12,6 +12,7 @@ struct weir_scheduler {
     struct weir_pacer pacer;
     struct weir_tenant_shares shares;
     struct weir_logprob_scratch scratch;
+    struct weir_walker *walker;   /* of grammars */
     struct weir_sequence **live;  /* [n_live] of max_live, by rank */
     struct weir_sequence **slots; /* [max_batch] NULL: free */
     uint32_t n_live, n_slots_used;
@@ -55,7 +56,7 @@ void weir_holdings_preempt(struct weir_scheduler *s, struct weir_sequence *q);
 /* admission.c: moves waiting sequences into the batch. */
 void weir_admission_run(struct weir_scheduler *s);
 
-/* batch.c: fills parts[]. */
+/* batch.c: fills parts[]; may fail jobs. */
 void weir_batch_build(struct weir_scheduler *s);
 /* Takes a preempted sequence out again. */
 void weir_batch_drop(struct weir_scheduler *s, const struct weir_sequence *q);

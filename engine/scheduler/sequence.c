@@ -20,6 +20,15 @@ static int add_tools(struct weir_sequence *q)
                                  &q->job->arena);
 }
 
+static int add_constraint(struct weir_sequence *q)
+{
+    const struct weir_prompt *prompt = q->job->prompt;
+    q->constraint = weir_arena_alloc(&q->job->arena, sizeof(*q->constraint));
+    return q->constraint ? weir_constraint_init(q->constraint, prompt->grammar, prompt->n_logits,
+                                                &q->job->arena)
+                         : WEIR_E_NOMEM;
+}
+
 int weir_sequence_init(struct weir_sequence *q, struct weir_job *job, uint32_t choice,
                        const struct weir_vocabulary *vocabulary)
 {
@@ -48,6 +57,9 @@ int weir_sequence_init(struct weir_sequence *q, struct weir_job *job, uint32_t c
     memcpy(q->tokens, prompt->tokens, prompt->n_tokens * sizeof(*q->tokens));
     weir_delivery_init(&q->delivery, job->ticket, choice, prompt->echo);
     int r = weir_output_init(&q->output, vocabulary, &prompt->stops, g->want_logprobs != 0, arena);
+    if (r == 0 && prompt->grammar) {
+        r = add_constraint(q);
+    }
     return r == 0 && prompt->tool_format ? add_tools(q) : r;
 }
 

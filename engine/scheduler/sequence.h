@@ -9,6 +9,7 @@
  * Invariant: n_computed < n_tokens <= n_prompt + max_tokens while it runs; pages cover n_computed;
  * slot and pages are held in the states PREFILL and DECODE, may be held in PAUSED, never otherwise.
  */
+#include "engine/scheduler/constraint.h"
 #include "engine/scheduler/delivery.h"
 #include "engine/scheduler/output.h"
 #include "engine/scheduler/page_key.h"
@@ -44,7 +45,8 @@ struct weir_sequence {
     uint64_t paused_at_us; /* when it was paused */
     weir_sampling sampling;
     struct weir_output output;
-    struct weir_tool_stream *tools; /* NULL: the request has none */
+    struct weir_constraint *constraint; /* NULL: none */
+    struct weir_tool_stream *tools;     /* NULL: the request has none */
     struct weir_delivery delivery;
 };
 

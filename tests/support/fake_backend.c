@@ -277,6 +277,19 @@ static void write_tokens(struct fake_backend *f, const weir_step_part *part, uin
     }
 }
 
+/* Any of the allowed tokens, by the hash alone; -1 when there is none. */
+static int32_t choose_allowed(const uint32_t *mask, uint64_t h)
+{
+    int32_t allowed[FAKE_N_VOCAB];
+    uint32_t n = 0;
+    for (int32_t t = 0; t < FAKE_N_VOCAB; t++) {
+        if (mask[t / 32] >> t % 32 & 1) {
+            allowed[n++] = t;
+        }
+    }
+    return n > 0 ? allowed[h / 64 % n] : -1;
+}
+
 static void sample(struct fake_backend *f, const weir_step_part *part, weir_step_result *result)
 {
     uint32_t n = part->pos + part->n_tokens;
@@ -286,8 +299,8 @@ static void sample(struct fake_backend *f, const weir_step_part *part, weir_step
         violate(f, "history does not fit the tokens", part->slot, n);
     }
     int32_t token = choose(f, mix(h, salt_of(part->sampling, (uint32_t)part->sample_index)));
-    while (part->mask && !(part->mask[token / 32] >> token % 32 & 1)) {
-        token = (token + 1) % FAKE_N_VOCAB;
+    if (part->mask) {
+        token = choose_allowed(part->mask, h);
     }
     result->n_tokens = 1;
     result->tokens[0] = token;

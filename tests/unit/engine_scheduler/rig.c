@@ -32,12 +32,16 @@ void rig_open(struct rig *r)
     assert_int_equal(weir_backend_vocabulary_create(fake_backend(), r->model, r->info.n_vocab,
                                                     &r->vocabulary_impl, &r->vocabulary),
                      0);
+    assert_int_equal(weir_grammars_create(&r->vocabulary, &r->secret, &r->grammars), 0);
     uint32_t in_pool = r->info.n_pages * WEIR_PAGE_TOKENS;
     r->view = (struct weir_model_view){
         .vocabulary = &r->vocabulary,
         .secret = &r->secret,
         .n_ctx = in_pool < r->info.n_ctx ? in_pool : r->info.n_ctx,
         .caps = r->info.caps,
+        .grammars = r->grammars,
+        .serial = 1,
+        .n_logits = r->info.n_vocab,
     };
     struct weir_scheduler_config config = {
         .backend = fake_backend(),
@@ -73,6 +77,7 @@ void rig_close(struct rig *r)
     if (r->sink->n_violations > 0) {
         fail_msg("sink: %s", r->sink->violation);
     }
+    weir_grammars_destroy(r->grammars);
     weir_backend_vocabulary_destroy(r->vocabulary_impl);
     fake_sink_destroy(r->sink);
     fake_backend_finish(&r->backend);

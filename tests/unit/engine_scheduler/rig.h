@@ -18,6 +18,7 @@ struct rig {
     struct weir_page_secret secret;
     struct weir_vocabulary vocabulary;
     struct weir_backend_vocabulary *vocabulary_impl;
+    struct weir_grammars *grammars;
     struct weir_model_view view;
     struct weir_scheduler_counters counters;
     struct weir_scheduler *scheduler;

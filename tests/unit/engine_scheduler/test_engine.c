@@ -196,7 +196,7 @@ static void what_cannot_be_done_is_refused_by_name(void **state)
         {completion("", 1), "prompt", ""},
         {completion("x", 1), "logit_bias", ""},
         {completion("", 1), "prompt", ""},
-        {completion("x", 1), "response_format", "unsupported_parameter"},
+        {completion("x", 1), "response_format", ""},
         {completion("x", 1), "tools", "unsupported_parameter"},
         {completion("x", 1), "echo", "unsupported_parameter"},
         {completion("x", 1), "model", ""},
@@ -205,7 +205,8 @@ static void what_cannot_be_done_is_refused_by_name(void **state)
     cases[3].g.sampling.n_bias = 2;
     cases[4].g.prompt_tokens = tokens;
     cases[4].g.n_prompt_tokens = 2;
-    cases[5].g.format = WEIR_FORMAT_JSON;
+    cases[5].g.format = WEIR_FORMAT_JSON_SCHEMA;
+    cases[5].g.schema_json = weir_str_from("{\"type\":\"nothing\"}");
     cases[6].g.tools_json = weir_str_from("[{}]");
     cases[6].g.tool_choice = WEIR_TOOLS_AUTO;
     cases[7].g.echo = cases[7].g.want_logprobs = 1;

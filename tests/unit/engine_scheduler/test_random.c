@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <yyjson.h>
+
 #include "rig.h"
 #include "tests/support/cmocka.h"
 
@@ -34,6 +36,32 @@ static void random_text(char *out, uint32_t n)
     out[n] = '\0';
 }
 
+static const char schema[] =
+    "{\"type\":\"object\",\"properties\":{\"ok\":{\"type\":\"boolean\"},"
+    "\"n\":{\"enum\":[1,22,333]}},\"required\":[\"ok\",\"n\"],\"additionalProperties\":false}";
+
+/* What can be said without a second implementation of grammars: whole answers fit the schema. */
+static uint32_t check_constrained(const struct rig *r, weir_ticket ticket)
+{
+    uint32_t n_whole = 0;
+    for (uint32_t i = 0; i < r->generations[ticket].n; i++) {
+        const struct fake_choice *c = &r->sink->streams[ticket].choices[i];
+        if (c->finish != WEIR_FINISH_STOP) {
+            assert_int_equal(c->finish, WEIR_FINISH_LENGTH);
+            continue;
+        }
+        yyjson_doc *doc = yyjson_read(c->text, c->len, 0);
+        assert_non_null(doc);
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        uint64_t n = yyjson_get_uint(yyjson_obj_get(root, "n"));
+        assert_true(yyjson_is_bool(yyjson_obj_get(root, "ok")));
+        assert_true(n == 1 || n == 22 || n == 333);
+        yyjson_doc_free(doc);
+        n_whole++;
+    }
+    return n_whole;
+}
+
 static weir_generation random_generation(char *prompt)
 {
     static const char *const stops[] = {"ST", "STOP", "P no", "llo", "\nUser:", "he", "xx", "a l"};
@@ -53,6 +81,13 @@ static weir_generation random_generation(char *prompt)
     g.echo = !g.want_logprobs && one_in(8);
     g.sampling.temperature = one_in(2) ? 0.8f : 0;
     g.sampling.seed = random_below(1000);
+    if (one_in(6)) {
+        g.format = WEIR_FORMAT_JSON_SCHEMA;
+        g.schema_json = weir_str_from(schema);
+        g.n_stop = 0;
+        g.echo = 0;
+        return g;
+    }
     while (one_in(2) && g.n_stop < 4) {
         g.stop[g.n_stop++] = weir_str_from(stops[random_below(8)]);
     }
@@ -96,22 +131,29 @@ static void drive(struct rig *r, uint32_t n_jobs)
     }
 }
 
-static void check_all(struct rig *r)
+/* Returns how many constrained answers came to their end. */
+static uint32_t check_all(struct rig *r)
 {
+    uint32_t n_whole = 0;
     for (uint32_t t = 1; t <= r->n_jobs; t++) {
         const struct fake_stream *s = &r->sink->streams[t];
         if (s->n_finished == 1 && s->outcome.rc == WEIR_E_CANCELLED) {
             continue;
         }
-        rig_check(r, t);
+        if (r->generations[t].format != WEIR_FORMAT_TEXT) {
+            n_whole += check_constrained(r, t);
+        } else {
+            rig_check(r, t);
+        }
     }
+    return n_whole;
 }
 
 static void every_answer_is_the_one_it_would_get_alone(void **state)
 {
     (void)state;
     static struct rig r;
-    uint64_t preemptions = 0, hits = 0;
+    uint64_t preemptions = 0, hits = 0, n_whole = 0;
     for (uint32_t round = 0; round < 60; round++) {
         rng = 88172645463325252u + round * 7919u;
         for (uint32_t i = 0; i < N_PREFIXES; i++) {
@@ -127,13 +169,14 @@ static void every_answer_is_the_one_it_would_get_alone(void **state)
         r.backend.prompt_token_us = random_below(100);
         rig_open(&r);
         drive(&r, 40);
-        check_all(&r);
+        n_whole += check_all(&r);
         preemptions += r.counters.preemptions;
         hits += r.counters.prefix_tokens_hit;
         rig_close(&r);
     }
     assert_true(preemptions > 100);
     assert_true(hits > 1000);
+    assert_true(n_whole > 50);
 }
 
 int main(void)
