@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from conftest import echo_config
+from conftest import ROOT, echo_config
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -110,6 +110,19 @@ def test_bad_json_is_refused(echo, body):
     status, _, answer = echo.request("/v1/chat/completions", body, method="POST")
     assert status == 400
     assert answer["error"]["code"] in ("invalid_json", "missing_required_parameter", "invalid_type")
+    assert echo.request("/v1/chat/completions", {"messages": HELLO})[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"])
+def test_hostile_bodies_harm_nobody(echo, path):
+    corpus = sorted((ROOT / "tests" / "corpus" / "api").iterdir())
+    assert len(corpus) >= 35
+    for file in corpus:
+        status, headers, body = echo.request(path, file.read_bytes(), method="POST")
+        assert status in (200, 400, 404), (file.name, status)
+        assert headers["x-request-id"]
+        if status != 200:
+            assert body["error"]["message"], file.name
     assert echo.request("/v1/chat/completions", {"messages": HELLO})[0] == 200
 
 
