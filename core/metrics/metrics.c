@@ -76,7 +76,8 @@ static bool is_name(const char *s)
     if (!s || !*s || strlen(s) > 120 || (*s >= '0' && *s <= '9')) {
         return false;
     }
-    return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(s);
+    /* The colon is for names that other servers' dashboards look for. */
+    return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_:") == strlen(s);
 }
 
 static uint32_t count_labels(const struct weir_metric_spec *spec)

@@ -34,7 +34,7 @@ enum weir_metrics_kind {
 
 struct weir_metric_spec {
     enum weir_metrics_kind kind;
-    const char *name; /* [a-z_][a-z0-9_]*, with its unit: weir_request_seconds */
+    const char *name; /* [a-z_][a-z0-9_:]*, with its unit: weir_request_seconds */
     const char *help; /* one line */
     const char *labels[WEIR_METRICS_MAX_LABELS]; /* names, NULL-ended when fewer */
     const double *buckets;                       /* histogram: rising upper bounds, without +Inf */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/request/compat_vllm.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
 
@@ -47,6 +48,7 @@ struct known_model {
 struct weir_observer {
     struct weir_metrics *metrics;
     struct weir_metric_family *families[FAMILY_COUNT];
+    struct weir_vllm_names *vllm; /* NULL: not asked for */
     const struct weir_models *models;
     struct known_model known[MAX_MODELS]; /* filled by set_models, before requests run */
     uint32_t n_known;
@@ -155,6 +157,9 @@ static void collect_model(struct weir_observer *o, struct weir_model *m)
     struct weir_queue_stats queue;
     weir_queue_stats(weir_model_queue(m), &queue);
 
+    if (o->vllm) {
+        weir_vllm_names_collect(o->vllm, name, &sum, &queue);
+    }
     set_gauge(o, RUNNING, name, queue.places_used);
     set_gauge(o, WAITING, name, queue.waiting);
     set_gauge(o, BATCH, name, sum.running);
@@ -196,8 +201,8 @@ static void collect(void *arg)
     }
 }
 
-int weir_observer_create(struct weir_metrics *metrics, struct weir_observer **ret_observer,
-                         struct weir_error *err)
+int weir_observer_create(struct weir_metrics *metrics, bool with_vllm_names,
+                         struct weir_observer **ret_observer, struct weir_error *err)
 {
     struct weir_observer *o = calloc(1, sizeof(*o));
     if (!o) {
@@ -211,10 +216,14 @@ int weir_observer_create(struct weir_metrics *metrics, struct weir_observer **re
             return WEIR_E_ARG;
         }
     }
-    int r = weir_metrics_add_collector(metrics, collect, o);
+    int r = with_vllm_names ? weir_vllm_names_create(metrics, &o->vllm, err) : 0;
+    if (r == 0 && weir_metrics_add_collector(metrics, collect, o) < 0) {
+        r = weir_error_set(err, WEIR_E_NOMEM, "too many metric collectors");
+    }
     if (r < 0) {
+        weir_vllm_names_destroy(o->vllm);
         free(o);
-        return weir_error_set(err, r, "too many metric collectors");
+        return r;
     }
     *ret_observer = o;
     return 0;
@@ -226,6 +235,7 @@ void weir_observer_destroy(struct weir_observer *o)
         return;
     }
     weir_metrics_remove_collector(o->metrics, collect, o);
+    weir_vllm_names_destroy(o->vllm);
     free(o);
 }
 
@@ -339,6 +349,9 @@ void weir_observe_request(struct weir_observer *o, struct weir_request *r)
         weir_metric_add(r->series->prompt_tokens, (double)r->outcome.prompt_tokens);
         weir_metric_add(r->series->completion_tokens, (double)r->outcome.completion_tokens);
         weir_metric_add(r->series->cached_tokens, (double)r->outcome.cached_tokens);
+    }
+    if (o->vllm && r->model) {
+        weir_vllm_names_count(o->vllm, r, total_us);
     }
     log_access(r, total_us);
 }

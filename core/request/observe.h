@@ -5,6 +5,8 @@
  * Ownership: the observer borrows the registry; families live as long as the registry.
  * Threads: create, destroy [main-thread]; the rest [any-thread].
  * Invariant: started = finished + running, for every model: a request is counted once at its end. */
+#include <stdbool.h>
+
 #include "core/metrics/metrics.h"
 
 struct weir_observer;
@@ -18,8 +20,9 @@ struct weir_model_series {
     struct weir_metric_series *prompt_tokens, *completion_tokens, *cached_tokens;
 };
 
-int weir_observer_create(struct weir_metrics *metrics, struct weir_observer **ret_observer,
-                         struct weir_error *err);
+/* with_vllm_names: metrics.compat has "vllm". */
+int weir_observer_create(struct weir_metrics *metrics, bool with_vllm_names,
+                         struct weir_observer **ret_observer, struct weir_error *err);
 void weir_observer_destroy(struct weir_observer *o);
 /* Gauges of these models are brought up to date before each scrape; NULL to stop. */
 void weir_observer_set_models(struct weir_observer *o, const struct weir_models *models);

@@ -426,6 +426,39 @@ static int write_pid_file(const char *path, struct weir_error *err)
     return 0;
 }
 
+static bool wants_vllm_names(const struct weir_config *config)
+{
+    for (size_t i = 0; i < config->metrics_compat.n; i++) {
+        if (strcmp(config->metrics_compat.items[i], "vllm") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the configuration may say but this build cannot do must not pass in silence. */
+static int refuse_unsupported(const struct weir_config *config, struct weir_error *err)
+{
+    if (config->server.tls_cert) {
+        return weir_error_set(err, WEIR_E_UNSUPPORTED,
+                              "server.tls: this build cannot serve TLS; put a TLS proxy in front "
+                              "and leave the key out");
+    }
+    if (strcmp(config->store.driver, "memory") != 0) {
+        return weir_error_set(err, WEIR_E_UNSUPPORTED,
+                              "store.driver: %s is not in this build; memory is",
+                              config->store.driver);
+    }
+    for (size_t i = 0; i < config->n_models; i++) {
+        const struct weir_config_model *m = &config->models[i];
+        if (m->n_fallback || m->affinity_header) {
+            weir_log(WEIR_LOG_WARN, "server", NULL,
+                     "models.%s: fallback and affinity are not in this build, ignoring", m->name);
+        }
+    }
+    return 0;
+}
+
 static int start(struct weir_server *s, struct weir_findings *findings, struct weir_error *err)
 {
     int r = weir_config_load(findings, false, &s->config);
@@ -433,8 +466,10 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
         return weir_error_set(err, WEIR_E_ARG, "the configuration is wrong");
     }
     apply_logging(s->config);
-    r = weir_metrics_create(&s->metrics);
-    r = r < 0 ? r : weir_observer_create(s->metrics, &s->observer, err);
+    r = refuse_unsupported(s->config, err);
+    r = r < 0 ? r : weir_metrics_create(&s->metrics);
+    r = r < 0 ? r : weir_observer_create(s->metrics, wants_vllm_names(s->config),
+                                          &s->observer, err);
     r = r < 0 ? r : weir_store_memory_create(&(struct weir_store_memory_options){0}, &s->store);
     r = r < 0 ? r : create_admin(s, err);
     r = r < 0 ? r : create_workers(s, err);

@@ -76,7 +76,7 @@ class Daemon:
         text = self.request("/metrics", admin=True)[2]
         total = 0.0
         for line in text.splitlines():
-            match = re.match(r"(\w+)(?:\{(.*)\})? (\S+)$", line)
+            match = re.match(r"([\w:]+)(?:\{(.*)\})? (\S+)$", line)
             if match and match.group(1) == name:
                 given = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match.group(2) or ""))
                 if all(given.get(k) == v for k, v in labels.items()):

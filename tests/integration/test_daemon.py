@@ -48,6 +48,14 @@ models:
     assert status == 503 and float(headers["retry-after"]) > 0
 
 
+def refuses(daemon):
+    try:
+        daemon.connect().close()
+        return False
+    except OSError:
+        return True
+
+
 def test_sigterm_finishes_streams(start):
     daemon = start(echo_config(options=SLOW))
     chunks = stream(daemon)
@@ -56,8 +64,7 @@ def test_sigterm_finishes_streams(start):
     wait_until(lambda: "draining" in daemon.log_text(), what="drain")
     status, _, _ = daemon.request("/healthz/ready", admin=True)
     assert status == 503
-    with pytest.raises(OSError):
-        daemon.connect()
+    wait_until(lambda: refuses(daemon), what="the listener closed")
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert first.choices and text == "x" * 50
     assert daemon.process.wait(20) == 0
@@ -165,6 +172,26 @@ def test_metrics_pass_promtool(echo):
         pytest.skip("promtool is not installed (package prometheus)")
     run = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_vllm_names_are_there_when_asked_for(start):
+    daemon = start(echo_config("metrics: {compat: [vllm]}"))
+    assert daemon.request("/v1/chat/completions", HELLO)[0] == 200
+    wait_until(lambda: daemon.metric("vllm:generation_tokens_total", model_name="echo") == 6, what="tokens")
+    assert daemon.metric("vllm:request_success_total", finished_reason="stop") == 1
+    assert daemon.metric("vllm:time_to_first_token_seconds_count") == 1
+
+
+@pytest.mark.parametrize(
+    "extra,says",
+    [("store: {driver: redis, url: \"redis://127.0.0.1:1/0\"}", "store.driver"),
+     ("  up:\n    targets: [{upstream: {url: \"http://127.0.0.1:1/v1\"}}]", "upstream")],
+)
+def test_what_this_build_cannot_do_is_refused(binary, tmp_path, extra, says):
+    file = tmp_path / "weir.yaml"
+    file.write_text(echo_config(extra))
+    run = subprocess.run([binary, "serve", "-c", str(file)], capture_output=True, text=True, timeout=30)
+    assert run.returncode != 0 and says in run.stderr
 
 
 def test_requests_are_conserved(echo):
