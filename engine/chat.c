@@ -25,32 +25,22 @@ struct parsed_request {
     yyjson_doc *messages, *tools, *kwargs;
 };
 
-static weir_str token_text(struct weir_chat *chat, const struct weir_tokenizer *t, uint32_t token)
+int weir_chat_create(const struct weir_chat_config *config, struct weir_chat **ret_chat,
+                     struct weir_error *err)
 {
-    return token == WEIR_TOKEN_NONE ? (weir_str){NULL, 0}
-                                    : weir_arena_copy(&chat->arena, weir_tokenizer_piece(t, token));
-}
-
-int weir_chat_create(const struct weir_gguf *file, const struct weir_tokenizer *t,
-                     struct weir_chat **ret_chat, struct weir_error *err)
-{
-    weir_str text, arch = {NULL, 0};
-    if (weir_gguf_str(file, "tokenizer.chat_template", &text, NULL) < 0) {
-        (void)weir_gguf_str(file, "general.architecture", &arch, NULL);
-        text = weir_template_builtin(arch);
-    }
     struct weir_chat *chat = calloc(1, sizeof(*chat));
     if (!chat) {
         return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
     weir_arena_init(&chat->arena, 1 << 20);
-    const struct weir_tokenizer_info *info = weir_tokenizer_info(t);
-    chat->bos = token_text(chat, t, info->bos);
-    chat->eos = token_text(chat, t, info->eos);
-    chat->add_bos = info->add_bos;
-    int r = weir_template_create(text, &chat->template, err);
+    chat->bos = weir_arena_copy(&chat->arena, config->bos);
+    chat->eos = weir_arena_copy(&chat->arena, config->eos);
+    chat->add_bos = config->add_bos;
+    int r = weir_template_create(config->template, &chat->template, err);
     if (r < 0) {
         (void)weir_error_prefix(err, "the model's chat template");
+    } else if (!chat->bos.p || !chat->eos.p) {
+        r = weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     } else {
         r = weir_template_features(chat->template, &chat->features);
     }

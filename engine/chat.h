@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Chat messages to prompt text: a model's own template, and what it needs from the tokenizer.
+/* Chat messages to prompt text by a model's template.
  *
- * Ownership: copies what it needs from file and tokenizer.
  * Threads: any; immutable.
  * Errors: WEIR_E_ARG with *refusal filled where the request is at fault; WEIR_E_NOMEM. */
 #include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "engine/tokenizer/tokenizer.h"
 #include "engine/tool/tool_format.h"
 #include "weir/backend_stream.h"
 
 struct weir_chat;
 
-/* The template of the file, or a plain one for its architecture where it has none. */
-WEIR_NODISCARD int weir_chat_create(const struct weir_gguf *file, const struct weir_tokenizer *t,
+struct weir_chat_config {
+    weir_str template;
+    weir_str bos, eos; /* texts of the tokens; empty where there is none */
+    bool add_bos;      /* every text of the model begins with bos */
+};
+
+/* Copies what it needs. Errors of weir_template_create(). */
+WEIR_NODISCARD int weir_chat_create(const struct weir_chat_config *config,
                                     struct weir_chat **ret_chat, struct weir_error *err);
 void weir_chat_destroy(struct weir_chat *chat); /* NULL ok */
 

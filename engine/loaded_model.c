@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/file_vocabulary.h"
+#include "engine/template/template.h"
 
 static int load_backend(struct weir_loaded_model *m, const struct weir_engine_config *c,
                         int (*progress)(void *arg, float fraction), void *arg,
@@ -55,6 +56,29 @@ static uint32_t usable_context(const weir_model_info *info)
     return in_pool < info->n_ctx ? (uint32_t)in_pool : info->n_ctx;
 }
 
+static weir_str token_text(const struct weir_tokenizer *t, uint32_t token)
+{
+    return token == WEIR_TOKEN_NONE ? (weir_str){NULL, 0} : weir_tokenizer_piece(t, token);
+}
+
+/* The file's chat template, or a plain one for its architecture where it has none. */
+static int read_chat(struct weir_loaded_model *m, const struct weir_gguf *file,
+                     struct weir_error *err)
+{
+    const struct weir_tokenizer_info *info = weir_tokenizer_info(m->tokenizer);
+    struct weir_chat_config config = {
+        .bos = token_text(m->tokenizer, info->bos),
+        .eos = token_text(m->tokenizer, info->eos),
+        .add_bos = info->add_bos,
+    };
+    weir_str arch = {NULL, 0};
+    if (weir_gguf_str(file, "tokenizer.chat_template", &config.template, NULL) < 0) {
+        (void)weir_gguf_str(file, "general.architecture", &arch, NULL);
+        config.template = weir_template_builtin(arch);
+    }
+    return weir_chat_create(&config, &m->chat, err);
+}
+
 /* What the file says about text. */
 static int read_file(struct weir_loaded_model *m, weir_str path, struct weir_error *err)
 {
@@ -66,7 +90,7 @@ static int read_file(struct weir_loaded_model *m, weir_str path, struct weir_err
     r = weir_tokenizer_create(file, &m->tokenizer, err);
     if (r == 0) {
         m->vocabulary = weir_file_vocabulary(m->tokenizer);
-        r = weir_chat_create(file, m->tokenizer, &m->chat, err);
+        r = read_chat(m, file, err);
     }
     weir_gguf_destroy(file);
     return r;

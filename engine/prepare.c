@@ -253,16 +253,18 @@ static int set_grammar(const struct weir_model_view *model, const weir_generatio
     struct weir_grammar_source source = {0};
     struct weir_error err = {0};
     weir_tool_constraint_init(&call, MAX_CALL_SCHEMA_BYTES);
+    const char *param = forced_call ? "tools" : "response_format";
     int r = find_source(g, prompt, &call, &source, &err);
-    if (r == 0) {
+    if (r < 0) {
+        param = "tool_choice";
+    } else {
         r = weir_grammars_get(model->grammars, &source, &prompt->grammar, &err);
     }
     weir_tool_constraint_finish(&call);
     prompt->model_serial = model->serial;
     prompt->n_logits = model->n_logits;
     if (r == WEIR_E_ARG || r == WEIR_E_TOOBIG || r == WEIR_E_UNSUPPORTED) {
-        return weir_refusal_set(refusal, forced_call ? "tools" : "response_format", "", "%s: %s",
-                                forced_call ? "tools" : "response_format", err.message);
+        return weir_refusal_set(refusal, param, "", "%s: %s", param, err.message);
     }
     return r;
 }

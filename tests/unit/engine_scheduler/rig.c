@@ -33,6 +33,10 @@ void rig_open(struct rig *r)
                                                     &r->vocabulary_impl, &r->vocabulary),
                      0);
     assert_int_equal(weir_grammars_create(&r->vocabulary, &r->secret, &r->grammars), 0);
+    if (r->chat_template) {
+        struct weir_chat_config chat = {.template = weir_str_from(r->chat_template)};
+        assert_int_equal(weir_chat_create(&chat, &r->chat, NULL), 0);
+    }
     uint32_t in_pool = r->info.n_pages * WEIR_PAGE_TOKENS;
     r->view = (struct weir_model_view){
         .vocabulary = &r->vocabulary,
@@ -40,6 +44,7 @@ void rig_open(struct rig *r)
         .n_ctx = in_pool < r->info.n_ctx ? in_pool : r->info.n_ctx,
         .caps = r->info.caps,
         .grammars = r->grammars,
+        .chat = r->chat,
         .serial = 1,
         .n_logits = r->info.n_vocab,
     };
@@ -78,6 +83,7 @@ void rig_close(struct rig *r)
         fail_msg("sink: %s", r->sink->violation);
     }
     weir_grammars_destroy(r->grammars);
+    weir_chat_destroy(r->chat);
     weir_backend_vocabulary_destroy(r->vocabulary_impl);
     fake_sink_destroy(r->sink);
     fake_backend_finish(&r->backend);

@@ -19,6 +19,8 @@ struct rig {
     struct weir_vocabulary vocabulary;
     struct weir_backend_vocabulary *vocabulary_impl;
     struct weir_grammars *grammars;
+    const char *chat_template; /* NULL: none */
+    struct weir_chat *chat;
     struct weir_model_view view;
     struct weir_scheduler_counters counters;
     struct weir_scheduler *scheduler;

@@ -5,6 +5,7 @@
 #include <yyjson.h>
 
 #include "engine/scheduler/delivery.h"
+#include "rig.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/fake_sink.h"
 
@@ -143,12 +144,80 @@ static void an_answer_without_calls_is_text(void **state)
     stop(&f);
 }
 
+static const char TEMPLATE[] = "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}Calls stand "
+                               "in <tool_call></tool_call>.\n"
+                               "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+
+static const char CHOICE_OF_TWO[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"paint\",\"parameters\":{\"type\":\"object\","
+    "\"properties\":{\"colour\":{\"enum\":[\"red\",\"blue\"]}},\"required\":[\"colour\"],"
+    "\"additionalProperties\":false}}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"wait\",\"parameters\":{\"type\":\"object\","
+    "\"properties\":{},\"additionalProperties\":false}}}]";
+
+static weir_generation forced_call(enum weir_tool_choice choice, const char *name)
+{
+    weir_generation g = rig_completion("", 600);
+    g.kind = WEIR_GENERATION_CHAT;
+    g.messages_json = weir_str_from("[{\"role\":\"user\",\"content\":\"Do it.\"}]");
+    g.tools_json = weir_str_from(CHOICE_OF_TWO);
+    g.tool_choice = choice;
+    g.tool_name = weir_str_from(name);
+    g.n = 4;
+    g.sampling.temperature = 1;
+    return g;
+}
+
+/* The fake backend has no idea of tools: what comes out is the grammar's doing. */
+static void a_forced_call_is_a_call_whatever_the_model_wants(void **state)
+{
+    (void)state;
+    static struct rig r;
+    rig_init(&r);
+    r.chat_template = TEMPLATE;
+    rig_open(&r);
+    weir_generation any = forced_call(WEIR_TOOLS_REQUIRED, NULL);
+    weir_generation named = forced_call(WEIR_TOOLS_NAMED, "paint");
+    weir_ticket tickets[] = {rig_add(&r, &any), rig_add(&r, &named)};
+    rig_run(&r, 5000);
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t i = 0; i < 4; i++) {
+            const struct fake_choice *c = &r.sink->streams[tickets[t]].choices[i];
+            assert_int_equal(c->finish, WEIR_FINISH_TOOL_CALLS);
+            assert_int_equal(c->n_calls, 1);
+            assert_true(strcmp(c->tool_name, "paint") == 0 ||
+                        (t == 0 && strcmp(c->tool_name, "wait") == 0));
+            yyjson_doc *doc = yyjson_read(c->arguments, c->arguments_len, 0);
+            assert_true(yyjson_is_obj(yyjson_doc_get_root(doc)));
+            yyjson_doc_free(doc);
+        }
+    }
+    rig_close(&r);
+}
+
+static void a_call_of_an_unknown_tool_is_refused(void **state)
+{
+    (void)state;
+    static struct rig r;
+    rig_init(&r);
+    r.chat_template = TEMPLATE;
+    rig_open(&r);
+    weir_generation g = forced_call(WEIR_TOOLS_NAMED, "fly");
+    struct weir_prompt *prompt = NULL;
+    weir_refusal refusal = {0};
+    assert_int_equal(weir_prepare(&r.view, &g, &prompt, &refusal), WEIR_E_ARG);
+    assert_string_equal(refusal.param, "tool_choice");
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_come_out_as_calls_also_to_a_slow_reader),
         cmocka_unit_test(without_parallel_calls_the_answer_ends_with_the_first),
         cmocka_unit_test(an_answer_without_calls_is_text),
+        cmocka_unit_test(a_forced_call_is_a_call_whatever_the_model_wants),
+        cmocka_unit_test(a_call_of_an_unknown_tool_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
