@@ -3,11 +3,11 @@
 
 /* A mixed step may take this many times a pure decode step. The promise to streams is below 3; the
  * rest is for steps that overshoot: kernels take rows by the tile, so cost comes in stairs. */
-static const double STRETCH = 1.75;
+static const double STRETCH = 1.9;
 
 enum {
-    MIN_TOKENS = 2,    /* a prompt always moves on; also the first chunk, of unknown cost */
-    STALE_STEPS = 256, /* steps after which a pure one is measured again */
+    MIN_TOKENS = 2,   /* a prompt always moves on; also the first chunk, of unknown cost */
+    STALE_STEPS = 64, /* steps after which a pure one is measured again */
 };
 
 static uint32_t bucket_of(uint32_t n_decode)
@@ -19,17 +19,23 @@ static uint32_t bucket_of(uint32_t n_decode)
     return b;
 }
 
-static void average(double *mean, double sample)
+static void average(double *mean, double sample, double weight)
+{
+    *mean += (sample - *mean) * weight;
+}
+
+static const double USUAL = 1.0 / 8; /* weight of a sample that many others follow */
+static const double RARE = 1.0 / 2;
+
+/* A time: the first sample counts in full, and one step that the system held up not more than four
+ * usual ones. */
+static void average_time(double *mean, double took, double weight)
 {
     if (*mean <= 0) {
-        *mean = sample;
-        return;
+        *mean = took;
+    } else {
+        average(mean, took < 4 * *mean ? took : 4 * *mean, weight);
     }
-    /* One step that the system held up must not open the gate for long chunks. */
-    if (sample > 4 * *mean) {
-        sample = 4 * *mean;
-    }
-    *mean += (sample - *mean) / 8;
 }
 
 uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode)
@@ -38,14 +44,15 @@ uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode)
     if (p->decode_us[b] <= 0 || p->n_steps - p->measured_at[b] > STALE_STEPS) {
         return 0;
     }
-    if (p->prompt_token_us <= 0) {
+    if (p->prompt_tokens <= 0) {
         return MIN_TOKENS;
     }
-    double fit = (STRETCH - 1) * p->decode_us[b] / p->prompt_token_us;
-    double grown = (p->last_tokens > MIN_TOKENS ? p->last_tokens : MIN_TOKENS) * 1.5;
-    if (fit > grown) {
-        fit = grown;
-    }
+    double budget_us = (STRETCH - 1) * p->decode_us[b];
+    double least_us = budget_us / 64; /* noise can make the difference vanish */
+    double extra_us = p->extra_us > least_us ? p->extra_us : least_us;
+    double fit = budget_us * p->prompt_tokens / extra_us;
+    double grown = p->last_tokens * 1.25 + 1;
+    fit = fit < grown ? fit : grown;
     return fit > MIN_TOKENS ? (uint32_t)fit : MIN_TOKENS;
 }
 
@@ -54,19 +61,25 @@ void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_promp
 {
     double took = took_us > 0 ? (double)took_us : 1;
     p->n_steps++;
-    average(&p->step_us, took);
+    average_time(&p->step_us, took, USUAL);
     if (n_decode == 0) {
         return;
     }
     uint32_t b = bucket_of(n_decode);
     if (n_prompt_tokens == 0) {
-        average(&p->decode_us[b], took);
+        bool stale = p->n_steps - p->measured_at[b] > STALE_STEPS;
+        average_time(&p->decode_us[b], took, stale ? RARE : USUAL);
         p->measured_at[b] = p->n_steps;
         return;
     }
-    double extra = took - p->decode_us[b];
-    double floor_us = p->decode_us[b] / 1000;
-    double per_token = (extra > floor_us ? extra : floor_us) / n_prompt_tokens;
-    average(&p->prompt_token_us, per_token);
+    double most = 8 * p->decode_us[b];
+    double extra = (took < most ? took : most) - p->decode_us[b];
+    if (p->prompt_tokens <= 0) {
+        p->extra_us = extra;
+        p->prompt_tokens = n_prompt_tokens;
+    } else {
+        average(&p->extra_us, extra, USUAL);
+        average(&p->prompt_tokens, n_prompt_tokens, USUAL);
+    }
     p->last_tokens = n_prompt_tokens;
 }

@@ -4,12 +4,13 @@
  *
  * Why: a long prompt in one piece freezes every running stream for as long as it takes. A fixed
  * chunk is too long on one machine and too short on the next, so the chunk follows measured time.
- * How: moving averages of a pure decode step's time, by number of rows, and of what a prompt token
- * adds to a step; a mixed step may then take STRETCH times the pure one. Where a row count was
- * never measured, or not lately, one pure step is asked for first: guessing there would let the
- * error of one average leak into the other. The chunk grows by half at most from one mixed step to
- * the next, as the cost of a token is not constant: a kernel's tile may hold a few for nothing.
- * Threads: the engine's. A plain value. */
+ * How: moving averages of a pure decode step's time, by number of rows, and of what prompt tokens
+ * add to a step; a mixed step may then take STRETCH times the pure one. Time and tokens are
+ * averaged apart, as on a busy machine the difference of two times is mostly noise. Where a row
+ * count was never measured, or not lately, one pure step is asked for first: guessing there would
+ * let the error of one average leak into the other. The chunk grows by a quarter at most from one
+ * mixed step to the next, as the cost of a token is not constant: a kernel's tile may hold a few
+ * for nothing. Threads: the engine's. A plain value. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,9 +19,10 @@ enum { WEIR_PACER_BUCKETS = 12 }; /* rows 1, 2, 3-4, 5-8, ... */
 struct weir_pacer {
     double decode_us[WEIR_PACER_BUCKETS];     /* a pure decode step; 0: never measured */
     uint64_t measured_at[WEIR_PACER_BUCKETS]; /* value of n_steps then */
-    double prompt_token_us;                   /* one prompt token in a mixed step; 0: unknown */
-    double step_us;                           /* any step */
-    uint32_t last_tokens;                     /* prompt tokens of the last mixed step */
+    double extra_us;                          /* what a mixed step took beyond a pure one ... */
+    double prompt_tokens; /* ... and the prompt tokens in it; 0: never measured */
+    double step_us;       /* any step */
+    uint32_t last_tokens; /* prompt tokens of the last mixed step */
     uint64_t n_steps;
 };
 
