@@ -141,6 +141,10 @@ static int fill(struct weir_grammar *g, const struct weir_grammar_source *source
     g->initial.grammar = g;
     store(&g->initial, w, 0);
     weir_walker_destroy(w);
+    if (g->initial.n_threads == 0) {
+        return weir_error_set(err, WEIR_E_TOOBIG,
+                              "the schema has too many alternatives in one place");
+    }
     return 0;
 }
 
@@ -196,18 +200,87 @@ static void allow_node(const struct weir_token_trie *t, uint32_t node, uint32_t 
     }
 }
 
-/* Allows the tokens of nodes first..end that level 0, standing at base_depth, can take. */
+/* Allows the tokens of nodes first..end, all below one node whose level is made, that can be taken.
+ * A node's level is its depth. */
 static void walk(struct weir_walker *w, const struct weir_token_trie *t, uint32_t first,
-                 uint32_t end, uint32_t base_depth, uint32_t *bits)
+                 uint32_t end, uint32_t *bits)
 {
     for (uint32_t i = first; i < end;) {
         const struct weir_trie_node *node = &t->nodes[i];
-        if (weir_walker_step(w, node->depth - base_depth - 1, node->byte) == 0) {
+        if (weir_walker_step(w, node->depth - 1u, node->byte) == 0) {
             i = node->skip;
             continue;
         }
         allow_node(t, i, bits);
         i++;
+    }
+}
+
+/* Index of the first closer that is not before the node. */
+static uint32_t find_closer(const struct weir_token_trie *t, uint32_t node)
+{
+    uint32_t lo = 0, hi = t->n_closers;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (t->closers[mid].node < node) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+/* Of nodes first..end the tokens that close the string, min..max characters from their begin, and
+ * go on from there. The string's frame is of `level`. */
+static void allow_closers(struct weir_walker *w, const struct weir_token_trie *t, uint32_t level,
+                          const struct weir_body *b, uint32_t frame, uint32_t first, uint32_t end,
+                          uint32_t *bits)
+{
+    for (uint32_t i = find_closer(t, first); i < t->n_closers && t->closers[i].node < end; i++) {
+        const struct weir_trie_closer *c = &t->closers[i];
+        const struct weir_trie_node *node = &t->nodes[c->node];
+        if (c->n_chars >= b->min_more && c->n_chars <= b->max_more &&
+            weir_walker_enter(w, level, node->depth, b->close, frame) > 0) {
+            allow_node(t, c->node, bits);
+            walk(w, t, c->node + 1, node->skip, bits);
+        }
+    }
+}
+
+/* What stands below a node at which all possibilities have become one string without bounds, whose
+ * inside the node's bytes are: then the tables hold for the rest of each token. False: not so. */
+static bool allow_below(struct weir_walker *w, const struct weir_token_trie *t, uint32_t node,
+                        uint32_t *bits)
+{
+    const struct weir_trie_node *at = &t->nodes[node];
+    uint32_t n;
+    const struct weir_walk_thread *thread = weir_walker_level(w, at->depth, &n);
+    const struct weir_body *b =
+        weir_automaton_body_of(w->automaton, &w->automaton->states[thread->state]);
+    if (!at->inside || n != 1 || !b || b->min_more > 0 || b->max_more != UINT32_MAX) {
+        return false;
+    }
+    const uint32_t *inside = t->inside_masks + (size_t)(WEIR_TRIE_INSIDE_MASKS - 1) * t->n_words;
+    for (uint32_t i = at->first_token; i < t->nodes[at->skip].first_token; i++) {
+        if (weir_mask_allows(inside, t->tokens[i])) {
+            weir_mask_allow(bits, t->tokens[i]);
+        }
+    }
+    allow_closers(w, t, at->depth, b, thread->frame, node + 1, at->skip, bits);
+    return true;
+}
+
+/* Allows the tokens that level 0 can take. */
+static void walk_all(struct weir_walker *w, const struct weir_token_trie *t, uint32_t *bits)
+{
+    for (uint32_t i = 0; i < t->n_nodes;) {
+        const struct weir_trie_node *node = &t->nodes[i];
+        bool fits = weir_walker_step(w, node->depth - 1u, node->byte) > 0;
+        if (fits) {
+            allow_node(t, i, bits);
+        }
+        i = !fits || allow_below(w, t, i, bits) ? node->skip : i + 1;
     }
 }
 
@@ -246,27 +319,6 @@ static void allow_inside(const struct weir_token_trie *t, uint32_t max_more, uin
     }
 }
 
-/* Tokens from inside of a string: by the tables, and by a walk from where they close it. */
-static void allow_body(struct weir_walker *w, const struct weir_token_trie *t,
-                       const struct weir_body *b, uint32_t frame, uint32_t *bits)
-{
-    if (b->max_more > 0) {
-        allow_inside(t, b->max_more, bits);
-    }
-    weir_walker_restart(w, b->close, frame);
-    if (w->end[0] == w->begin[0]) {
-        return;
-    }
-    for (uint32_t i = 0; i < t->n_closers; i++) {
-        const struct weir_trie_closer *c = &t->closers[i];
-        if (c->n_chars >= b->min_more && c->n_chars <= b->max_more) {
-            const struct weir_trie_node *node = &t->nodes[c->node];
-            allow_node(t, c->node, bits);
-            walk(w, t, c->node + 1, node->skip, node->depth, bits);
-        }
-    }
-}
-
 static bool is_empty(const uint32_t *bits, uint32_t n_words)
 {
     uint32_t any = 0;
@@ -286,11 +338,13 @@ int weir_grammar_mask(const struct weir_grammar_state *s, struct weir_walker *w,
     w->fuel = MASK_FUEL;
     for (uint32_t i = 0; i < s->n_threads; i++) {
         const struct weir_body *b = weir_automaton_body_of(a, &a->states[s->threads[i].state]);
+        if (b && b->max_more > 0) {
+            allow_inside(t, b->max_more, bits);
+        }
         if (b) {
-            allow_body(w, t, b, s->threads[i].frame, bits);
+            allow_closers(w, t, 0, b, s->threads[i].frame, 0, t->n_nodes, bits);
         }
     }
-    load_frames(s, w);
     for (uint32_t i = 0; i < s->n_threads; i++) {
         if (!a->states[s->threads[i].state].body) {
             weir_walker_load(w,
@@ -299,7 +353,7 @@ int weir_grammar_mask(const struct weir_grammar_state *s, struct weir_walker *w,
     }
     if (w->end[0] > 0) {
         w->fuel = MASK_FUEL;
-        walk(w, t, 0, t->n_nodes, 0, bits);
+        walk_all(w, t, bits);
     }
     for (uint32_t i = 0; s->may_end && i < t->n_end_tokens; i++) {
         weir_mask_allow(bits, t->end_tokens[i]);

@@ -42,6 +42,7 @@ static void tabulate(struct weir_token_trie *t, struct weir_walker *w,
             continue;
         }
         bool between = thread->state == inside;
+        t->nodes[i].inside = between;
         whole[node->depth] = whole[node->depth - 1] + between;
         add_inside(t, i, whole[node->depth] + !between);
         i++;

@@ -96,7 +96,8 @@ static bool spells_json(const struct weir_token_trie *t)
     for (uint32_t i = 0; i < t->n_nodes; i = t->nodes[i].skip) {
         has[t->nodes[i].byte] = t->nodes[i + 1].first_token > t->nodes[i].first_token;
     }
-    /* Bytes that begin a character may be missing, as two are in SmolLM2: it is then not written. */
+    /* Bytes that begin a character may be missing, as two are in SmolLM2: it is then not written.
+     */
     bool all = has['\n'];
     for (unsigned b = 0x20; b < 0xC0; b++) {
         all = all && (has[b] || b == 0x7F);

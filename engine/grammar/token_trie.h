@@ -23,6 +23,7 @@ struct weir_trie_node {
     uint32_t first_token; /* its own tokens: up to the next node's first_token */
     uint16_t depth;       /* bytes from the root; the first nodes have 1 */
     uint8_t byte;
+    bool inside; /* the bytes up to here are whole characters of a string */
 };
 
 struct weir_trie_closer { /* the quote that ends the string is this node's byte */
@@ -49,7 +50,7 @@ struct weir_token_trie {
     uint32_t *inside_masks;               /* [WEIR_TRIE_INSIDE_MASKS][n_words] */
     struct weir_trie_inside *long_inside; /* those over INSIDE_MASKS - 1 characters, ascending */
     uint32_t n_long_inside;
-    struct weir_trie_closer *closers;
+    struct weir_trie_closer *closers; /* ascending by node */
     uint32_t n_closers;
 };
 

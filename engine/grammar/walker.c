@@ -32,7 +32,9 @@ static void visit(struct weir_walker *w, uint32_t state, uint32_t frame)
             return;
         }
     }
+    w->fuel -= 1 + w->n_visited / 16; /* what the search above costs */
     if (w->n_visited < WEIR_WALK_MAX_VISITED) {
+        w->open[w->n_open++] = w->n_visited;
         w->visited[w->n_visited++] = (struct weir_walk_thread){state, frame};
     }
 }
@@ -55,13 +57,14 @@ static void visit_call(struct weir_walker *w, uint32_t target, uint32_t back, ui
     }
 }
 
-/* Follows what takes no byte; threads that wait for one make up the level. */
+/* Follows what takes no byte; threads that wait for one make up the level. The newest thread goes
+ * first, so that with too many of them some still come to where they wait. */
 static void settle(struct weir_walker *w, uint32_t level)
 {
     const struct weir_automaton *a = w->automaton;
     uint32_t n = w->end[level];
-    for (uint32_t i = 0; i < w->n_visited; i++) {
-        struct weir_walk_thread t = w->visited[i];
+    while (w->n_open > 0) {
+        struct weir_walk_thread t = w->visited[w->open[--w->n_open]];
         const struct weir_state *s = &a->states[t.state];
         bool pops = t.state == WEIR_STATE_POP && t.frame != 0;
         if (pops) {
@@ -77,8 +80,16 @@ static void settle(struct weir_walker *w, uint32_t level)
             w->threads[n++] = t;
         }
     }
-    w->fuel -= w->n_visited;
     w->end[level] = n;
+    w->frames_at[level] = w->n_frames;
+}
+
+/* Begins a level behind `below`; visit() and settle() fill it. */
+static void open_level(struct weir_walker *w, uint32_t below, uint32_t level)
+{
+    w->n_frames = w->fresh = w->frames_at[below];
+    w->n_visited = w->n_open = 0;
+    w->begin[level] = w->end[level] = w->end[below];
     w->frames_at[level] = w->n_frames;
 }
 
@@ -100,19 +111,22 @@ void weir_walker_load(struct weir_walker *w, struct weir_walk_thread thread)
     w->frames_at[0] = w->n_frames;
 }
 
-void weir_walker_restart(struct weir_walker *w, uint32_t state, uint32_t frame)
-{
-    w->begin[0] = w->end[0] = 0;
-    w->fresh = w->n_frames;
-    w->n_visited = 0;
-    visit(w, state, frame);
-    settle(w, 0);
-}
-
 void weir_walker_start(struct weir_walker *w, const struct weir_automaton *a, uint32_t state)
 {
     weir_walker_clear(w, a);
-    weir_walker_restart(w, state, 0);
+    w->fresh = w->n_frames;
+    w->n_visited = w->n_open = 0;
+    visit(w, state, 0);
+    settle(w, 0);
+}
+
+uint32_t weir_walker_enter(struct weir_walker *w, uint32_t below, uint32_t level, uint32_t state,
+                           uint32_t frame)
+{
+    open_level(w, below, level);
+    visit(w, state, frame);
+    settle(w, level);
+    return w->end[level] - w->begin[level];
 }
 
 static bool is_plain(uint8_t byte)
@@ -142,10 +156,7 @@ static void step_body(struct weir_walker *w, const struct weir_body *b, uint32_t
 uint32_t weir_walker_step(struct weir_walker *w, uint32_t level, uint8_t byte)
 {
     const struct weir_automaton *a = w->automaton;
-    w->n_frames = w->fresh = w->frames_at[level];
-    w->n_visited = 0;
-    w->begin[level + 1] = w->end[level + 1] = w->end[level];
-    w->frames_at[level + 1] = w->n_frames;
+    open_level(w, level, level + 1);
     if (w->fuel <= 0) {
         return 0;
     }

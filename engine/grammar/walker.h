@@ -4,7 +4,7 @@
  *
  * What: a thread is a state and a stack; a level is the set of threads after so many bytes. Levels
  * lie one behind the other, so that a depth-first walk of a trie steps forth and back cheaply.
- * Stacks are linked frames, shared between threads and equal exactly when their index is equal.
+ * Stacks are linked frames, shared between threads; the same index is the same stack.
  * Bounds: past MAX_THREADS in a level, MAX_VISITED in a step, or the frames, further threads are
  * dropped: then less is allowed than could be, never more. A thread that could not come to an end
  * within WEIR_GRAMMAR_MAX_DEPTH is never made, so no live level is a dead end. `fuel` bounds the
@@ -16,7 +16,7 @@
 
 enum {
     WEIR_WALK_MAX_THREADS = 48,
-    WEIR_WALK_MAX_VISITED = 256,
+    WEIR_WALK_MAX_VISITED = 512,
     WEIR_WALK_MAX_LEVELS = WEIR_TRIE_MAX_PIECE_BYTES + 2,
     WEIR_WALK_MAX_FRAMES = 1 << 14,
 };
@@ -35,12 +35,13 @@ struct weir_walk_frame {
 struct weir_walker {
     const struct weir_automaton *automaton;
     int64_t fuel; /* threads that may still be visited */
-    uint32_t n_visited;
+    uint32_t n_visited, n_open;
     uint32_t n_frames; /* frame 0 is the empty stack */
     uint32_t fresh;    /* frames from here on were made in this step */
     uint32_t begin[WEIR_WALK_MAX_LEVELS], end[WEIR_WALK_MAX_LEVELS];
     uint32_t frames_at[WEIR_WALK_MAX_LEVELS]; /* frames in use up to that level */
     struct weir_walk_thread visited[WEIR_WALK_MAX_VISITED];
+    uint32_t open[WEIR_WALK_MAX_VISITED]; /* indexes of those to go on from */
     struct weir_walk_thread threads[WEIR_WALK_MAX_LEVELS * WEIR_WALK_MAX_THREADS];
     struct weir_walk_frame frames[WEIR_WALK_MAX_FRAMES];
 };
@@ -50,8 +51,10 @@ void weir_walker_start(struct weir_walker *w, const struct weir_automaton *a, ui
 /* Level 0 becomes empty; load() then adds to it, threads whose frames were put in place. */
 void weir_walker_clear(struct weir_walker *w, const struct weir_automaton *a);
 void weir_walker_load(struct weir_walker *w, struct weir_walk_thread thread);
-/* Level 0 becomes what can be reached from one state on a stack that is in place. */
-void weir_walker_restart(struct weir_walker *w, uint32_t state, uint32_t frame);
+/* Makes `level`, some level above `below`, of what can be reached from one state on a stack of
+ * `below`; returns how many threads it has. Levels between the two have no meaning then. */
+uint32_t weir_walker_enter(struct weir_walker *w, uint32_t below, uint32_t level, uint32_t state,
+                           uint32_t frame);
 /* Makes level + 1 from level; returns how many threads it has. */
 uint32_t weir_walker_step(struct weir_walker *w, uint32_t level, uint8_t byte);
 

@@ -6,8 +6,8 @@
 #include <yyjson.h>
 
 #include "base/buf.h"
-#include "pieces.h"
 #include "tests/support/cmocka.h"
+#include "tests/support/pieces.h"
 
 enum { MAX_TEXT_BYTES = 1 << 16, WALK_TOKENS = 120, MAX_WALK_TOKENS = 4000 };
 
