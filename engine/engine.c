@@ -285,7 +285,7 @@ static int64_t stream_detokenize(void *target, const int32_t *tokens, size_t n_t
     int r = e->model ? decode(&e->model->vocabulary, tokens, n_tokens, &text) : WEIR_E_BUSY;
     (void)pthread_rwlock_unlock(&e->model_lock);
     int64_t n = r < 0 ? r : (int64_t)text.len;
-    if (r == 0 && text.len > 0) {
+    if (r == 0 && text.len > 0 && cap > 0) {
         memcpy(out, text.data, text.len < cap ? text.len : cap);
     }
     weir_buf_finish(&text);

@@ -86,7 +86,7 @@ static inline vf vf_round(vf a)
 
 static inline vf vf_ldexp(vf a, vf n)
 {
-    return ldexpf(a, (int)n);
+    return ldexpf(a, isnan(n) ? 0 : (int)n);
 }
 
 static inline vf vf_zero_below(vf a, vf x, vf bound)

@@ -196,9 +196,12 @@ size_t client_count(const struct client *c, const char *text)
 {
     size_t n = 0;
     size_t n_text = strlen(text);
+    if (c->received.len == 0) {
+        return 0;
+    }
     const char *p = c->received.data;
     const char *end = p + c->received.len;
-    while (p && (p = memmem(p, (size_t)(end - p), text, n_text)) != NULL) {
+    while ((p = memmem(p, (size_t)(end - p), text, n_text)) != NULL) {
         n++;
         p += n_text;
     }
