@@ -50,7 +50,7 @@ static void add_string(struct weir_kit_probe *p, struct weir_buf *out, yyjson_va
                                        "x-header",
                                        "https://example.org",
                                        "127.0.0.1:80",
-                                       "/tmp/x",
+                                       "/x",
                                        "",
                                        "\xC3\xA4\xF0\x9F\x98\x80"};
     const char *own = yyjson_get_str(yyjson_obj_get(schema, "default"));

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts the real daemon for tests: `pytest --weir build/weir tests/integration`."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wire: what any OpenAI client relies on, over the echo backend."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """weir chat: a terminal chat against a real daemon."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The daemon as operators see it: start, probes, signals, reload, metrics, plugins."""
 
 import json
