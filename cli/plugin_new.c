@@ -5,12 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "cli/command.h"
 #include "cli/plugin_template.h"
 
-enum { MAX_FILE_BYTES = 64 * 1024, MAX_NAME_BYTES = 48 };
+enum { MAX_FILE_BYTES = 64 * 1024, MAX_NAME_BYTES = 48, MAX_PATH_BYTES = 4096 };
 
 static bool is_name(const char *s)
 {
@@ -29,15 +30,30 @@ static void fill_in(struct weir_buf *out, const char *text, const char *mark, co
     weir_buf_add_text(out, text);
 }
 
+/* Where this program's build tree has its weir-sdk.pc; an installed one is found without help. */
+static void sdk_directory(char out[MAX_PATH_BYTES])
+{
+    ssize_t n = readlink("/proc/self/exe", out, MAX_PATH_BYTES - sizeof("/sdk"));
+    out[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(out, '/');
+    if (slash) {
+        memcpy(slash, "/sdk", sizeof("/sdk"));
+    }
+}
+
 static int write_file(const struct weir_plugin_template *t, const char *name)
 {
-    struct weir_buf path, text;
+    char sdk[MAX_PATH_BYTES];
+    sdk_directory(sdk);
+    struct weir_buf path, named, text;
     weir_buf_init(&path, 256);
+    weir_buf_init(&named, MAX_FILE_BYTES);
     weir_buf_init(&text, MAX_FILE_BYTES);
     weir_buf_printf(&path, "%s/", name);
     fill_in(&path, t->file, "NAME", name);
-    fill_in(&text, t->text, "@NAME@", name);
-    bool ok = !path.failed && !text.failed;
+    fill_in(&named, t->text, "@NAME@", name);
+    fill_in(&text, named.data ? named.data : "", "@SDK@", sdk);
+    bool ok = !path.failed && !named.failed && !text.failed;
     FILE *f = ok ? fopen(path.data, "wx") : NULL;
     if (ok) {
         ok = f && fwrite(text.data, 1, text.len, f) == text.len;
@@ -49,6 +65,7 @@ static int write_file(const struct weir_plugin_template *t, const char *name)
                 strerror(errno));
     }
     weir_buf_finish(&path);
+    weir_buf_finish(&named);
     weir_buf_finish(&text);
     return ok ? 0 : -1;
 }
