@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "json_rules.h"
 
-enum { MAX_INDENT = 32, MAX_DIGITS = 16, MAX_EXPONENT_DIGITS = 2 };
+enum { MAX_INDENT = 32, MAX_EXPONENT_DIGITS = 2 };
 
 uint32_t weir_json_byte(struct weir_automaton *a, uint8_t byte, uint32_t target)
 {
@@ -172,8 +172,7 @@ uint32_t weir_json_string(struct weir_automaton *a)
     return a->shared.string;
 }
 
-/* Up to max digits, at least min of them, then `after`. */
-static uint32_t digits(struct weir_automaton *a, int min, int max, uint32_t after)
+uint32_t weir_json_digits(struct weir_automaton *a, int min, int max, uint32_t after)
 {
     uint32_t next = after;
     for (int left = max; left > 0; left--) {
@@ -189,7 +188,7 @@ static uint32_t digits(struct weir_automaton *a, int min, int max, uint32_t afte
 /* -?(0|[1-9][0-9]*), then `after`. */
 static uint32_t whole_number(struct weir_automaton *a, uint32_t after)
 {
-    uint32_t more = digits(a, 0, MAX_DIGITS - 1, after);
+    uint32_t more = weir_json_digits(a, 0, WEIR_JSON_MAX_DIGITS - 1, after);
     uint32_t unsigned_part = weir_automaton_state(a);
     weir_automaton_range(a, unsigned_part, '0', '0', after);
     weir_automaton_range(a, unsigned_part, '1', '9', more);
@@ -212,7 +211,7 @@ uint32_t weir_json_number(struct weir_automaton *a)
     if (a->shared.number) {
         return a->shared.number;
     }
-    uint32_t exponent_digits = digits(a, 1, MAX_EXPONENT_DIGITS, WEIR_STATE_POP);
+    uint32_t exponent_digits = weir_json_digits(a, 1, MAX_EXPONENT_DIGITS, WEIR_STATE_POP);
     uint32_t sign = weir_automaton_state(a);
     weir_automaton_range(a, sign, '+', '+', exponent_digits);
     weir_automaton_range(a, sign, '-', '-', exponent_digits);
@@ -220,7 +219,8 @@ uint32_t weir_json_number(struct weir_automaton *a)
     uint32_t exponent = weir_automaton_state(a);
     letter(a, exponent, 'e', 'e', sign);
     weir_automaton_empty(a, exponent, WEIR_STATE_POP);
-    uint32_t fraction = weir_json_byte(a, '.', digits(a, 1, MAX_DIGITS, exponent));
+    uint32_t fraction =
+        weir_json_byte(a, '.', weir_json_digits(a, 1, WEIR_JSON_MAX_DIGITS, exponent));
     weir_automaton_empty(a, fraction, exponent);
     return a->shared.number = whole_number(a, fraction);
 }

@@ -9,6 +9,8 @@
  * the automaton; each rule is made once. Errors: the automaton's. */
 #include "engine/grammar/automaton.h"
 
+enum { WEIR_JSON_MAX_DIGITS = 16 };
+
 /* Makes what the insides of strings need; idempotent. */
 void weir_json_prepare_strings(struct weir_automaton *a);
 /* What to call behind the first byte of a character of several bytes, or behind the backslash of an
@@ -25,6 +27,8 @@ uint32_t weir_json_space(struct weir_automaton *a);
 uint32_t weir_json_string(struct weir_automaton *a);
 uint32_t weir_json_integer(struct weir_automaton *a);
 uint32_t weir_json_number(struct weir_automaton *a);
+/* Up to max digits, at least min of them, then `after`. */
+uint32_t weir_json_digits(struct weir_automaton *a, int min, int max, uint32_t after);
 uint32_t weir_json_boolean(struct weir_automaton *a);
 uint32_t weir_json_null(struct weir_automaton *a);
 uint32_t weir_json_object(struct weir_automaton *a); /* with any members */
