@@ -267,6 +267,9 @@ static int add_alternatives(struct weir_json_schema_compiler *c, uint32_t node, 
     if (r == 0 && yyjson_arr_size(list) == 0) {
         r = weir_json_schema_refuse(c, node, "%s must be a list of at least one schema", keyword);
     }
+    if (r < 0) {
+        return r;
+    }
     size_t i, n;
     yyjson_val *schema;
     yyjson_arr_foreach(list, i, n, schema)

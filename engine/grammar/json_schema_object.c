@@ -68,7 +68,10 @@ static int add_properties(struct weir_json_schema_compiler *c, uint32_t node, st
                           yyjson_val *schema)
 {
     yyjson_val *properties = yyjson_obj_get(schema, "properties");
-    if (properties && !yyjson_is_obj(properties)) {
+    if (!properties) {
+        return 0;
+    }
+    if (!yyjson_is_obj(properties)) {
         return weir_json_schema_refuse(c, node, "properties must be an object");
     }
     size_t i, n;
@@ -93,7 +96,10 @@ static int add_required(struct weir_json_schema_compiler *c, uint32_t node, stru
                         yyjson_val *schema)
 {
     yyjson_val *required = yyjson_obj_get(schema, "required");
-    if (required && !yyjson_is_arr(required)) {
+    if (!required) {
+        return 0;
+    }
+    if (!yyjson_is_arr(required)) {
         return weir_json_schema_refuse(c, node, "required must be a list of names");
     }
     yyjson_val *additional = yyjson_obj_get(schema, "additionalProperties");

@@ -1,0 +1,78 @@
+"""Texts made by chance under a schema's masks, judged by the jsonschema package."""
+
+import json
+import pathlib
+import subprocess
+
+import pytest
+
+from conftest import models_dir
+
+jsonschema = pytest.importorskip("jsonschema")
+
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 30},
+        "age": {"type": "integer", "minimum": 0, "maximum": 130},
+        "email": {"type": ["string", "null"]},
+        "score": {"type": "number", "exclusiveMinimum": -1.5, "maximum": 2.25},
+        "tags": {"type": "array", "items": {"enum": ["a", "ab", 1, None]}, "maxItems": 3},
+    },
+    "required": ["name", "age", "score"],
+    "additionalProperties": False,
+}
+TREE = {
+    "$ref": "#/$defs/node",
+    "$defs": {
+        "node": {
+            "type": "object",
+            "properties": {
+                "value": {"anyOf": [{"type": "integer"}, {"const": "leaf"}]},
+                "children": {"type": "array", "items": {"$ref": "#/$defs/node"}, "maxItems": 2},
+            },
+            "required": ["value"],
+            "additionalProperties": False,
+        }
+    },
+}
+SCHEMAS = {
+    "person": PERSON,
+    "tree": TREE,
+    "any": True,
+    "open": {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "né": {"type": "boolean"}},
+        "additionalProperties": {"type": "string"},
+    },
+    "tuple": {
+        "type": "array",
+        "prefixItems": [{"type": "boolean"}, PERSON],
+        "items": {"type": "integer", "maximum": -7},
+        "minItems": 2,
+        "maxItems": 5,
+    },
+    "merged": {
+        "allOf": [
+            {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]},
+            {"type": "object", "properties": {"b": {"type": "string"}}},
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_whatever_the_masks_allow_is_valid(request, name):
+    build = pathlib.Path(request.config.getoption("--weir")).parent
+    walk = build / "tests" / "tools" / "weir_grammar_walk"
+    model = models_dir() / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not walk.exists() or not model.exists():
+        pytest.skip("needs the tests' tools and SmolLM2")
+    out = subprocess.run(
+        [walk, model, json.dumps(SCHEMAS[name]), "60"], capture_output=True, check=True, timeout=120
+    )
+    validator = jsonschema.Draft202012Validator(SCHEMAS[name])
+    lines = out.stdout.decode().split("\n")[:-1]
+    assert len(lines) == 60
+    for line in lines:
+        validator.validate(json.loads(line))
