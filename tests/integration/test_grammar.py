@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Texts made by chance under a schema's masks, judged by the jsonschema package."""
 
 import json
@@ -76,3 +77,44 @@ def test_whatever_the_masks_allow_is_valid(request, name):
     assert len(lines) == 60
     for line in lines:
         validator.validate(json.loads(line))
+
+
+SMOLLM = """
+server: {listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}
+models:
+  smollm:
+    targets: [{engine: {backend: cpu, file: SmolLM2-135M-Instruct.Q4_1.gguf}}]
+"""
+
+
+def ask(daemon, response_format, temperature):
+    body = {
+        "model": "smollm",
+        "messages": [{"role": "user", "content": "Describe a person as JSON."}],
+        "response_format": response_format,
+        "temperature": temperature,
+        "seed": 7,
+        "max_tokens": 300,
+    }
+    return daemon.request("/v1/chat/completions", body, timeout=120)
+
+
+def test_a_model_answers_in_the_form_asked_for(start):
+    if not (models_dir() / "SmolLM2-135M-Instruct.Q4_1.gguf").exists():
+        pytest.skip("needs SmolLM2")
+    daemon = start(SMOLLM)
+    schema = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
+    for temperature in (0, 1.2):
+        status, _, answer = ask(daemon, schema, temperature)
+        assert status == 200, answer
+        choice = answer["choices"][0]
+        assert choice["finish_reason"] == "stop"
+        jsonschema.validate(json.loads(choice["message"]["content"]), PERSON)
+    status, _, answer = ask(daemon, {"type": "json_object"}, 0)
+    assert status == 200, answer
+    choice = answer["choices"][0]
+    if choice["finish_reason"] == "stop":  # JSON mode itself has no end that must come
+        assert isinstance(json.loads(choice["message"]["content"]), dict)
+    bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}
+    status, _, answer = ask(daemon, bad, 0)
+    assert status == 400 and "keyword 'not'" in answer["error"]["message"]
