@@ -76,7 +76,7 @@ static void cancel_run(struct weir_request *r)
 /* Sends what `out` holds; marks the request paused when the client is slow. */
 static void send_out(struct weir_request *r)
 {
-    if (!r->ex || r->out.len == 0) {
+    if (!r->ex || r->failed || r->out.len == 0) {
         weir_buf_reset(&r->out);
         return;
     }
@@ -88,6 +88,7 @@ static void send_out(struct weir_request *r)
     if (rc == 1) {
         r->paused = true;
     } else if (rc < 0) {
+        weir_http_abort(r->ex); /* a stream with a hole must not end as if it were whole */
         cancel_run(r);
     }
 }
@@ -119,15 +120,18 @@ static void deliver(void *arg, const weir_chunk *chunk)
 
 static void fail_run(struct weir_request *r, uint32_t status, const char *code, const char *message)
 {
-    if (!r->ex) {
-        return;
+    if (!r->ex || r->failed) {
+        return; /* the first failure is the one that the client was told */
     }
+    r->failed = true;
     r->error_code = code;
     r->finish = WEIR_FINISH_ERROR;
     if (weir_http_response_begun(r->ex)) {
         weir_buf_reset(&r->out);
         weir_reply_error(&r->reply, weir_str_from(message), weir_str_from(code), &r->out);
-        (void)weir_http_stream_write(r->ex, weir_buf_view(&r->out));
+        if (weir_http_stream_write(r->ex, weir_buf_view(&r->out)) < 0) {
+            weir_http_abort(r->ex); /* so that the client can tell it from an end */
+        }
         (void)weir_http_stream_end(r->ex);
     } else if (status == 503) {
         weir_answer_busy(r, status, code, 1000000, "%s", message);
@@ -138,7 +142,7 @@ static void fail_run(struct weir_request *r, uint32_t status, const char *code, 
 
 static void finish_reply(struct weir_request *r)
 {
-    if (!r->ex) {
+    if (!r->ex || r->failed) {
         return;
     }
     if (r->outcome.rc == WEIR_E_CANCELLED && !r->filtered) {
@@ -189,7 +193,7 @@ static void choice_filtered(struct weir_request *r, uint32_t choice)
 static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
 {
     mark_chunk(r, chunk);
-    if (!r->ex) {
+    if (!r->ex || r->failed) {
         return;
     }
     if (weir_plugin_run_chunk(&r->run, chunk, deliver, r) == WEIR_PLUGIN_CHUNK_ENDED) {
@@ -203,6 +207,9 @@ static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
 
 static void read_chunks(struct weir_request *r)
 {
+    if (!(r->holds & WEIR_HOLD_TARGET)) {
+        return; /* the end was read already; only the exchange still lives */
+    }
     const weir_chunk *chunk;
     while (!r->paused && (chunk = weir_flow_peek(&r->flow)) != NULL) {
         handle_chunk(r, chunk);
@@ -507,6 +514,8 @@ void weir_generate_abandon(struct weir_request *r)
 {
     if (r->holds & WEIR_HOLD_TARGET) {
         cancel_run(r);
+        /* Also when plugins had cancelled it: what lies in the flow would keep its end from us. */
+        weir_flow_abandon(&r->flow);
         return;
     }
     if (!(r->holds & WEIR_HOLD_GRANT)) {
@@ -530,6 +539,7 @@ void weir_generate_finish(struct weir_request *r)
     }
     weir_flow_finish(&r->flow);
     weir_reply_finish(&r->reply);
+    weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->flow_item);
     yyjson_doc_free(r->body);
     r->body = NULL;
 }

@@ -81,6 +81,7 @@ struct weir_request {
     weir_outcome outcome;
     bool paused;    /* the client is slow: chunks stay in the flow */
     bool cancelled; /* cancel() was sent */
+    bool failed;    /* the client was told that the run failed; nothing follows */
     bool filtered;  /* plugins ended every choice */
     uint64_t filtered_choices; /* bit per choice */
     int deliver_rc;            /* first failure of the reply */

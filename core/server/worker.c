@@ -72,14 +72,23 @@ static void on_closed(void *user, struct weir_http_exchange *ex, enum weir_http_
     }
 }
 
-/* Requests that HTTP refuses have no struct weir_request, but answer in the same shape. */
+/* What HTTP refuses is answered in the same shape, mostly before there is a struct weir_request. */
 static void on_problem(void *user, struct weir_http_exchange *ex,
                        const struct weir_http_problem_info *problem, struct weir_buf *ret_body)
 {
     (void)user;
     char id[WEIR_REQUEST_ID_BYTES];
-    weir_request_id_make(id);
-    (void)weir_http_add_header(ex, "x-request-id", weir_str_from(id));
+    struct weir_request *r = weir_http_user(ex);
+    if (r) { /* its head was good; the body was not, or did not come */
+        r->status = (uint32_t)problem->status;
+        r->error_code = problem->code;
+    } else {
+        weir_request_id_make(id);
+    }
+    (void)weir_http_add_header(ex, "x-request-id", weir_str_from(r ? r->id : id));
+    if (problem->status == 503) {
+        (void)weir_http_add_header(ex, "retry-after", weir_str_from("1"));
+    }
     (void)weir_http_add_header(ex, "Content-Type", weir_str_from("application/json"));
     weir_error_body_write(ret_body, (unsigned)problem->status, weir_str_from(problem->message),
                           (weir_str){NULL, 0}, weir_str_from(problem->code));

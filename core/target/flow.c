@@ -220,7 +220,9 @@ const weir_chunk *weir_flow_peek(struct weir_flow *f)
 bool weir_flow_pop(struct weir_flow *f)
 {
     (void)pthread_mutex_lock(&f->mutex);
-    f->head += ((const struct record *)(const void *)(f->ring + f->head))->n_bytes;
+    if (f->head != f->tail) { /* equal: abandoned since the peek */
+        f->head += ((const struct record *)(const void *)(f->ring + f->head))->n_bytes;
+    }
     if (f->wrap && f->head == f->wrap) {
         f->head = 0;
         f->wrap = 0;

@@ -3,22 +3,38 @@
 
 #include <stddef.h>
 
+static void unlink_item(struct weir_inbox *in, struct weir_inbox_item *item)
+{
+    *(item->prev ? &item->prev->next : &in->first) = item->next;
+    *(item->next ? &item->next->prev : &in->last) = item->prev;
+    item->next = item->prev = NULL;
+    item->queued = false;
+    in->n_queued--;
+}
+
+/* One at a time, so that an item that waits can always be found, and withdrawn, in the list. */
+static struct weir_inbox_item *take_first(struct weir_inbox *in)
+{
+    (void)pthread_mutex_lock(&in->mutex);
+    struct weir_inbox_item *item = in->first;
+    if (item) {
+        unlink_item(in, item);
+    }
+    (void)pthread_mutex_unlock(&in->mutex);
+    return item;
+}
+
 static void drain(uv_async_t *async)
 {
     struct weir_inbox *in = async->data;
     /* Cleared before the list is taken: a post that comes later sets it again and wakes us. */
     atomic_store_explicit(&in->dirty, false, memory_order_seq_cst);
+    /* What is posted from here on has a wake-up of its own: the other work of the loop comes first. */
     (void)pthread_mutex_lock(&in->mutex);
-    struct weir_inbox_item *item = in->first;
-    in->first = in->last = NULL;
-    for (struct weir_inbox_item *i = item; i; i = i->next) {
-        i->queued = false;
-    }
+    uint32_t n = in->n_queued;
     (void)pthread_mutex_unlock(&in->mutex);
-    while (item) {
-        struct weir_inbox_item *next = item->next;
+    for (struct weir_inbox_item *item; n > 0 && (item = take_first(in)) != NULL; n--) {
         item->run(item);
-        item = next;
     }
 }
 
@@ -46,15 +62,22 @@ void weir_inbox_post(struct weir_inbox *in, struct weir_inbox_item *item)
     if (!item->queued) {
         item->queued = true;
         item->next = NULL;
-        if (in->last) {
-            in->last->next = item;
-        } else {
-            in->first = item;
-        }
+        item->prev = in->last;
+        *(in->last ? &in->last->next : &in->first) = item;
         in->last = item;
+        in->n_queued++;
     }
     (void)pthread_mutex_unlock(&in->mutex);
     atomic_store_explicit(&in->dirty, true, memory_order_release);
+}
+
+void weir_inbox_withdraw(struct weir_inbox *in, struct weir_inbox_item *item)
+{
+    (void)pthread_mutex_lock(&in->mutex);
+    if (item->queued) {
+        unlink_item(in, item);
+    }
+    (void)pthread_mutex_unlock(&in->mutex);
 }
 
 void weir_inbox_wake(struct weir_inbox *in)

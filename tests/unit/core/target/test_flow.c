@@ -219,6 +219,21 @@ static void another_thread_delivers_everything_in_order(void **state)
     assert_int_equal(f->outcome.completion_tokens, THREAD_CHUNKS);
 }
 
+static void abandoning_between_peek_and_pop_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    weir_chunk in = text_chunk("hello", 5);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(weir_flow_push(&f->flow, &in), 0);
+    }
+    assert_non_null(weir_flow_peek(&f->flow));
+    weir_flow_abandon(&f->flow);
+    assert_false(weir_flow_pop(&f->flow));
+    assert_null(weir_flow_peek(&f->flow));
+    weir_flow_end(&f->flow, &(weir_outcome){.rc = WEIR_E_CANCELLED});
+    assert_true(weir_flow_ended(&f->flow, &f->outcome));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +245,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_goes_in_after_the_end_or_the_reader_left, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(another_thread_delivers_everything_in_order, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(abandoning_between_peek_and_pop_leaves_nothing, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
