@@ -368,7 +368,9 @@ def test_pipelined_requests_are_answered_in_order(echo):
         s.sendall("".join(parts).encode())
         data = b""
         while data.count(b'"finish_reason"') < 3:
-            data += s.recv(65536)
+            piece = s.recv(65536)
+            assert piece, "the connection ended early"
+            data += piece
     order = [data.index(w) for w in (b'"content":"one"', b'"content":"two"', b'"content":"three"')]
     assert order == sorted(order)
 
