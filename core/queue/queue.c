@@ -238,7 +238,8 @@ int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64
         return 0;
     }
     uint64_t wait_us = predict_wait_us(q);
-    bool too_slow = q->grants_per_s > 0 && entry->deadline_us != UINT64_MAX &&
+    /* With nobody waiting the rate is old news, and refusing would keep it so. */
+    bool too_slow = q->n_waiting > 0 && q->grants_per_s > 0 && entry->deadline_us != UINT64_MAX &&
                     now_us + wait_us > entry->deadline_us;
     if (q->n_waiting >= q->limit || too_slow) {
         (void)pthread_mutex_unlock(&q->mutex);
