@@ -22,26 +22,26 @@ typedef struct weir_req weir_req;   /* opaque: its layout is never part of the A
 typedef uint64_t weir_ticket;       /* generation-counted value; 0 is never valid */
 
 enum weir_level { /* of log lines */
-    WEIR_LEVEL_ERROR = 0,
-    WEIR_LEVEL_WARN = 1,
-    WEIR_LEVEL_INFO = 2,
-    WEIR_LEVEL_DEBUG = 3,
-    WEIR_LEVEL_TRACE = 4 /* the only level that may carry prompt or completion text */
+                  WEIR_LEVEL_ERROR = 0,
+                  WEIR_LEVEL_WARN = 1,
+                  WEIR_LEVEL_INFO = 2,
+                  WEIR_LEVEL_DEBUG = 3,
+                  WEIR_LEVEL_TRACE = 4 /* the only level that may carry prompt or completion text */
 };
 
 /* Text fields of a request: req_get(), and req_set() where marked [set]. */
 enum weir_field {
     WEIR_FIELD_REQUEST_ID = 1,
     WEIR_FIELD_METHOD = 2,
-    WEIR_FIELD_PATH = 3,        /* without the query */
-    WEIR_FIELD_MODEL = 4,       /* [set] until ROUTE has run */
-    WEIR_FIELD_TENANT = 5,      /* [set] once, in HEADERS */
-    WEIR_FIELD_KEY_ID = 6,      /* [set] once, in HEADERS */
-    WEIR_FIELD_USER = 7,        /* [set] */
-    WEIR_FIELD_CLASS = 8,       /* [set] interactive_ui, critical_api, batch */
-    WEIR_FIELD_PEER = 9,        /* client address */
-    WEIR_FIELD_BODY = 10,       /* whole body, from BODY on */
-    WEIR_FIELD_TARGET = 11,     /* name of the chosen target, from ADMIT on */
+    WEIR_FIELD_PATH = 3,    /* without the query */
+    WEIR_FIELD_MODEL = 4,   /* [set] until ROUTE has run */
+    WEIR_FIELD_TENANT = 5,  /* [set] once, in HEADERS */
+    WEIR_FIELD_KEY_ID = 6,  /* [set] once, in HEADERS */
+    WEIR_FIELD_USER = 7,    /* [set] */
+    WEIR_FIELD_CLASS = 8,   /* [set] interactive_ui, critical_api, batch */
+    WEIR_FIELD_PEER = 9,    /* client address */
+    WEIR_FIELD_BODY = 10,   /* whole body, from BODY on */
+    WEIR_FIELD_TARGET = 11, /* name of the chosen target, from ADMIT on */
     WEIR_FIELD_TRACEPARENT = 12
 };
 
@@ -72,10 +72,11 @@ struct weir_host {
     /* One line; r may be NULL. [any] */
     void (*log)(const weir_host *, int level, weir_req *r, weir_str message);
     int (*log_enabled)(const weir_host *, int level);
-    uint64_t (*now_us)(const weir_host *);      /* monotonic; virtual under `weir plugin test` [any] */
-    uint64_t (*wall_us)(const weir_host *);     /* since 1970 UTC [any] */
+    uint64_t (*now_us)(const weir_host *);  /* monotonic; virtual under `weir plugin test` [any] */
+    uint64_t (*wall_us)(const weir_host *); /* since 1970 UTC [any] */
 
-    /* Runs fn(arg) soon on the loop that owns the instance's timers. WEIR_E_BUSY: 1024 waiting. [any] */
+    /* Runs fn(arg) soon on the loop that owns the instance's timers. WEIR_E_BUSY: 1024 waiting.
+     * [any] */
     int (*post)(const weir_host *, void (*fn)(void *arg), void *arg);
     /* Returns an id > 0, 0 on failure (64 timers per instance). repeat_ms 0: once. [main][loop] */
     uint64_t (*timer_start)(const weir_host *, uint64_t delay_ms, uint64_t repeat_ms,
@@ -110,6 +111,13 @@ struct weir_host {
     /* Ends a suspension: on_resume is called on the request's loop with rc and a copy of data.
      * WEIR_E_GONE: resumed before, timed out, or the client left; harmless. [any] */
     int (*resume)(const weir_host *, weir_ticket, int rc, weir_str data);
+
+    /* Inside on_chunk: when the present chunk has gone out, nothing more of this request does until
+     * the ticket is resumed or timeout_ms (max 60000) is over; the target waits. on_resume is
+     * called with WEIR_PHASE_OUTPUT; CONTINUE goes on, every other verdict ends the run as an
+     * error. After the last FINISH the pause holds back the end of the answer, and all of an answer
+     * that is not streamed. 0 on failure. [loop] */
+    weir_ticket (*pause)(const weir_host *, weir_req *, uint32_t timeout_ms);
 };
 
 /* Host extension "weir.metrics/1": Prometheus metrics named weir_<plugin>_<name>. */
@@ -131,19 +139,28 @@ typedef struct weir_ext_metrics {
 /* Host extension "weir.admin/1": routes under /admin/v1/plugins/<plugin>/. */
 typedef struct weir_ext_admin {
     uint32_t struct_size;
-    /* Only inside instance_create; at most 32 routes. `fn` answers with host->respond() or deny(); a
-     * negative return becomes a 500. [main]; fn runs on [loop]. */
+    /* Only inside instance_create; at most 32 routes. `fn` answers with host->respond() or deny();
+     * a negative return becomes a 500. [main]; fn runs on [loop]. */
     int (*route)(const weir_host *, const char *method, const char *path,
                  int (*fn)(void *arg, weir_req *r), void *arg);
 } weir_ext_admin;
 #define WEIR_EXT_ADMIN "weir.admin/1"
 
-/* Host extension "weir.tenants/1": the `tenants:` block of the configuration. */
+/* Host extension "weir.tenants/1": who the tenants are: the `tenants:` block of the configuration,
+ * and those that the admin API made, which all replicas share. */
 typedef struct weir_ext_tenants {
     uint32_t struct_size;
     /* The whole block as JSON text: {"acme": {...}, ...}; "{}" when there is none. Valid as long as
      * the instance. [any] */
     weir_str (*config_json)(const weir_host *);
+    /* One tenant as it is now: its entry of the block as JSON, with "state": "active" or
+     * "suspended". `version` changes with every change of it, so that a parsed form can be kept;
+     * either output may be NULL. The text is borrowed until the hook returns. WEIR_E_NOTFOUND.
+     * [loop][main] */
+    int (*get)(const weir_host *, weir_str tenant, weir_str *out_json, uint64_t *out_version);
+    /* fn(arg, name) after a tenant came, changed or went, wherever that was done. Only inside
+     * instance_create; fn runs on [main]. */
+    int (*watch)(const weir_host *, void (*fn)(void *arg, weir_str tenant), void *arg);
 } weir_ext_tenants;
 #define WEIR_EXT_TENANTS "weir.tenants/1"
 

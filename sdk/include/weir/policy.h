@@ -33,7 +33,8 @@ enum weir_phase {
     WEIR_PHASE_HEADERS = 1, /* request line and headers */
     WEIR_PHASE_BODY = 2,    /* body parsed, prompt tokens counted */
     WEIR_PHASE_ROUTE = 3,   /* targets that could run it are known */
-    WEIR_PHASE_ADMIT = 4    /* about to take capacity */
+    WEIR_PHASE_ADMIT = 4,   /* about to take capacity */
+    WEIR_PHASE_OUTPUT = 5   /* only in on_resume: after host->pause() */
 };
 #define WEIR_PHASE_BIT(phase) (1u << (phase))
 
@@ -82,18 +83,19 @@ typedef struct weir_chunk {
     weir_str text;   /* TEXT: the piece; TOOL_CALL: a piece of the arguments' JSON */
     uint32_t tool_index;
     uint32_t n_tokens; /* tokens that this chunk accounts for; 0 when held back text follows */
-    weir_str tool_id, tool_name;          /* only where a call begins */
-    const weir_token_logprobs *logprobs;  /* [n_logprobs] when asked for */
+    weir_str tool_id, tool_name;         /* only where a call begins */
+    const weir_token_logprobs *logprobs; /* [n_logprobs] when asked for */
     uint32_t n_logprobs;
     uint32_t flags; /* WEIR_CHUNK_LAST */
 } weir_chunk;
 
 enum weir_chunk_action {
     WEIR_CHUNK_PASS = 0,
-    WEIR_CHUNK_REPLACE = 1, /* *out holds the new text (may be empty), borrowed until the next call */
-    WEIR_CHUNK_HOLD = 2,    /* withhold: its text comes again, with the next chunk's behind it; not
-                               for FINISH; at most 64 KiB in all */
-    WEIR_CHUNK_ABORT = 3    /* end the choice with finish "content_filter" */
+    WEIR_CHUNK_REPLACE =
+        1,               /* *out holds the new text (may be empty), borrowed until the next call */
+    WEIR_CHUNK_HOLD = 2, /* withhold: its text comes again, with the next chunk's behind it; not
+                            for FINISH; at most 64 KiB in all */
+    WEIR_CHUNK_ABORT = 3 /* end the choice with finish "content_filter" */
 };
 
 typedef struct weir_usage { /* what on_complete gets */
@@ -104,6 +106,8 @@ typedef struct weir_usage { /* what on_complete gets */
     uint64_t prompt_tokens, cached_tokens, completion_tokens;
     uint64_t queue_us, first_token_us, total_us; /* since arrival; first_token_us 0: none came */
     weir_str model, target, error_code;
+    /* Of completion_tokens, those whose bytes the client's socket took. */
+    uint64_t delivered_tokens;
 } weir_usage;
 
 typedef struct weir_policy {
@@ -118,9 +122,12 @@ typedef struct weir_policy {
     void (*instance_destroy)(void *instance); /* [main] */
 
     int (*on_phase)(void *instance, weir_req *r, int phase); /* enum weir_verdict [loop] */
-    int (*on_resume)(void *instance, weir_req *r, int phase, int rc, weir_str data); /* [loop] */
+    int (*on_resume)(void *instance, weir_req *r, int phase, int rc, weir_str data);  /* [loop] */
     int (*on_chunk)(void *instance, weir_req *r, const weir_chunk *c, weir_str *out); /* [loop] */
     void (*on_complete)(void *instance, weir_req *r, const weir_usage *u);            /* [loop] */
+    /* The client's socket has taken the bytes of n_tokens tokens of this request by now. Called
+     * when the number has grown; an answer that is not streamed is taken as a whole. [loop] */
+    void (*on_delivered)(void *instance, weir_req *r, uint64_t n_tokens);
 } weir_policy;
 
 #ifdef __cplusplus

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Host extension "weir.store/1": shared state with the same meaning in every driver.
  *
- * Semantic operations, each atomic over all replicas that share the store. `done` is called exactly
- * once, on the loop that called, before or after the operation returns; a negative return means
- * that it is not called. Keys are put under the tenant; one tenant cannot name another's.
- * Bounds: keys 512 bytes, values 1 MiB. Time is the store's own clock. */
+ * Semantic operations, each atomic over all replicas that share the store; no key names a driver's
+ * structure and no driver is visible but by its flags. Keys are put under the tenant; one tenant
+ * cannot name another's, and all keys of one call lie under one tenant. The tenant "" holds what
+ * belongs to the whole installation.
+ * Completion: `done` is called exactly once, on the loop that called, before or after the operation
+ * returns; a negative return means that it is not called. It is never called after the instance was
+ * destroyed: the host waits for what is under way.
+ * Errors in a result: WEIR_E_TIMEOUT (no answer in store.timeout; the operation may have happened),
+ * WEIR_E_IO (the store is not there; nothing happened), and those named at each operation.
+ * Bounds: keys, ids and tags 512 bytes, values 1 MiB, WEIR_STORE_MAX_LEVELS levels, holds and tags.
+ * Time is the store's own clock. */
 #ifndef WEIR_STORE_H
 #define WEIR_STORE_H
 
@@ -16,36 +23,135 @@ extern "C" {
 
 #define WEIR_EXT_STORE "weir.store/1"
 
+enum { WEIR_STORE_MAX_LEVELS = 16, WEIR_STORE_MAX_ITEMS = 1024 };
+
+enum weir_store_flags {
+    WEIR_STORE_SHARED = 1u << 0, /* several replicas; an operation costs a round trip */
+    WEIR_STORE_DURABLE = 1u << 1 /* outlives this process */
+};
+
+/* One level of a rate limit: `units` of `limit` units per period_us, `burst` units deep. */
+typedef struct weir_store_limit {
+    weir_str key;
+    uint64_t units, limit, period_us, burst;
+} weir_store_limit;
+
+/* One budget in a reservation: `units` of a total of `limit`. */
+typedef struct weir_store_hold {
+    weir_str key;
+    uint64_t units, limit;
+} weir_store_hold;
+
+enum {
+    /* What becomes of a reservation that nobody settled when its time is over: its units count as
+     * used. Without the flag they are free again. */
+    WEIR_STORE_KEEP = 1u << 0
+};
+
+/* What is left of one level or budget. */
+typedef struct weir_store_left {
+    int64_t units;     /* that could be taken now */
+    uint64_t reset_us; /* until the limit is whole again; budgets: 0 */
+} weir_store_left;
+
+typedef struct weir_store_item { /* of list, read, claim */
+    weir_str key;                /* name or id */
+    weir_str value;
+    uint64_t number; /* version, or place in a log */
+} weir_store_item;
+
 typedef struct weir_store_result {
     uint32_t struct_size;
-    int32_t rc;              /* 0, WEIR_E_NOTFOUND, WEIR_E_BUSY (limit reached), WEIR_E_TIMEOUT, … */
-    int64_t number;          /* counter value, remaining units */
-    uint64_t retry_after_us; /* with WEIR_E_BUSY: when the same take would pass */
-    uint64_t reset_us;       /* until the limit is whole again */
-    weir_str value;          /* borrowed during done() */
-} weir_store_result;
+    int32_t rc;
+    int64_t number;          /* counter value, version, place in a log */
+    uint64_t retry_after_us; /* take with WEIR_E_BUSY: when the same would pass */
+    weir_str value;
+    const weir_store_left *left; /* [n_left] in the order of the call's levels or holds */
+    uint32_t n_left;
+    uint32_t refused_by; /* WEIR_E_BUSY, WEIR_E_TOOBIG: index of the level or hold that refused */
+    const weir_store_item *items; /* [n_items] */
+    uint32_t n_items;
+    uint32_t more;   /* list: 1 when another call with the last key goes on */
+} weir_store_result; /* all of it borrowed during done() */
 
 typedef void (*weir_store_done)(void *arg, const weir_store_result *);
+/* lost = 1: messages may have been missed (the connection was lost); read again what they announce.
+ */
+typedef void (*weir_store_message)(void *arg, weir_str message, int lost);
 
 typedef struct weir_ext_store {
     uint32_t struct_size;
-    uint32_t reserved;
-    /* Generic cell rate algorithm (ITU-T I.371): takes `units` from a limit of `limit` units per
-     * period_us with `burst` units of depth. All or nothing. [loop] */
-    int (*gcra_take)(const weir_host *, weir_str tenant, weir_str key, uint64_t units,
-                     uint64_t limit, uint64_t period_us, uint64_t burst, weir_store_done, void *arg);
-    /* Reserves `units` of a budget of `limit`, under an id; settle replaces them by what was used. */
-    int (*reserve)(const weir_host *, weir_str tenant, weir_str key, weir_str id, uint64_t units,
-                   uint64_t limit, uint64_t ttl_ms, weir_store_done, void *arg);
-    int (*settle)(const weir_host *, weir_str tenant, weir_str key, weir_str id, uint64_t units,
-                  weir_store_done, void *arg);
+    uint32_t flags; /* enum weir_store_flags */
+
+    /* Limits: the generic cell rate algorithm (ITU-T I.371), all levels or none. WEIR_E_BUSY: a
+     * level refused; WEIR_E_TOOBIG: more units than the burst, no wait would help. units 0 only
+     * looks. Taking more than is needed now and spending it later is a lease. [loop][main] */
+    int (*take)(const weir_host *, weir_str tenant, const weir_store_limit *levels,
+                uint32_t n_levels, weir_store_done, void *arg);
+    /* Gives back units that were taken and not used; never beyond a whole limit. */
+    int (*give)(const weir_host *, weir_str tenant, const weir_store_limit *levels,
+                uint32_t n_levels, weir_store_done, void *arg);
+
+    /* Budgets: reserves all holds or none under one id, for ttl_ms. The same id again replaces its
+     * units and time. WEIR_E_BUSY: a hold refused. settle() replaces what was reserved by the units
+     * used, which may be more than reserved or than the limit; holds that the id does not have are
+     * counted all the same, so a late settle loses nothing; settling twice counts once.
+     * A budget that nobody touched for 40 days is gone. */
+    int (*reserve)(const weir_host *, weir_str tenant, const weir_store_hold *holds,
+                   uint32_t n_holds, weir_str id, uint64_t ttl_ms, uint32_t flags, weir_store_done,
+                   void *arg);
+    int (*settle)(const weir_host *, weir_str tenant, const weir_store_hold *holds,
+                  uint32_t n_holds, weir_str id, weir_store_done, void *arg);
+
+    /* Values. WEIR_E_NOTFOUND. number: the value's version. ttl_ms 0: for ever; tags for
+     * invalidate(). */
     int (*get)(const weir_host *, weir_str tenant, weir_str key, weir_store_done, void *arg);
-    /* tags: up to 8 words for invalidate(). ttl_ms 0: for ever. */
     int (*set)(const weir_host *, weir_str tenant, weir_str key, weir_str value, uint64_t ttl_ms,
                const weir_str *tags, uint32_t n_tags, weir_store_done, void *arg);
     int (*invalidate)(const weir_host *, weir_str tenant, weir_str tag, weir_store_done, void *arg);
+    int (*remove)(const weir_host *, weir_str tenant, weir_str key, weir_store_done, void *arg);
+    /* Counters. */
     int (*add)(const weir_host *, weir_str tenant, weir_str key, int64_t delta, uint64_t ttl_ms,
                weir_store_done, void *arg);
+
+    /* Records: named documents of a collection that are listed, kept for ever and never evicted.
+     * put() writes only when the record's version is `version` (0: when there is none;
+     * UINT64_MAX: whatever there is), else WEIR_E_BUSY with the version there is in number. An
+     * empty value removes it. list() gives records in the order of their names behind `after`.
+     * find() gives one. */
+    int (*put)(const weir_host *, weir_str tenant, weir_str collection, weir_str name,
+               weir_str value, uint64_t version, weir_store_done, void *arg);
+    int (*find)(const weir_host *, weir_str tenant, weir_str collection, weir_str name,
+                weir_store_done, void *arg);
+    int (*list)(const weir_host *, weir_str tenant, weir_str collection, weir_str after, uint32_t n,
+                weir_store_done, void *arg);
+
+    /* Logs: append-only, never evicted. An id that was appended within the last 40 days appends
+     * nothing and gives the place that it has, with rc WEIR_E_BUSY. read() gives up to n entries
+     * behind `after` (0: from the beginning), oldest first. */
+    int (*append)(const weir_host *, weir_str tenant, weir_str log, weir_str id, weir_str value,
+                  weir_store_done, void *arg);
+    int (*read)(const weir_host *, weir_str tenant, weir_str log, uint64_t after, uint32_t n,
+                weir_store_done, void *arg);
+
+    /* Jobs: done at least once, by whoever claims them. put: makes or replaces job `id`, to be
+     * claimed delay_ms from now. claim: up to n whose time has come, hidden from others for
+     * lease_ms. ack: done, forget it. Putting a job again before its time comes is a heartbeat. */
+    int (*job_put)(const weir_host *, weir_str tenant, weir_str queue, weir_str id, weir_str value,
+                   uint64_t delay_ms, weir_store_done, void *arg);
+    int (*job_claim)(const weir_host *, weir_str tenant, weir_str queue, uint32_t n,
+                     uint64_t lease_ms, weir_store_done, void *arg);
+    int (*job_ack)(const weir_host *, weir_str tenant, weir_str queue, weir_str id, weir_store_done,
+                   void *arg);
+
+    /* Messages to all replicas, this one included; at most once each. subscribe only inside
+     * instance_create; `fn` runs on [main]. */
+    int (*publish)(const weir_host *, weir_str channel, weir_str message, weir_store_done,
+                   void *arg);
+    int (*subscribe)(const weir_host *, weir_str channel, weir_store_message fn, void *arg);
+
+    /* Removes everything under a tenant but its logs. */
+    int (*erase)(const weir_host *, weir_str tenant, weir_store_done, void *arg);
 } weir_ext_store;
 
 #ifdef __cplusplus
