@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/plugin/host_store.h"
 #include "core/plugin/plugins_internal.h"
 
 enum { STATE_ALIGN = 16 };
@@ -33,6 +34,15 @@ void weir_plugin_chain_destroy(struct weir_plugin_chain *chain)
         weir_plugin_instance_destroy(chain->links[i].instance);
     }
     free(chain);
+}
+
+bool weir_plugin_chain_is_idle(const struct weir_plugin_chain *chain)
+{
+    bool idle = true;
+    for (uint32_t i = 0; i < chain->n; i++) {
+        idle &= weir_instance_store_is_idle(chain->links[i].instance);
+    }
+    return idle;
 }
 
 struct weir_plugin_chain *weir_plugin_chain_ref(struct weir_plugin_chain *chain)

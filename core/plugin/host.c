@@ -26,7 +26,7 @@ static const void *get_ext(const weir_host *h, const char *id)
         return &weir_host_tenants;
     }
     if (strcmp(id, WEIR_EXT_STORE) == 0 && weir_host_instance(h)->plugins->options.store) {
-        return &weir_host_store;
+        return weir_host_store(weir_host_instance(h)->plugins->options.store);
     }
     return NULL;
 }

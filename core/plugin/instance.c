@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/plugin/host_store.h"
 #include "core/plugin/plugins_internal.h"
 
 static void free_instance(struct weir_plugin_instance *inst)
@@ -37,7 +38,9 @@ int weir_plugin_instance_create(struct weir_plugins *ps, struct weir_plugin_libr
         free(inst);
         return WEIR_E_NOMEM;
     }
-    if (weir_plugin_guard_init(&inst->guard, ps->options.limits) < 0) {
+    if (weir_instance_store_start(inst) < 0 ||
+        weir_plugin_guard_init(&inst->guard, ps->options.limits) < 0) {
+        weir_instance_store_end(inst);
         pthread_mutex_destroy(&inst->lock);
         free(inst->tenants_json);
         free(inst);
@@ -76,9 +79,11 @@ void weir_plugin_instance_end(struct weir_plugin_instance *inst,
                               struct weir_plugin_leaks *ret_leaks)
 {
     struct weir_plugin_leaks leaks = {0};
+    weir_instance_store_unsubscribe(inst);
     if (inst->self && inst->lib->policy.instance_destroy) {
         inst->lib->policy.instance_destroy(inst->self);
     }
+    weir_instance_store_end(inst);
     weir_instance_drop_timers(inst, &leaks.timers, &leaks.posts);
     leaks.allocs = atomic_load_explicit(&inst->n_allocs, memory_order_relaxed);
     leaks.alloc_bytes = atomic_load_explicit(&inst->alloc_bytes, memory_order_relaxed);

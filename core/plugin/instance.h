@@ -6,7 +6,8 @@
  * Ownership: a chain (or, for backends, a model) owns the instance; the instance owns the plugin's
  * object, timers, posts, metrics and routes.
  * Threads: create and destroy on [main]; host functions as weir/host.h says.
- * Invariant: when instance_destroy has returned, no timer, post or route of it runs any more. */
+ * Invariant: when instance_destroy has returned, no timer, post, route, message or completion of it
+ * runs any more. */
 #include <pthread.h>
 
 #include "core/plugin/plugins.h"
@@ -16,7 +17,11 @@ enum {
     WEIR_INSTANCE_MAX_POSTS = 1024,
     WEIR_INSTANCE_MAX_METRICS = 64,
     WEIR_INSTANCE_MAX_ROUTES = 32,
+    WEIR_INSTANCE_MAX_SUBSCRIPTIONS = 32,
 };
+
+struct weir_store_owner;
+struct weir_store_subscription;
 
 struct weir_instance_timer {
     struct weir_plugin_timer timer; /* first: callbacks cast */
@@ -56,6 +61,9 @@ struct weir_plugin_instance {
     uint32_t n_metrics;
     struct weir_instance_route routes[WEIR_INSTANCE_MAX_ROUTES];
     uint32_t n_routes;
+    struct weir_store_owner *store_owner; /* NULL: there is no store */
+    struct weir_store_subscription *subscriptions[WEIR_INSTANCE_MAX_SUBSCRIPTIONS];
+    uint32_t n_subscriptions;
 
     pthread_mutex_t lock; /* timers and posts */
     struct weir_instance_timer timers[WEIR_INSTANCE_MAX_TIMERS];

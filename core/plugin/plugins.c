@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/plugin/config.h"
+#include "core/plugin/host_store.h"
 #include "core/plugin/image.h"
 #include "core/plugin/metrics.h"
 #include "core/plugin/plugins_internal.h"
@@ -12,7 +13,16 @@
 
 #include <unistd.h>
 
-static void destroy_dead(struct weir_plugins *ps)
+static void add_dead(struct weir_plugins *ps, struct weir_plugin_chain *chain)
+{
+    pthread_mutex_lock(&ps->lock);
+    chain->next_dead = ps->dead;
+    ps->dead = chain;
+    pthread_mutex_unlock(&ps->lock);
+}
+
+/* A chain whose calls of the store are under way waits for them, unless the host ends. */
+static void destroy_dead(struct weir_plugins *ps, bool at_once)
 {
     pthread_mutex_lock(&ps->lock);
     struct weir_plugin_chain *chain = ps->dead;
@@ -20,14 +30,19 @@ static void destroy_dead(struct weir_plugins *ps)
     pthread_mutex_unlock(&ps->lock);
     while (chain) {
         struct weir_plugin_chain *next = chain->next_dead;
-        weir_plugin_chain_destroy(chain);
+        if (at_once || weir_plugin_chain_is_idle(chain)) {
+            weir_plugin_chain_destroy(chain);
+        } else {
+            add_dead(ps, chain);
+        }
         chain = next;
     }
 }
 
 static void reap(struct weir_plugin_task *task)
 {
-    destroy_dead((struct weir_plugins *)((char *)task - offsetof(struct weir_plugins, reap)));
+    destroy_dead((struct weir_plugins *)((char *)task - offsetof(struct weir_plugins, reap)),
+                 false);
 }
 
 int weir_plugins_create(const struct weir_plugins_options *options,
@@ -43,6 +58,7 @@ int weir_plugins_create(const struct weir_plugins_options *options,
     }
     ps->options = *options;
     ps->reap.fn = reap;
+    weir_plugins_watch_store(ps);
     size_t n = 0;
     ps->ext_ids[n++] = WEIR_EXT_METRICS;
     ps->ext_ids[n++] = WEIR_EXT_ADMIN;
@@ -76,7 +92,8 @@ void weir_plugins_destroy(struct weir_plugins *ps)
     weir_plugin_metrics_release(ps);
     weir_plugin_chain_unref(ps->current);
     (void)weir_plugin_loop_unpost(ps->options.main_loop, &ps->reap);
-    destroy_dead(ps);
+    destroy_dead(ps, true);
+    weir_plugins_unwatch_store(ps);
     for (size_t i = 0; i < ps->n_libraries; i++) {
         weir_plugin_library_unref(ps->libraries[i]);
     }
@@ -318,7 +335,8 @@ int weir_plugins_configure(struct weir_plugins *ps, const struct weir_plugin_spe
     if (chain && b.ok) {
         swap_chain(ps, chain);
     } else if (chain) {
-        weir_plugin_chain_destroy(chain);
+        add_dead(ps, chain); /* what it asked of the store may be under way */
+        destroy_dead(ps, false);
         rc = WEIR_E_FORMAT;
     }
     return rc;

@@ -45,7 +45,8 @@ struct weir_plugin_spec {
 
 int weir_plugins_create(const struct weir_plugins_options *options,
                         struct weir_plugins **ret_plugins);
-/* Every request has ended. Destroys the chain and what still waits to be destroyed. NULL ok. */
+/* Every request has ended, and what was asked of the store: what is under way still is not told any
+ * more. Destroys the chain and what still waits to be destroyed. NULL ok. */
 void weir_plugins_destroy(struct weir_plugins *ps);
 const struct weir_plugin_search *weir_plugins_search(const struct weir_plugins *ps);
 

@@ -21,6 +21,7 @@ struct weir_plugins {
     struct weir_plugin_chain *current;
     struct weir_plugin_chain *dead; /* to be destroyed on [main] */
     struct weir_plugin_task reap;
+    struct weir_plugin_task messages; /* of the store wait */
 };
 
 struct weir_plugin_link {
@@ -42,3 +43,5 @@ int weir_plugin_chain_create(struct weir_plugins *ps, struct weir_plugin_chain *
 /* Appends an instance and owns it from then on. */
 void weir_plugin_chain_add(struct weir_plugin_chain *chain, struct weir_plugin_instance *inst);
 void weir_plugin_chain_destroy(struct weir_plugin_chain *chain); /* [main] */
+/* Nothing of it is under way in the store; else the reaper is called when that has changed. [main] */
+bool weir_plugin_chain_is_idle(const struct weir_plugin_chain *chain);

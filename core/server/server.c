@@ -15,6 +15,7 @@
 #include "core/server/notify.h"
 #include "core/server/progress.h"
 #include "core/store/memory.h"
+#include "core/store/metrics.h"
 
 enum {
     N_SIGNALS = 3,
@@ -471,6 +472,7 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     r = r < 0 ? r : weir_observer_create(s->metrics, wants_vllm_names(s->config),
                                           &s->observer, err);
     r = r < 0 ? r : weir_store_memory_create(&(struct weir_store_memory_options){0}, &s->store);
+    r = r < 0 ? r : weir_store_metrics_start(s->store, s->metrics);
     r = r < 0 ? r : create_admin(s, err);
     r = r < 0 ? r : create_workers(s, err);
     r = r < 0 ? r : create_plugins(s, findings, err);

@@ -2,12 +2,13 @@
 #pragma once
 /* The memory driver of the store: one process, lost at exit.
  *
- * A hash map in shards, each under its own mutex, so that workers seldom wait for each other.
+ * A hash map in shards by tenant, each under its own mutex, so that workers seldom wait for each
+ * other and an operation on many keys of a tenant is atomic.
  * Bounds: entries and bytes. When they are reached, plain values are evicted, least recently used
- * first; limits, budgets and counters are never evicted, since forgetting one would let more
- * through than allowed: without room for a new one the operation answers WEIR_E_NOMEM. Expired
- * entries go first.
- * Ownership, threads, errors: store.h; `done` is called before the operation returns. */
+ * first; nothing else is, since forgetting a limit or a record would be wrong: without room for a
+ * new one the operation answers WEIR_E_NOMEM. What has expired goes first.
+ * Ownership, errors: store.h. Threads: operations on any thread, no loop is needed; `done` is
+ * called before the operation returns. */
 #include "core/store/store.h"
 
 struct weir_store_memory_options {

@@ -7,9 +7,30 @@
 
 enum { FIRST_BUCKETS = 64, N_TAG_LISTS = 256, SWEEP_BUCKETS = 2 };
 
-int weir_store_shard_init(struct weir_store_shard *s, size_t max_entries, size_t max_bytes)
+static void free_content(struct weir_store_entry *e)
 {
-    *s = (struct weir_store_shard){.max_entries = max_entries, .max_bytes = max_bytes};
+    switch (e->kind) {
+    case WEIR_STORE_VALUE:
+        free(e->value.bytes);
+        free(e->value.tags);
+        break;
+    case WEIR_STORE_BUDGET:
+    case WEIR_STORE_QUEUE: free(weir_store_heap_of(e)->at); break;
+    case WEIR_STORE_COLLECTION:
+    case WEIR_STORE_LOG:
+        for (size_t i = 0; i < e->list.n; i++) {
+            free(e->list.at[i]);
+        }
+        free(e->list.at);
+        break;
+    case WEIR_STORE_JOB: free(e->job.value); break;
+    default: break;
+    }
+}
+
+static int shard_init(struct weir_store_shard *s, struct weir_store_map *map)
+{
+    s->map = map;
     s->buckets = calloc(FIRST_BUCKETS, sizeof(struct weir_store_entry *));
     s->n_buckets = FIRST_BUCKETS;
     if (!s->buckets) {
@@ -23,40 +44,50 @@ int weir_store_shard_init(struct weir_store_shard *s, size_t max_entries, size_t
     return 0;
 }
 
-static void free_entry(struct weir_store_entry *e)
-{
-    if (e->kind == WEIR_STORE_VALUE) {
-        free(e->value.bytes);
-        free(e->value.tags);
-    } else if (e->kind == WEIR_STORE_BUDGET) {
-        for (uint32_t i = 0; i < e->budget.n; i++) {
-            free(e->budget.list[i].id);
-        }
-        free(e->budget.list);
-    }
-    free(e);
-}
-
-void weir_store_shard_finish(struct weir_store_shard *s)
+static void shard_finish(struct weir_store_shard *s)
 {
     if (!s->buckets) {
         return;
     }
     for (size_t i = 0; i < s->n_buckets; i++) {
         while (s->buckets[i]) {
-            struct weir_store_entry *next = s->buckets[i]->next;
-            free_entry(s->buckets[i]);
-            s->buckets[i] = next;
+            struct weir_store_entry *e = s->buckets[i];
+            s->buckets[i] = e->next;
+            free_content(e);
+            free(e);
         }
     }
     free(s->buckets);
     pthread_mutex_destroy(&s->lock);
 }
 
-uint64_t weir_store_hash(enum weir_store_kind kind, weir_str tenant, weir_str key)
+int weir_store_map_init(struct weir_store_map *map, size_t max_entries, size_t max_bytes)
 {
-    uint64_t seed = XXH3_64bits_withSeed(tenant.p, tenant.n, (uint64_t)kind + 1);
-    return XXH3_64bits_withSeed(key.p, key.n, seed);
+    *map = (struct weir_store_map){.max_entries = max_entries, .max_bytes = max_bytes};
+    int rc = 0;
+    for (int i = 0; i < WEIR_STORE_SHARDS && rc == 0; i++) {
+        rc = shard_init(&map->shards[i], map);
+    }
+    return rc;
+}
+
+void weir_store_map_finish(struct weir_store_map *map)
+{
+    for (int i = 0; i < WEIR_STORE_SHARDS; i++) {
+        shard_finish(&map->shards[i]);
+    }
+}
+
+struct weir_store_shard *weir_store_map_shard(struct weir_store_map *map, weir_str tenant)
+{
+    return &map->shards[XXH3_64bits(tenant.p, tenant.n) % WEIR_STORE_SHARDS];
+}
+
+static uint64_t hash_of(const struct weir_store_name *name)
+{
+    uint64_t seed = XXH3_64bits_withSeed(name->tenant.p, name->tenant.n, (uint64_t)name->kind + 1);
+    seed = XXH3_64bits_withSeed(name->key.p, name->key.n, seed);
+    return name->id.n ? XXH3_64bits_withSeed(name->id.p, name->id.n, seed) : seed;
 }
 
 uint64_t weir_store_tag_hash(weir_str tenant, weir_str tag)
@@ -67,6 +98,14 @@ uint64_t weir_store_tag_hash(weir_str tenant, weir_str tag)
 static weir_str tenant_of(const struct weir_store_entry *e)
 {
     return (weir_str){e->name, e->tenant_len};
+}
+
+static bool is_named(const struct weir_store_entry *e, const struct weir_store_name *name)
+{
+    const char *key = e->name + e->tenant_len;
+    return e->kind == name->kind && weir_str_eq(tenant_of(e), name->tenant) &&
+           weir_str_eq((weir_str){key, e->key_len}, name->key) &&
+           weir_str_eq((weir_str){key + e->key_len, e->id_len}, name->id);
 }
 
 static void unlink_use(struct weir_store_shard *s, struct weir_store_entry *e)
@@ -108,7 +147,8 @@ void weir_store_link_tags(struct weir_store_shard *s, struct weir_store_entry *e
     }
 }
 
-size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, weir_str tag)
+size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, weir_str tag,
+                                uint64_t now_us)
 {
     uint64_t hash = weir_store_tag_hash(tenant, tag);
     size_t n = 0;
@@ -116,8 +156,8 @@ size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, wei
     while (t) {
         if (t->hash == hash && weir_str_eq(t->name, tag) &&
             weir_str_eq(tenant_of(t->entry), tenant)) {
+            n += t->entry->expires_us > now_us;
             weir_store_remove(s, t->entry); /* may take neighbours of the same entry along */
-            n++;
             t = s->tags[hash % N_TAG_LISTS];
         } else {
             t = t->next;
@@ -126,39 +166,78 @@ size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, wei
     return n;
 }
 
-void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e)
+static void unlink_bucket(struct weir_store_shard *s, struct weir_store_entry *e)
 {
     struct weir_store_entry **at = &s->buckets[e->hash % s->n_buckets];
     while (*at != e) {
         at = &(*at)->next;
     }
     *at = e->next;
+}
+
+static void forget(struct weir_store_shard *s, struct weir_store_entry *e)
+{
+    s->n_entries--;
+    atomic_fetch_sub_explicit(&s->map->n_entries, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&s->map->n_bytes, e->n_bytes, memory_order_relaxed);
+    free_content(e);
+    free(e);
+}
+
+/* One entry alone. */
+static void drop(struct weir_store_shard *s, struct weir_store_entry *e)
+{
+    unlink_bucket(s, e);
     if (e->kind == WEIR_STORE_VALUE) {
         unlink_use(s, e);
         unlink_tags(s, e);
     }
-    s->n_entries--;
-    s->n_bytes -= e->n_bytes;
-    free_entry(e);
+    weir_store_unwait(e);
+    forget(s, e);
 }
 
-struct weir_store_entry *weir_store_find(struct weir_store_shard *s, enum weir_store_kind kind,
-                                         uint64_t hash, weir_str tenant, weir_str key,
-                                         uint64_t now_us)
+void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e)
 {
-    struct weir_store_entry *e = s->buckets[hash % s->n_buckets];
-    for (; e; e = e->next) {
-        if (e->hash == hash && e->kind == kind && weir_str_eq(tenant_of(e), tenant) &&
-            weir_str_eq((weir_str){e->name + e->tenant_len, e->key_len}, key)) {
-            break;
+    if (e->kind == WEIR_STORE_BUDGET || e->kind == WEIR_STORE_QUEUE) {
+        const struct weir_store_heap *h = weir_store_heap_of(e);
+        while (h->n) {
+            drop(s, h->at[h->n - 1]);
         }
+    }
+    drop(s, e);
+}
+
+size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant)
+{
+    size_t before = s->n_entries;
+    for (size_t i = 0; i < s->n_buckets; i++) {
+        struct weir_store_entry *e = s->buckets[i];
+        while (e) {
+            bool goes = e->kind != WEIR_STORE_LOG && e->kind != WEIR_STORE_LOG_ID &&
+                        weir_str_eq(tenant_of(e), tenant);
+            if (goes) {
+                weir_store_remove(s, e);
+            }
+            e = goes ? s->buckets[i] : e->next; /* its children may have been in this bucket */
+        }
+    }
+    return before - s->n_entries;
+}
+
+struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
+                                         const struct weir_store_name *name, uint64_t now_us)
+{
+    uint64_t hash = hash_of(name);
+    struct weir_store_entry *e = s->buckets[hash % s->n_buckets];
+    while (e && !(e->hash == hash && is_named(e, name))) {
+        e = e->next;
     }
     if (e && e->expires_us <= now_us) {
         weir_store_remove(s, e);
-        s->expired++;
+        atomic_fetch_add_explicit(&s->map->expired, 1, memory_order_relaxed);
         return NULL;
     }
-    if (e && kind == WEIR_STORE_VALUE) {
+    if (e && e->kind == WEIR_STORE_VALUE) {
         unlink_use(s, e);
         link_newest(s, e);
     }
@@ -169,35 +248,63 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s, enum weir_s
 static void sweep_expired(struct weir_store_shard *s, uint64_t now_us)
 {
     for (int i = 0; i < SWEEP_BUCKETS; i++) {
-        struct weir_store_entry *e = s->buckets[s->sweep % s->n_buckets];
+        struct weir_store_entry **bucket = &s->buckets[s->sweep % s->n_buckets];
+        struct weir_store_entry *e = *bucket;
         while (e) {
-            struct weir_store_entry *next = e->next;
-            if (e->expires_us <= now_us) {
+            bool goes = e->expires_us <= now_us;
+            if (goes) {
                 weir_store_remove(s, e);
-                s->expired++;
+                atomic_fetch_add_explicit(&s->map->expired, 1, memory_order_relaxed);
             }
-            e = next;
+            e = goes ? *bucket : e->next;
         }
         s->sweep++;
     }
 }
 
-static bool make_room(struct weir_store_shard *s, const struct weir_store_entry *keep,
-                      size_t n_entries, size_t n_bytes)
+static bool fits(const struct weir_store_map *map, size_t n_entries, size_t n_bytes)
 {
-    while (s->n_entries + n_entries > s->max_entries || n_bytes > s->max_bytes - s->n_bytes) {
+    size_t entries = atomic_load_explicit(&map->n_entries, memory_order_relaxed);
+    size_t bytes = atomic_load_explicit(&map->n_bytes, memory_order_relaxed);
+    return entries + n_entries <= map->max_entries && bytes <= map->max_bytes &&
+           n_bytes <= map->max_bytes - bytes;
+}
+
+/* Evicts the shard's values, oldest first, until it fits; true: it does. */
+static bool evict(struct weir_store_shard *s, const struct weir_store_entry *keep, size_t n_entries,
+                  size_t n_bytes)
+{
+    while (!fits(s->map, n_entries, n_bytes)) {
         struct weir_store_entry *victim = s->oldest;
         if (victim && victim == keep) {
             victim = victim->newer;
         }
-        if (!victim || n_bytes > s->max_bytes) {
-            s->refused++;
+        if (!victim) {
             return false;
         }
         weir_store_remove(s, victim);
-        s->evicted++;
+        atomic_fetch_add_explicit(&s->map->evicted, 1, memory_order_relaxed);
     }
     return true;
+}
+
+/* Two threads may pass together; the bounds are exceeded by their entries at most. */
+static bool make_room(struct weir_store_shard *s, const struct weir_store_entry *keep,
+                      size_t n_entries, size_t n_bytes)
+{
+    bool ok = n_bytes <= s->map->max_bytes && evict(s, keep, n_entries, n_bytes);
+    for (int i = 0; i < WEIR_STORE_SHARDS && !ok && n_bytes <= s->map->max_bytes; i++) {
+        struct weir_store_shard *other = &s->map->shards[i];
+        /* Only when its lock is free: two that wait for each other's would wait for ever. */
+        if (other != s && pthread_mutex_trylock(&other->lock) == 0) {
+            ok = evict(other, NULL, n_entries, n_bytes);
+            pthread_mutex_unlock(&other->lock);
+        }
+    }
+    if (!ok) {
+        atomic_fetch_add_explicit(&s->map->refused, 1, memory_order_relaxed);
+    }
+    return ok;
 }
 
 static void widen(struct weir_store_shard *s)
@@ -220,12 +327,26 @@ static void widen(struct weir_store_shard *s)
     s->n_buckets = n;
 }
 
-struct weir_store_entry *weir_store_insert(struct weir_store_shard *s, enum weir_store_kind kind,
-                                           uint64_t hash, weir_str tenant, weir_str key,
-                                           uint64_t now_us)
+static void copy_name(struct weir_store_entry *e, const struct weir_store_name *name)
+{
+    const weir_str parts[] = {name->tenant, name->key, name->id};
+    char *to = e->name;
+    for (int i = 0; i < 3; i++) {
+        if (parts[i].n) {
+            memcpy(to, parts[i].p, parts[i].n);
+        }
+        to += parts[i].n;
+    }
+    e->tenant_len = name->tenant.n;
+    e->key_len = name->key.n;
+    e->id_len = name->id.n;
+}
+
+struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
+                                           const struct weir_store_name *name, uint64_t now_us)
 {
     sweep_expired(s, now_us);
-    size_t n_bytes = sizeof(struct weir_store_entry) + tenant.n + key.n;
+    size_t n_bytes = sizeof(struct weir_store_entry) + name->tenant.n + name->key.n + name->id.n;
     if (!make_room(s, NULL, 1, n_bytes)) {
         return NULL;
     }
@@ -236,25 +357,19 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s, enum weir
     if (s->n_entries >= s->n_buckets) {
         widen(s);
     }
-    e->hash = hash;
-    e->kind = kind;
+    copy_name(e, name);
+    e->hash = hash_of(name);
+    e->kind = name->kind;
     e->n_bytes = n_bytes;
     e->expires_us = UINT64_MAX;
-    e->tenant_len = tenant.n;
-    e->key_len = key.n;
-    if (tenant.n) {
-        memcpy(e->name, tenant.p, tenant.n);
-    }
-    if (key.n) {
-        memcpy(e->name + tenant.n, key.p, key.n);
-    }
-    e->next = s->buckets[hash % s->n_buckets];
-    s->buckets[hash % s->n_buckets] = e;
-    if (kind == WEIR_STORE_VALUE) {
+    e->next = s->buckets[e->hash % s->n_buckets];
+    s->buckets[e->hash % s->n_buckets] = e;
+    if (e->kind == WEIR_STORE_VALUE) {
         link_newest(s, e);
     }
     s->n_entries++;
-    s->n_bytes += n_bytes;
+    atomic_fetch_add_explicit(&s->map->n_entries, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->map->n_bytes, n_bytes, memory_order_relaxed);
     return e;
 }
 
@@ -263,7 +378,13 @@ bool weir_store_grow(struct weir_store_shard *s, struct weir_store_entry *e, siz
     if (!make_room(s, e, 0, n_more)) {
         return false;
     }
-    s->n_bytes += n_more;
+    atomic_fetch_add_explicit(&s->map->n_bytes, n_more, memory_order_relaxed);
     e->n_bytes += n_more;
     return true;
+}
+
+void weir_store_shrink(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_less)
+{
+    atomic_fetch_sub_explicit(&s->map->n_bytes, n_less, memory_order_relaxed);
+    e->n_bytes -= n_less;
 }

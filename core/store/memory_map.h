@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The memory store's table: entries by kind, tenant and key, in shards, with expiry and eviction.
+/* The memory store's table: entries by kind, tenant, key and id, with expiry, order and eviction.
  *
  * Why its own file: finding, ageing and bounding entries is one thing, what a limit or a budget
- * means is another (memory.c).
- * Ownership: the map owns entries; a pointer is valid while its shard is locked.
- * Threads: lock() first; everything else needs the shard's lock.
- * Invariant: a shard's n_bytes is the sum of its entries' bytes, and at most its bound. */
+ * means is another (memory_*.c).
+ * A tenant lies in one shard, so that an operation on many of its keys takes one lock. Entries that
+ * wait for a time (reservations, jobs) are also in the heap of their parent (budget, queue).
+ * Bounds: entries and bytes of the whole map. Room is made by evicting values, least recently used
+ * first, of the same shard and then of others whose lock is free; nothing else is evicted.
+ * Ownership: the map owns entries and what hangs on them; a pointer is valid while its shard is
+ * locked. Threads: lock the shard first. Invariant: n_bytes is the sum of all entries' bytes. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "core/store/store.h"
@@ -18,7 +22,14 @@ enum weir_store_kind {
     WEIR_STORE_VALUE, /* the only kind that may be evicted */
     WEIR_STORE_LIMIT,
     WEIR_STORE_BUDGET,
+    WEIR_STORE_HOLD,    /* an open reservation; parent: its budget */
+    WEIR_STORE_SETTLED, /* a reservation that was settled, or kept when its time was over */
     WEIR_STORE_COUNTER,
+    WEIR_STORE_COLLECTION,
+    WEIR_STORE_LOG,
+    WEIR_STORE_LOG_ID, /* an id that was appended, until it may come again */
+    WEIR_STORE_QUEUE,
+    WEIR_STORE_JOB, /* parent: its queue */
 };
 
 struct weir_store_entry;
@@ -30,18 +41,20 @@ struct weir_store_tag { /* an entry's place in the list of a tag */
     weir_str name;
 };
 
-struct weir_store_reservation {
-    char *id;
-    size_t id_len;
-    uint64_t units;
-    uint64_t expires_us;
-    bool settled; /* units were used; kept so that settling twice counts once */
+struct weir_store_heap { /* earliest first */
+    struct weir_store_entry **at;
+    uint32_t n, cap;
 };
 
-struct weir_store_budget {
-    uint64_t used; /* settled, and no longer in `list` */
-    struct weir_store_reservation *list;
-    uint32_t n, cap;
+struct weir_store_bytes { /* one block of bytes with a name and a number */
+    uint64_t number;
+    size_t name_len, value_len;
+    char bytes[]; /* name, value */
+};
+
+struct weir_store_list { /* of a collection, by name; of a log, by number */
+    struct weir_store_bytes **at;
+    size_t n, cap;
 };
 
 struct weir_store_entry {
@@ -51,49 +64,119 @@ struct weir_store_entry {
     uint64_t expires_us; /* UINT64_MAX: never */
     enum weir_store_kind kind;
     size_t n_bytes; /* accounted */
+    struct {        /* holds and jobs: their place in the parent's heap */
+        struct weir_store_entry *parent;
+        uint64_t due_us;
+        uint64_t order; /* among the same due_us */
+        uint32_t at;    /* 1-based; 0: in none */
+    } wait;
     union {
-        uint64_t limit_until_ns; /* LIMIT: the algorithm's theoretical arrival time */
+        uint64_t limit_until_ns; /* LIMIT: when it is whole again */
         int64_t counter;
-        struct weir_store_budget budget;
+        uint64_t number; /* LOG_ID: the place */
+        struct {
+            uint64_t used, held;
+            struct weir_store_heap heap;
+        } budget;
+        struct {
+            uint64_t units;
+            bool keep;
+        } hold;
+        struct {
+            bool is_kept; /* not settled: `units` were counted when its time was over */
+            uint64_t units;
+        } settled;
         struct {
             char *bytes;
             size_t len;
+            uint64_t version;
             struct weir_store_tag *tags;
             uint32_t n_tags;
         } value;
+        struct weir_store_list list; /* COLLECTION, LOG */
+        struct {
+            struct weir_store_heap heap;
+            uint64_t n_ever;
+        } queue;
+        struct {
+            struct weir_store_bytes *value;
+            uint64_t n_claims;
+        } job;
     };
-    size_t tenant_len, key_len;
-    char name[]; /* tenant, key */
+    size_t tenant_len, key_len, id_len;
+    char name[]; /* tenant, key, id */
 };
+
+struct weir_store_map;
 
 struct weir_store_shard {
     pthread_mutex_t lock;
+    struct weir_store_map *map;
     struct weir_store_entry **buckets;
-    size_t n_buckets, n_entries, n_bytes, max_entries, max_bytes;
+    size_t n_buckets, n_entries;
     struct weir_store_entry *newest, *oldest; /* values */
     struct weir_store_tag *tags[256];
     size_t sweep; /* bucket to look for expired entries in next */
-    uint64_t evicted, expired, refused;
 };
 
-int weir_store_shard_init(struct weir_store_shard *s, size_t max_entries, size_t max_bytes);
-void weir_store_shard_finish(struct weir_store_shard *s);
+struct weir_store_map {
+    struct weir_store_shard shards[WEIR_STORE_SHARDS];
+    size_t max_entries, max_bytes;
+    _Atomic size_t n_entries, n_bytes;
+    _Atomic uint64_t evicted, expired, refused;
+};
 
-uint64_t weir_store_hash(enum weir_store_kind kind, weir_str tenant, weir_str key);
+/* What an entry is called. */
+struct weir_store_name {
+    enum weir_store_kind kind;
+    weir_str tenant, key, id;
+};
+
+int weir_store_map_init(struct weir_store_map *map, size_t max_entries, size_t max_bytes);
+void weir_store_map_finish(struct weir_store_map *map);
+struct weir_store_shard *weir_store_map_shard(struct weir_store_map *map, weir_str tenant);
+
 /* The live entry, now the most recently used; NULL when there is none or it has expired. */
-struct weir_store_entry *weir_store_find(struct weir_store_shard *s, enum weir_store_kind kind,
-                                         uint64_t hash, weir_str tenant, weir_str key,
-                                         uint64_t now_us);
-/* A new entry, zeroed, without value; NULL when the bounds are reached. */
-struct weir_store_entry *weir_store_insert(struct weir_store_shard *s, enum weir_store_kind kind,
-                                           uint64_t hash, weir_str tenant, weir_str key,
-                                           uint64_t now_us);
+struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
+                                         const struct weir_store_name *name, uint64_t now_us);
+/* A new entry, zeroed; NULL when the bounds are reached. Expired entries may go meanwhile: look up
+ * anew what was found before. */
+struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
+                                           const struct weir_store_name *name, uint64_t now_us);
+/* Removes it with all that hangs on it, its waiting children included. */
+void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e);
+/* Removes what belongs to a tenant but its logs; returns how many. */
+size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant);
+
 /* Accounts n_more bytes to an entry, making room where needed; false: no room. `e` stays. */
 bool weir_store_grow(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_more);
-void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e);
+void weir_store_shrink(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_less);
 
 /* Gives a value its tags; the array is the entry's own. */
 void weir_store_link_tags(struct weir_store_shard *s, struct weir_store_entry *e);
 uint64_t weir_store_tag_hash(weir_str tenant, weir_str tag);
-/* Removes every value of that tag; returns how many. */
-size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, weir_str tag);
+/* Removes every live value of that tag; returns how many. */
+size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, weir_str tag,
+                                uint64_t now_us);
+
+/* ---- memory_heap.c ---- */
+
+struct weir_store_heap *weir_store_heap_of(struct weir_store_entry *parent);
+/* Puts `e` under `parent` with its wait.due_us, or moves it there; false: no memory. */
+bool weir_store_wait(struct weir_store_shard *s, struct weir_store_entry *parent,
+                     struct weir_store_entry *e);
+void weir_store_unwait(struct weir_store_entry *e);
+/* The earliest that is due by now_us, or NULL. */
+struct weir_store_entry *weir_store_first_due(struct weir_store_entry *parent, uint64_t now_us);
+
+/* ---- memory_list.c ---- */
+
+/* Sets *ret_at to where `name` is or would be; true: it is there. */
+bool weir_store_list_find(const struct weir_store_list *list, weir_str name, size_t *ret_at);
+/* A block, not in any list yet, accounted to nobody. */
+struct weir_store_bytes *weir_store_bytes_create(weir_str name, weir_str value, uint64_t number);
+size_t weir_store_bytes_size(const struct weir_store_bytes *b);
+/* Accounts and inserts; false: no room, and `b` is the caller's still. */
+bool weir_store_list_insert(struct weir_store_shard *s, struct weir_store_entry *e, size_t at,
+                            struct weir_store_bytes *b);
+void weir_store_list_remove(struct weir_store_shard *s, struct weir_store_entry *e, size_t at);

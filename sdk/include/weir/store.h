@@ -8,9 +8,13 @@
  * Completion: `done` is called exactly once, on the loop that called, before or after the operation
  * returns; a negative return means that it is not called. It is never called after the instance was
  * destroyed: the host waits for what is under way.
- * Errors in a result: WEIR_E_TIMEOUT (no answer in store.timeout; the operation may have happened),
- * WEIR_E_IO (the store is not there; nothing happened), and those named at each operation.
- * Bounds: keys, ids and tags 512 bytes, values 1 MiB, WEIR_STORE_MAX_LEVELS levels, holds and tags.
+ * Errors in a result: WEIR_E_TIMEOUT (no answer in store.timeout, or the connection broke: the
+ * operation may have happened), WEIR_E_IO (the store is not there or too many operations wait:
+ * nothing happened), WEIR_E_NOMEM (the store is full: nothing happened), and those named at each
+ * operation. A negative return is WEIR_E_ARG or WEIR_E_TOOBIG (an argument is out of bounds) or
+ * WEIR_E_NOMEM.
+ * Bounds: keys, ids, names, tags and tenants 512 bytes, values and messages 1 MiB,
+ * WEIR_STORE_MAX_LEVELS levels, holds and tags, no key twice in one call; units of budgets 2^53.
  * Time is the store's own clock. */
 #ifndef WEIR_STORE_H
 #define WEIR_STORE_H
@@ -57,7 +61,7 @@ typedef struct weir_store_left {
 typedef struct weir_store_item { /* of list, read, claim */
     weir_str key;                /* name or id */
     weir_str value;
-    uint64_t number; /* version, or place in a log */
+    uint64_t number; /* version, place in a log, or how often a job was claimed */
 } weir_store_item;
 
 typedef struct weir_store_result {
@@ -71,7 +75,7 @@ typedef struct weir_store_result {
     uint32_t refused_by; /* WEIR_E_BUSY, WEIR_E_TOOBIG: index of the level or hold that refused */
     const weir_store_item *items; /* [n_items] */
     uint32_t n_items;
-    uint32_t more;   /* list: 1 when another call with the last key goes on */
+    uint32_t more;   /* list, read: 1 when another call behind the last item goes on */
 } weir_store_result; /* all of it borrowed during done() */
 
 typedef void (*weir_store_done)(void *arg, const weir_store_result *);
@@ -84,8 +88,9 @@ typedef struct weir_ext_store {
     uint32_t flags; /* enum weir_store_flags */
 
     /* Limits: the generic cell rate algorithm (ITU-T I.371), all levels or none. WEIR_E_BUSY: a
-     * level refused; WEIR_E_TOOBIG: more units than the burst, no wait would help. units 0 only
-     * looks. Taking more than is needed now and spending it later is a lease. [loop][main] */
+     * level refused, the one with the longest wait is named; WEIR_E_TOOBIG: more units than the
+     * burst, no wait would help. units 0 only looks. left[] is what is left after the call. Taking
+     * more than is needed now and spending it later is a lease. [loop][main] */
     int (*take)(const weir_host *, weir_str tenant, const weir_store_limit *levels,
                 uint32_t n_levels, weir_store_done, void *arg);
     /* Gives back units that were taken and not used; never beyond a whole limit. */
@@ -93,32 +98,36 @@ typedef struct weir_ext_store {
                 uint32_t n_levels, weir_store_done, void *arg);
 
     /* Budgets: reserves all holds or none under one id, for ttl_ms. The same id again replaces its
-     * units and time. WEIR_E_BUSY: a hold refused. settle() replaces what was reserved by the units
-     * used, which may be more than reserved or than the limit; holds that the id does not have are
-     * counted all the same, so a late settle loses nothing; settling twice counts once.
-     * A budget that nobody touched for 40 days is gone. */
+     * units and time. WEIR_E_BUSY: a hold refused; WEIR_E_GONE: the id was settled already.
+     * settle() replaces what was reserved, or was kept after its time, by the units used, which may
+     * be more than reserved or than the limit; holds that the id does not have are counted all the
+     * same, so a late settle loses nothing. Settling an id again within ten minutes counts once.
+     * left[] may be negative. A budget that nobody touched for 40 days is gone. */
     int (*reserve)(const weir_host *, weir_str tenant, const weir_store_hold *holds,
                    uint32_t n_holds, weir_str id, uint64_t ttl_ms, uint32_t flags, weir_store_done,
                    void *arg);
     int (*settle)(const weir_host *, weir_str tenant, const weir_store_hold *holds,
                   uint32_t n_holds, weir_str id, weir_store_done, void *arg);
 
-    /* Values. WEIR_E_NOTFOUND. number: the value's version. ttl_ms 0: for ever; tags for
-     * invalidate(). */
+    /* Values, which may be evicted when memory is short. get: WEIR_E_NOTFOUND. number: the value's
+     * version, of get and set, which rises with every set; of remove and invalidate: how many are
+     * gone. ttl_ms 0: for ever; tags for invalidate(). */
     int (*get)(const weir_host *, weir_str tenant, weir_str key, weir_store_done, void *arg);
     int (*set)(const weir_host *, weir_str tenant, weir_str key, weir_str value, uint64_t ttl_ms,
                const weir_str *tags, uint32_t n_tags, weir_store_done, void *arg);
     int (*invalidate)(const weir_host *, weir_str tenant, weir_str tag, weir_store_done, void *arg);
     int (*remove)(const weir_host *, weir_str tenant, weir_str key, weir_store_done, void *arg);
-    /* Counters. */
+    /* Counters: saturating; ttl_ms counts from the first add and 0 is for ever. number: the sum. */
     int (*add)(const weir_host *, weir_str tenant, weir_str key, int64_t delta, uint64_t ttl_ms,
                weir_store_done, void *arg);
 
     /* Records: named documents of a collection that are listed, kept for ever and never evicted.
      * put() writes only when the record's version is `version` (0: when there is none;
-     * UINT64_MAX: whatever there is), else WEIR_E_BUSY with the version there is in number. An
-     * empty value removes it. list() gives records in the order of their names behind `after`.
-     * find() gives one. */
+     * UINT64_MAX: whatever there is), else WEIR_E_BUSY with the version there is in number (0:
+     * none). number: the new version, above 0 and larger than any before. An empty value removes
+     * it. list() gives up to n (at most WEIR_STORE_MAX_ITEMS) records in the order of their names'
+     * bytes behind `after`; fewer when they exceed 1 MiB together. find() gives one, or
+     * WEIR_E_NOTFOUND. */
     int (*put)(const weir_host *, weir_str tenant, weir_str collection, weir_str name,
                weir_str value, uint64_t version, weir_store_done, void *arg);
     int (*find)(const weir_host *, weir_str tenant, weir_str collection, weir_str name,
@@ -127,16 +136,18 @@ typedef struct weir_ext_store {
                 weir_store_done, void *arg);
 
     /* Logs: append-only, never evicted. An id that was appended within the last 40 days appends
-     * nothing and gives the place that it has, with rc WEIR_E_BUSY. read() gives up to n entries
-     * behind `after` (0: from the beginning), oldest first. */
+     * nothing and gives the place that it has, with rc WEIR_E_BUSY. number: the place, 1 for the
+     * first. read() gives up to n entries behind `after` (0: from the beginning), oldest first;
+     * fewer when they exceed 1 MiB together. */
     int (*append)(const weir_host *, weir_str tenant, weir_str log, weir_str id, weir_str value,
                   weir_store_done, void *arg);
     int (*read)(const weir_host *, weir_str tenant, weir_str log, uint64_t after, uint32_t n,
                 weir_store_done, void *arg);
 
     /* Jobs: done at least once, by whoever claims them. put: makes or replaces job `id`, to be
-     * claimed delay_ms from now. claim: up to n whose time has come, hidden from others for
-     * lease_ms. ack: done, forget it. Putting a job again before its time comes is a heartbeat. */
+     * claimed delay_ms from now. claim: up to n whose time has come, the longest due first, hidden
+     * from others for lease_ms; fewer when they exceed 1 MiB together. ack: done, forget it; number
+     * 1 when it was there. Putting a job again before its time comes is a heartbeat. */
     int (*job_put)(const weir_host *, weir_str tenant, weir_str queue, weir_str id, weir_str value,
                    uint64_t delay_ms, weir_store_done, void *arg);
     int (*job_claim)(const weir_host *, weir_str tenant, weir_str queue, uint32_t n,
@@ -145,12 +156,13 @@ typedef struct weir_ext_store {
                    void *arg);
 
     /* Messages to all replicas, this one included; at most once each. subscribe only inside
-     * instance_create; `fn` runs on [main]. */
+     * instance_create, at most 32; `fn` runs on [main], never inside subscribe or publish. */
     int (*publish)(const weir_host *, weir_str channel, weir_str message, weir_store_done,
                    void *arg);
     int (*subscribe)(const weir_host *, weir_str channel, weir_store_message fn, void *arg);
 
-    /* Removes everything under a tenant but its logs. */
+    /* Removes everything under a tenant but its logs, piece by piece where there is much: the only
+     * operation that may take longer than store.timeout. number: how many things are gone. */
     int (*erase)(const weir_host *, weir_str tenant, weir_store_done, void *arg);
 } weir_ext_store;
 

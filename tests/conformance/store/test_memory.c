@@ -18,6 +18,11 @@ static uint64_t now_us(void *arg)
     return atomic_load(&now);
 }
 
+static uint64_t read_clock(void)
+{
+    return atomic_load(&now);
+}
+
 static int open_store(struct weir_store **ret_store)
 {
     return weir_store_memory_create(&(struct weir_store_memory_options){.now_us = now_us},
@@ -29,13 +34,12 @@ static void advance(uint64_t us)
     atomic_fetch_add(&now, us);
 }
 
-static int last_rc;
 static _Atomic uint64_t n_passed;
 
 static void keep_rc(void *arg, const weir_store_result *r)
 {
-    (void)arg;
-    last_rc = r->rc;
+    int *rc = arg;
+    *rc = r->rc;
 }
 
 static void count_passed(void *arg, const weir_store_result *r)
@@ -44,7 +48,31 @@ static void count_passed(void *arg, const weir_store_result *r)
     atomic_fetch_add(&n_passed, r->rc == 0);
 }
 
-static void values_are_evicted_and_limits_are_not(void **state)
+static int call(struct weir_store *s, const struct weir_store_call *c)
+{
+    int rc = WEIR_E_INTERNAL;
+    assert_int_equal(weir_store_call(s, c, keep_rc, &rc), 0);
+    return rc;
+}
+
+/* One unit of an hour's limit of one. */
+static int take(struct weir_store *s, const char *tenant, const char *key)
+{
+    const weir_store_limit level = {weir_str_from(key), 1, 1, 3600000000, 1};
+    return call(
+        s, &(struct weir_store_call){
+               .op = WEIR_STORE_TAKE, .tenant = weir_str_from(tenant), .levels = &level, .n = 1});
+}
+
+static int set(struct weir_store *s, const char *tenant, const char *key, weir_str value)
+{
+    return call(s, &(struct weir_store_call){.op = WEIR_STORE_SET,
+                                             .tenant = weir_str_from(tenant),
+                                             .key = weir_str_from(key),
+                                             .value = value});
+}
+
+static void only_values_are_evicted(void **state)
 {
     (void)state;
     struct weir_store *s = NULL;
@@ -52,28 +80,20 @@ static void values_are_evicted_and_limits_are_not(void **state)
         weir_store_memory_create(
             &(struct weir_store_memory_options){.max_entries = 1600, .now_us = now_us}, &s),
         0);
-    const weir_str tenant = WEIR_STR_INIT("t");
     char key[32];
     for (int i = 0; i < 500; i++) {
         (void)snprintf(key, sizeof(key), "limit%d", i);
-        assert_int_equal(
-            s->driver->gcra_take(s, tenant, weir_str_from(key), 1, 1, 3600000000, 1, keep_rc, NULL),
-            0);
-        assert_int_equal(last_rc, 0);
+        assert_int_equal(take(s, "t", key), 0);
     }
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 20000; i++) { /* of many tenants, so of all shards */
+        char tenant[32];
+        (void)snprintf(tenant, sizeof(tenant), "t%d", i % 100);
         (void)snprintf(key, sizeof(key), "value%d", i);
-        assert_int_equal(s->driver->set(s, tenant, weir_str_from(key), weir_str_from("v"), 0, NULL,
-                                        0, keep_rc, NULL),
-                         0);
-        assert_int_equal(last_rc, 0);
+        assert_int_equal(set(s, tenant, key, weir_str_from("v")), 0);
     }
     for (int i = 0; i < 500; i++) { /* every limit is still used up */
         (void)snprintf(key, sizeof(key), "limit%d", i);
-        assert_int_equal(
-            s->driver->gcra_take(s, tenant, weir_str_from(key), 1, 1, 3600000000, 1, keep_rc, NULL),
-            0);
-        assert_int_equal(last_rc, WEIR_E_BUSY);
+        assert_int_equal(take(s, "t", key), WEIR_E_BUSY);
     }
     struct weir_store_memory_stats stats;
     weir_store_memory_get_stats(s, &stats);
@@ -81,16 +101,15 @@ static void values_are_evicted_and_limits_are_not(void **state)
     int refused = 0;
     for (int i = 500; i < 5000; i++) { /* limits alone fill it: then new ones are refused */
         (void)snprintf(key, sizeof(key), "limit%d", i);
-        assert_int_equal(
-            s->driver->gcra_take(s, tenant, weir_str_from(key), 1, 1, 3600000000, 1, keep_rc, NULL),
-            0);
-        refused += last_rc == WEIR_E_NOMEM;
+        refused += take(s, "t", key) == WEIR_E_NOMEM;
     }
-    assert_true(refused >= 5000 - 1600 - 500);
+    assert_int_equal(refused, 5000 - 1600);
     advance(UINT64_C(7200) * 1000000);
-    assert_int_equal(
-        s->driver->gcra_take(s, tenant, weir_str_from("fresh"), 1, 1, 3600000000, 1, keep_rc, NULL),
-        0);
+    for (int i = 0; i < 1000; i++) { /* what has expired makes room */
+        (void)snprintf(key, sizeof(key), "limit%d", i);
+        (void)take(s, "t", key);
+    }
+    assert_int_equal(take(s, "t", "fresh"), 0);
     weir_store_destroy(s);
 }
 
@@ -100,21 +119,103 @@ static void bytes_are_bounded_too(void **state)
     struct weir_store *s = NULL;
     assert_int_equal(
         weir_store_memory_create(
-            &(struct weir_store_memory_options){.max_bytes = 16 * 100000, .now_us = now_us}, &s),
+            &(struct weir_store_memory_options){.max_bytes = 1600000, .now_us = now_us}, &s),
         0);
     static char value[30000];
     char key[32];
     for (int i = 0; i < 1000; i++) {
         (void)snprintf(key, sizeof(key), "k%d", i);
-        assert_int_equal(s->driver->set(s, (weir_str){NULL, 0}, weir_str_from(key),
-                                        (weir_str){value, sizeof(value)}, 0, NULL, 0, keep_rc,
-                                        NULL),
-                         0);
-        assert_int_equal(last_rc, 0);
+        assert_int_equal(set(s, "", key, (weir_str){value, sizeof(value)}), 0);
     }
     struct weir_store_memory_stats stats;
     weir_store_memory_get_stats(s, &stats);
-    assert_true(stats.n_bytes <= 16 * 100000 && stats.n_entries >= 16);
+    assert_true(stats.n_bytes <= 1600000 && stats.n_entries >= 50);
+    /* Records push values out, and are refused when they alone fill it. */
+    int written = 0;
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(key, sizeof(key), "r%d", i);
+        written += call(s, &(struct weir_store_call){.op = WEIR_STORE_PUT,
+                                                     .key = WEIR_STR_INIT("c"),
+                                                     .id = weir_str_from(key),
+                                                     .value = {value, sizeof(value)}}) == 0;
+    }
+    assert_true(written > 45 && written < 54);
+    weir_store_memory_get_stats(s, &stats);
+    assert_true(stats.n_bytes <= 1600000);
+    assert_int_equal(call(s, &(struct weir_store_call){.op = WEIR_STORE_ERASE}), 0);
+    weir_store_memory_get_stats(s, &stats);
+    assert_int_equal(stats.n_entries, 0);
+    assert_int_equal(stats.n_bytes, 0);
+    weir_store_destroy(s);
+}
+
+static void everything_that_ends_gives_its_bytes_back(void **state)
+{
+    (void)state;
+    struct weir_store *s = NULL;
+    assert_int_equal(open_store(&s), 0);
+    static const weir_str id = WEIR_STR_INIT("id"), key = WEIR_STR_INIT("key");
+    const weir_store_hold hold = {key, 5, 100};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(call(s, &(struct weir_store_call){.op = WEIR_STORE_PUT,
+                                                           .key = key,
+                                                           .id = id,
+                                                           .value = id,
+                                                           .number = WEIR_STORE_ANY_VERSION}),
+                         0);
+        assert_int_equal(call(s,
+                              &(struct weir_store_call){
+                                  .op = WEIR_STORE_JOB_PUT, .key = key, .id = id, .value = key}),
+                         0);
+        assert_int_equal(
+            call(s,
+                 &(struct weir_store_call){
+                     .op = WEIR_STORE_RESERVE, .id = id, .holds = &hold, .n = 1, .number = 1000}),
+            0);
+        assert_int_equal(set(s, "", "value", key), 0);
+    }
+    assert_int_equal(call(s, &(struct weir_store_call){.op = WEIR_STORE_PUT,
+                                                       .key = key,
+                                                       .id = id,
+                                                       .number = WEIR_STORE_ANY_VERSION}),
+                     0);
+    assert_int_equal(
+        call(s, &(struct weir_store_call){.op = WEIR_STORE_JOB_ACK, .key = key, .id = id}), 0);
+    assert_int_equal(
+        call(s, &(struct weir_store_call){.op = WEIR_STORE_REMOVE, .key = WEIR_STR_INIT("value")}),
+        0);
+    advance(UINT64_C(41) * 24 * 3600 * 1000000); /* the budget with its reservation */
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(set(s, "", "value", key), 0); /* each looks at a few buckets */
+    }
+    assert_int_equal(
+        call(s, &(struct weir_store_call){.op = WEIR_STORE_REMOVE, .key = WEIR_STR_INIT("value")}),
+        0);
+    struct weir_store_memory_stats stats;
+    weir_store_memory_get_stats(s, &stats);
+    assert_int_equal(stats.n_entries, 0);
+    assert_int_equal(stats.n_bytes, 0);
+    weir_store_destroy(s);
+}
+
+static void a_fresh_tenant_is_small(void **state)
+{
+    (void)state;
+    struct weir_store *s = NULL;
+    assert_int_equal(open_store(&s), 0);
+    const weir_store_hold hold = {WEIR_STR_INIT("month"), 5, 100};
+    assert_int_equal(take(s, "acme", "rps"), 0);
+    assert_int_equal(take(s, "acme", "tpm"), 0);
+    assert_int_equal(call(s, &(struct weir_store_call){.op = WEIR_STORE_RESERVE,
+                                                       .tenant = WEIR_STR_INIT("acme"),
+                                                       .id = WEIR_STR_INIT("r"),
+                                                       .holds = &hold,
+                                                       .n = 1,
+                                                       .number = 1000}),
+                     0);
+    struct weir_store_memory_stats stats;
+    weir_store_memory_get_stats(s, &stats);
+    assert_true(stats.n_bytes <= 4096);
     weir_store_destroy(s);
 }
 
@@ -122,10 +223,22 @@ enum { THREADS = 4, TAKES = 3000, LIMIT = 1000 };
 
 static void *take_many(void *arg)
 {
+    const weir_store_limit level = {WEIR_STR_INIT("shared"), 1, LIMIT, UINT64_C(3600) * 1000000,
+                                    LIMIT};
     struct weir_store *s = arg;
     for (int i = 0; i < TAKES; i++) {
-        (void)s->driver->gcra_take(s, (weir_str){NULL, 0}, weir_str_from("shared"), 1, LIMIT,
-                                   UINT64_C(3600) * 1000000, LIMIT, count_passed, NULL);
+        (void)weir_store_call(
+            s, &(struct weir_store_call){.op = WEIR_STORE_TAKE, .levels = &level, .n = 1},
+            count_passed, NULL);
+        int rc = 0;
+        char tenant[16], key[16];
+        (void)snprintf(tenant, sizeof(tenant), "t%d", i % 40); /* evictions across shards */
+        (void)snprintf(key, sizeof(key), "v%d", i);
+        (void)weir_store_call(s,
+                              &(struct weir_store_call){.op = WEIR_STORE_SET,
+                                                        .tenant = weir_str_from(tenant),
+                                                        .key = weir_str_from(key)},
+                              keep_rc, &rc);
     }
     return NULL;
 }
@@ -134,7 +247,10 @@ static void threads_together_never_exceed_a_limit(void **state)
 {
     (void)state;
     struct weir_store *s = NULL;
-    assert_int_equal(open_store(&s), 0);
+    assert_int_equal(
+        weir_store_memory_create(
+            &(struct weir_store_memory_options){.max_entries = 500, .now_us = now_us}, &s),
+        0);
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, take_many, s), 0);
@@ -146,14 +262,50 @@ static void threads_together_never_exceed_a_limit(void **state)
     weir_store_destroy(s);
 }
 
+struct heard {
+    int messages, lost;
+};
+
+static void on_message(void *arg, weir_str message, int lost)
+{
+    (void)message;
+    struct heard *h = arg;
+    h->messages += !lost;
+    h->lost += lost;
+}
+
+static void too_many_messages_are_dropped_and_it_is_said(void **state)
+{
+    (void)state;
+    struct weir_store *s = NULL;
+    struct weir_store_subscription *subscription = NULL;
+    struct heard heard = {0};
+    assert_int_equal(open_store(&s), 0);
+    assert_int_equal(weir_store_subscribe(s, weir_str_from("c"), on_message, &heard, &subscription),
+                     0);
+    for (int i = 0; i < WEIR_STORE_MAX_WAITING + 10; i++) {
+        assert_int_equal(
+            call(s, &(struct weir_store_call){.op = WEIR_STORE_PUBLISH, .key = WEIR_STR_INIT("c")}),
+            0);
+    }
+    assert_int_equal(heard.messages, 0); /* only out of turn() */
+    weir_store_turn(s);
+    assert_int_equal(heard.messages, WEIR_STORE_MAX_WAITING);
+    assert_int_equal(heard.lost, 1);
+    weir_store_destroy(s);
+}
+
 int main(void)
 {
     const struct store_driver driver = {
-        .open = open_store, .close = weir_store_destroy, .advance = advance};
+        .open = open_store, .close = weir_store_destroy, .advance = advance, .now_us = read_clock};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_evicted_and_limits_are_not),
+        cmocka_unit_test(only_values_are_evicted),
         cmocka_unit_test(bytes_are_bounded_too),
+        cmocka_unit_test(everything_that_ends_gives_its_bytes_back),
+        cmocka_unit_test(a_fresh_tenant_is_small),
         cmocka_unit_test(threads_together_never_exceed_a_limit),
+        cmocka_unit_test(too_many_messages_are_dropped_and_it_is_said),
     };
     int failed = store_suite_run(&driver);
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
