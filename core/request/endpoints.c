@@ -127,7 +127,7 @@ static struct weir_target *read_body(struct weir_request *r, const char *const *
         answer_unknown_model(r, name);
         return NULL;
     }
-    struct weir_target *target = weir_model_choose(r->model);
+    struct weir_target *target = weir_model_choose(r->model, NULL);
     if (!target) {
         weir_answer_busy(r, 503, "model_unavailable", 2000000, "The model '%s' cannot run now.",
                          weir_model_name(r->model));
@@ -157,7 +157,8 @@ static void answer_failure(struct weir_request *r, int64_t rc)
         weir_answer_error(r, 400, "model", "model_not_supported",
                           "This model's target cannot tokenize.");
     } else if (rc == WEIR_E_ARG) {
-        weir_answer_error(r, 400, "tokens", "invalid_value", "A token id is outside the vocabulary.");
+        weir_answer_error(r, 400, "tokens", "invalid_value",
+                          "A token id is outside the vocabulary.");
     } else {
         weir_answer_error(r, 500, "", "internal_error", "%s.", weir_error_name((int)rc));
     }
@@ -182,8 +183,8 @@ void weir_endpoint_tokenize(struct weir_request *r)
     }
     size_t cap = content.n + 8; /* no tokenizer makes more tokens than bytes, specials apart */
     int32_t *tokens = malloc(cap * sizeof(*tokens));
-    int64_t n = tokens ? weir_target_tokenize(target, content, add_special, tokens, cap)
-                       : WEIR_E_NOMEM;
+    int64_t n =
+        tokens ? weir_target_tokenize(target, content, add_special, tokens, cap) : WEIR_E_NOMEM;
     if (n >= 0 && (size_t)n <= cap) {
         answer_tokens(r, tokens, (size_t)n);
     } else {

@@ -7,9 +7,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/request/admission.h"
 #include "core/request/answer.h"
+#include "core/request/generate.h"
 #include "core/request/observe.h"
 #include "core/request/routes.h"
+#include "core/request/run.h"
 #include "core/server/worker.h"
 
 enum { CLIENT_CLOSED_REQUEST = 499 };
@@ -141,7 +144,8 @@ static void phase_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome 
                 outcome);
 }
 
-void weir_request_phase(struct weir_request *r, enum weir_phase phase, void (*next)(struct weir_request *r))
+void weir_request_phase(struct weir_request *r, enum weir_phase phase,
+                        void (*next)(struct weir_request *r))
 {
     r->after_phase = next;
     phase_ended(r, weir_plugin_run_phase(&r->run, phase));
@@ -181,6 +185,7 @@ void weir_request_headers(struct weir_request *r)
         r->headers_done = true;
         return;
     }
+    weir_observe_received(weir_worker_observer(r->worker));
     if (weir_worker_is_draining(r->worker)) {
         weir_answer_busy(r, 503, "shutting_down", 1000000, "This server is shutting down.");
         return;
@@ -207,7 +212,7 @@ void weir_request_body(struct weir_request *r)
 
 void weir_request_writable(struct weir_request *r)
 {
-    weir_generate_writable(r);
+    weir_run_writable(r);
 }
 
 void weir_request_closed(struct weir_request *r, enum weir_http_end why)
@@ -225,9 +230,12 @@ void weir_request_closed(struct weir_request *r, enum weir_http_end why)
     weir_request_drop(r, WEIR_HOLD_EXCHANGE);
 }
 
-void weir_request_abort(struct weir_request *r)
+void weir_request_tick(struct weir_request *r, uint64_t now_us)
 {
-    if (r->ex) {
-        weir_http_abort(r->ex);
+    bool late = r->deadline_ms && now_us > r->arrived_us + (uint64_t)r->deadline_ms * 1000u;
+    if (late && (r->holds & WEIR_HOLD_TARGET) && !r->cancelled) {
+        weir_run_end_late(r);
+    } else {
+        weir_admission_tick(r, now_us);
     }
 }

@@ -2,6 +2,7 @@
 #include "routes.h"
 
 #include "core/request/endpoints.h"
+#include "core/request/generate.h"
 #include "core/request/request.h"
 
 static const struct weir_route public_routes[] = {

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/request/admission.h"
 #include "core/request/observe.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
@@ -163,16 +164,17 @@ static int open_target(struct weir_server *s, struct weir_model *model,
 {
     const struct weir_config_target *tc = &mc->targets[index];
     if (!tc->is_engine) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "models.%s.targets[%zu]: upstream targets need a stream backend named "
-                              "'%s', and none is installed",
-                              mc->name, index, tc->upstream.backend);
+        return weir_error_set(
+            err, WEIR_E_UNSUPPORTED,
+            "models.%s.targets[%zu]: upstream targets need a stream backend named "
+            "'%s', and none is installed",
+            mc->name, index, tc->upstream.backend);
     }
     char name[200];
     (void)snprintf(name, sizeof(name), "%s/%zu", mc->name, index);
     struct weir_target_config config = {0};
-    int r = s->options->open_engine(s->options->engine_arg, s->config, mc, tc, s->plugins,
-                                    &config, err);
+    int r = s->options->open_engine(s->options->engine_arg, s->config, mc, tc, s->plugins, &config,
+                                    err);
     if (r < 0) {
         return weir_error_prefix(err, "models.%s.targets[%zu]", mc->name, index);
     }
@@ -197,7 +199,7 @@ static int create_models(struct weir_server *s, struct weir_error *err)
             .class_rank = (uint32_t)mc->service_class,
             .queue_limit = mc->queue_size,
             .queue_timeout_ms = mc->queue_timeout_ms,
-            .granted = weir_generate_granted,
+            .called = weir_admission_called,
         };
         struct weir_model *model = NULL;
         int r = weir_model_create(&config, &model);
@@ -295,7 +297,8 @@ static void reload(struct weir_server *s)
             yyjson_val *after = yyjson_obj_get(yyjson_doc_get_root(config->json), fixed[i]);
             if (!yyjson_equals(before, after)) {
                 weir_log(WEIR_LOG_WARN, "server", NULL,
-                         "%s: changes take effect at the next start, ignoring until then", fixed[i]);
+                         "%s: changes take effect at the next start, ignoring until then",
+                         fixed[i]);
             }
         }
         swap_config(s, config);
@@ -348,8 +351,8 @@ static void watch_drain(struct weir_server *s)
 {
     bool drained = true;
     for (uint32_t i = 0; i < s->n_workers; i++) {
-        drained &= weir_worker_is_drained(s->workers[i]) &&
-                   weir_worker_n_requests(s->workers[i]) == 0;
+        drained &=
+            weir_worker_is_drained(s->workers[i]) && weir_worker_n_requests(s->workers[i]) == 0;
     }
     bool late = weir_clock_mono_us() > s->drain_deadline_us;
     if (late && !drained) {
@@ -395,6 +398,9 @@ static bool watch_start(struct weir_server *s)
 static void on_watch(uv_timer_t *timer)
 {
     struct weir_server *s = timer->data;
+    for (uint32_t i = 0; i < s->models.n; i++) {
+        weir_model_refresh(s->models.list[i]);
+    }
     if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
         watch_drain(s);
     } else if (!atomic_load_explicit(&s->started, memory_order_relaxed)) {
@@ -468,8 +474,8 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     apply_logging(s->config);
     r = refuse_unsupported(s->config, err);
     r = r < 0 ? r : weir_metrics_create(&s->metrics);
-    r = r < 0 ? r : weir_observer_create(s->metrics, wants_vllm_names(s->config),
-                                          &s->observer, err);
+    r = r < 0 ? r
+              : weir_observer_create(s->metrics, wants_vllm_names(s->config), &s->observer, err);
     r = r < 0 ? r : weir_store_memory_create(&(struct weir_store_memory_options){0}, &s->store);
     r = r < 0 ? r : create_admin(s, err);
     r = r < 0 ? r : create_workers(s, err);

@@ -329,14 +329,6 @@ bool weir_worker_is_draining(const struct weir_worker *w)
     return atomic_load_explicit(&w->server->draining, memory_order_relaxed);
 }
 
-void weir_worker_wake_all(struct weir_worker *w)
-{
-    struct weir_server *s = w->server;
-    for (uint32_t i = 0; i < s->n_workers; i++) {
-        weir_inbox_wake(s->inboxes[i]);
-    }
-}
-
 struct weir_request *weir_worker_take_request(struct weir_worker *w)
 {
     struct weir_request *r = w->pool;

@@ -246,7 +246,7 @@ def test_queue_timeout_answers_503(start):
     daemon = start(config)
     first = stream(daemon, "x" * 100)
     next(iter(first))
-    places = int(daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]["places"])
+    places = int(daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]["places"]["interactive_ui"])
     others = [threading.Thread(target=daemon.request, args=("/v1/chat/completions", HELLO)) for _ in range(places - 1)]
     for t in others:
         t.start()
