@@ -170,15 +170,34 @@ static void headers_passed(struct weir_request *r)
     }
 }
 
+/* OPTIONS of any path, a method that the path does not have, or a path that is not there. */
+static void answer_without_route(struct weir_request *r, uint32_t status)
+{
+    struct weir_buf allow;
+    weir_buf_init(&allow, 256);
+    bool known = weir_routes_allow(weir_worker_routes(r->worker), r->path, &allow);
+    if (known) {
+        (void)weir_http_add_header(r->ex, "Allow", weir_buf_view(&allow));
+    }
+    if (known && weir_str_is(r->method, "OPTIONS")) {
+        weir_answer_empty(r, 204);
+    } else if (status == 405) {
+        weir_answer_error(r, 405, "", "method_not_allowed", "Method %.*s is not allowed for %.*s.",
+                          (int)r->method.n, r->method.p, (int)r->path.n, r->path.p);
+    } else {
+        weir_answer_error(r, 404, "", "unknown_url",
+                          "Unknown request URL: %.*s %.*s. See /v1/models.", (int)r->method.n,
+                          r->method.p, (int)r->path.n, r->path.p);
+    }
+    weir_buf_finish(&allow);
+}
+
 void weir_request_headers(struct weir_request *r)
 {
     uint32_t status = 0;
     r->route = weir_routes_find(weir_worker_routes(r->worker), r->method, r->path, &status);
     if (!r->route) {
-        weir_answer_error(r, status, "", status == 405 ? "method_not_allowed" : "unknown_url",
-                          status == 405 ? "Method %.*s is not allowed for %.*s."
-                                        : "Unknown request URL: %.*s %.*s. See /v1/models.",
-                          (int)r->method.n, r->method.p, (int)r->path.n, r->path.p);
+        answer_without_route(r, status);
         return;
     }
     if (!r->route->phases) {
@@ -195,7 +214,7 @@ void weir_request_headers(struct weir_request *r)
                                   weir_worker_plugin_loop(r->worker), &r->arena, phase_resumed);
     weir_plugin_chain_unref(chain);
     if (rc < 0) {
-        weir_answer_error(r, 503, "", "out_of_memory", "No memory for this request now.");
+        weir_answer_busy(r, 503, "out_of_memory", 1000000, "No memory for this request now.");
         return;
     }
     r->run_begun = true;

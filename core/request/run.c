@@ -41,7 +41,7 @@ int weir_run_begin(struct weir_request *r)
 
 static void begin_stream(struct weir_request *r)
 {
-    weir_answer_headers(r);
+    weir_answer_stream_headers(r);
     (void)weir_http_add_header(r->ex, "Content-Type",
                                weir_str_from("text/event-stream; charset=utf-8"));
     (void)weir_http_add_header(r->ex, "Cache-Control", weir_str_from("no-cache"));
@@ -152,6 +152,7 @@ static void finish_reply(struct weir_request *r)
         fail_run(r, 500, "response_too_large", "The answer is larger than this server allows.");
     } else if (r->api.stream) {
         send_out(r);
+        weir_answer_stream_trailers(r);
         (void)weir_http_stream_end(r->ex);
     } else {
         weir_answer_json(r, 200, weir_buf_view(&r->out));

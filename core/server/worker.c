@@ -87,7 +87,7 @@ static void on_problem(void *user, struct weir_http_exchange *ex,
     }
     (void)weir_http_add_header(ex, "x-request-id", weir_str_from(r ? r->id : id));
     if (problem->status == 503) {
-        (void)weir_http_add_header(ex, "retry-after", weir_str_from("1"));
+        weir_http_add_retry_after(ex, 1000000);
     }
     (void)weir_http_add_header(ex, "Content-Type", weir_str_from("application/json"));
     weir_error_body_write(ret_body, (unsigned)problem->status, weir_str_from(problem->message),
