@@ -97,8 +97,8 @@ static void answer_error(struct weir_request *r, uint32_t status, const char *pa
                  weir_str_from(code), weir_str_from(message));
 }
 
-void weir_answer_error(struct weir_request *r, uint32_t status, const char *param,
-                       const char *code, const char *fmt, ...)
+void weir_answer_error(struct weir_request *r, uint32_t status, const char *param, const char *code,
+                       const char *fmt, ...)
 {
     char message[500];
     va_list ap;
@@ -113,6 +113,18 @@ void weir_answer_refusal(struct weir_request *r, const weir_refusal *refusal)
     char *code = weir_arena_strdup(&r->arena, refusal->code);
     answer_error(r, refusal->status ? refusal->status : 400, refusal->param,
                  code ? code : "invalid_value", refusal->message);
+}
+
+void weir_answer_unknown_model(struct weir_request *r, weir_str name)
+{
+    if (name.n == 0) {
+        weir_answer_error(r, 400, "model", "missing_required_parameter",
+                          "Missing required parameter: 'model'. GET /v1/models lists the models.");
+        return;
+    }
+    weir_answer_error(r, 404, "model", "model_not_found",
+                      "The model '%.*s' does not exist or you do not have access to it.",
+                      (int)(name.n < 100 ? name.n : 100), name.p);
 }
 
 void weir_answer_busy(struct weir_request *r, uint32_t status, const char *code,

@@ -150,10 +150,9 @@ static void finish_reply(struct weir_request *r)
         return;
     }
     if (r->outcome.rc < 0 && !r->filtered) {
-        char *message =
-            (char *)weir_arena_printf(&r->arena, "The model failed: %.*s",
-                                      (int)r->outcome.message.n, r->outcome.message.p)
-                .p;
+        char *message = (char *)weir_arena_printf(&r->arena, "The model failed: %.*s",
+                                                  (int)r->outcome.message.n, r->outcome.message.p)
+                            .p;
         fail_run(r, 503, "model_failed", message ? message : "The model failed.");
         return;
     }
@@ -307,7 +306,8 @@ static void enqueue(struct weir_request *r)
     };
     weir_request_hold(r, WEIR_HOLD_GRANT);
     uint64_t retry_after_us = 0;
-    int rc = weir_queue_push(weir_model_queue(r->model), &r->entry, r->enqueued_us, &retry_after_us);
+    int rc =
+        weir_queue_push(weir_model_queue(r->model), &r->entry, r->enqueued_us, &retry_after_us);
     if (rc < 0) {
         weir_observe_rejected(weir_worker_observer(r->worker), r, "queue_full");
         weir_answer_busy(r, 429, "queue_full", retry_after_us,
@@ -467,8 +467,8 @@ static void generate(struct weir_request *r, uint32_t kind)
         weir_answer_error(r, 400, "", "invalid_json", "%s.", err.message);
         return;
     }
-    rc = weir_api_request_parse(yyjson_doc_get_root(r->body), kind, &r->arena, &r->api,
-                                &r->refusal);
+    rc =
+        weir_api_request_parse(yyjson_doc_get_root(r->body), kind, &r->arena, &r->api, &r->refusal);
     if (rc < 0) {
         weir_answer_refusal(r, &r->refusal);
         return;
@@ -476,9 +476,7 @@ static void generate(struct weir_request *r, uint32_t kind)
     r->model = weir_models_find(weir_worker_models(r->worker), r->api.model);
     if (!r->model || !weir_tenant_allows(r, r->model)) {
         r->model = NULL; /* and not a word more than for a model that does not exist */
-        weir_answer_error(r, 404, "model", "model_not_found",
-                          "The model '%.*s' does not exist or you do not have access to it.",
-                          (int)(r->api.model.n < 100 ? r->api.model.n : 100), r->api.model.p);
+        weir_answer_unknown_model(r, r->api.model);
         return;
     }
     r->api.model = weir_str_from(weir_model_name(r->model));

@@ -141,7 +141,8 @@ static void phase_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome 
                 outcome);
 }
 
-void weir_request_phase(struct weir_request *r, enum weir_phase phase, void (*next)(struct weir_request *r))
+void weir_request_phase(struct weir_request *r, enum weir_phase phase,
+                        void (*next)(struct weir_request *r))
 {
     r->after_phase = next;
     phase_ended(r, weir_plugin_run_phase(&r->run, phase));
@@ -171,6 +172,11 @@ void weir_request_headers(struct weir_request *r)
     uint32_t status = 0;
     r->route = weir_routes_find(weir_worker_routes(r->worker), r->method, r->path, &status);
     if (!r->route) {
+        if (status == 405) {
+            char allow[64];
+            weir_routes_allow(weir_worker_routes(r->worker), r->path, allow, sizeof(allow));
+            (void)weir_http_add_header(r->ex, "Allow", weir_str_from(allow));
+        }
         weir_answer_error(r, status, "", status == 405 ? "method_not_allowed" : "unknown_url",
                           status == 405 ? "Method %.*s is not allowed for %.*s."
                                         : "Unknown request URL: %.*s %.*s. See /v1/models.",

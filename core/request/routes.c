@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes.h"
 
+#include <stdio.h>
+
 #include "core/request/endpoints.h"
 #include "core/request/request.h"
 
@@ -17,8 +19,8 @@ static const struct weir_route public_routes[] = {
     {"POST", "/detokenize", true, weir_endpoint_detokenize},
 };
 
-const struct weir_routes weir_routes_public = {
-    public_routes, sizeof(public_routes) / sizeof(public_routes[0])};
+const struct weir_routes weir_routes_public = {public_routes,
+                                               sizeof(public_routes) / sizeof(public_routes[0])};
 
 static bool path_matches(const struct weir_route *route, weir_str path)
 {
@@ -27,6 +29,20 @@ static bool path_matches(const struct weir_route *route, weir_str path)
         return path.n > n && memcmp(path.p, route->path, n) == 0;
     }
     return weir_str_is(path, route->path);
+}
+
+void weir_routes_allow(const struct weir_routes *routes, weir_str path, char *out, size_t cap)
+{
+    size_t n = 0;
+    *out = '\0';
+    for (size_t i = 0; i < routes->n && n < cap; i++) {
+        const struct weir_route *route = &routes->list[i];
+        if (path_matches(route, path)) {
+            const char *head = strcmp(route->method, "GET") == 0 ? ", HEAD" : "";
+            int more = snprintf(out + n, cap - n, "%s%s%s", n ? ", " : "", route->method, head);
+            n += more > 0 ? (size_t)more : 0;
+        }
+    }
 }
 
 const struct weir_route *weir_routes_find(const struct weir_routes *routes, weir_str method,

@@ -21,6 +21,9 @@ struct weir_routes {
 
 extern const struct weir_routes weir_routes_public;
 
+/* The methods that `path` has, "GET, HEAD, POST", for the Allow header of a 405. */
+void weir_routes_allow(const struct weir_routes *routes, weir_str path, char *out, size_t cap);
+
 /* NULL with *ret_status 404 or 405. HEAD finds the GET route. A path that ends in '*' matches
  * everything that goes on there; rows stand from special to general. */
 const struct weir_route *weir_routes_find(const struct weir_routes *routes, weir_str method,

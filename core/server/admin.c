@@ -82,10 +82,11 @@ static void list_models(struct weir_request *r)
         weir_queue_stats(weir_model_queue(m), &q);
         weir_buf_add_text(&b, i ? ",{\"name\":" : "{\"name\":");
         weir_buf_add_json_str(&b, weir_str_from(weir_model_name(m)));
-        weir_buf_printf(&b, ",\"class\":\"%s\",\"queue\":{\"waiting\":%u,\"places\":%u,\"used\":%u},"
-                            "\"targets\":[",
-                        weir_class_name((enum weir_class)weir_model_class_rank(m)), q.waiting, q.places,
-                        q.places_used);
+        weir_buf_printf(&b,
+                        ",\"class\":\"%s\",\"queue\":{\"waiting\":%u,\"places\":%u,\"used\":%u},"
+                        "\"targets\":[",
+                        weir_class_name((enum weir_class)weir_model_class_rank(m)), q.waiting,
+                        q.places, q.places_used);
         for (uint32_t k = 0; k < weir_model_n_targets(m); k++) {
             if (k) {
                 weir_buf_add_char(&b, ',');
@@ -148,6 +149,7 @@ static const struct weir_route admin_routes[] = {
     {"GET", "/admin/v1/plugins/*", false, plugin_route},
     {"POST", "/admin/v1/plugins/*", false, plugin_route},
     {"PUT", "/admin/v1/plugins/*", false, plugin_route},
+    {"PATCH", "/admin/v1/plugins/*", false, plugin_route},
     {"DELETE", "/admin/v1/plugins/*", false, plugin_route},
     {"GET", "/admin/v1/openapi.json", false, show_openapi},
 };
