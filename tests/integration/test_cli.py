@@ -111,6 +111,17 @@ def test_check_tells_malformed_from_against_the_rules(tmp_path):
     assert found["findings"][0]["line"] == 9 and found["findings"][0]["rule"] is None
 
 
+def test_check_notes_what_is_not_here(tmp_path):
+    config = tmp_path / "weir.yaml"
+    config.write_text("models: {a: {targets: [{engine: {file: ./none.gguf}}]}}\nplugins: [nosuch]\n")
+    r = weir("check", str(config))
+    assert (r.returncode, r.stderr) == (0, "")
+    assert f"{config}:1:40: models.a.targets[0].engine.file: ./none.gguf is not there" in r.stdout
+    assert f"{config}:2:11: plugins[0]: no plugin named" in r.stdout
+    notes = json.loads(weir("check", "--json", str(config)).stdout)
+    assert notes["verdict"] == "ok" and [n["line"] for n in notes["notes"]] == [1, 2]
+
+
 def test_check_of_a_missing_file_is_bad_configuration(tmp_path):
     r = weir("check", "-c", str(tmp_path / "none.yaml"))
     assert r.returncode == 78 and "No such file or directory" in r.stderr
