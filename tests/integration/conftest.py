@@ -116,7 +116,7 @@ def wait_until(condition, timeout=20, what="condition"):
 
 @pytest.fixture(scope="session")
 def binary(request):
-    path = request.config.getoption("--weir")
+    path = str(pathlib.Path(request.config.getoption("--weir")).resolve())
     assert os.access(path, os.X_OK), f"{path} is not built"
     return path
 
