@@ -81,7 +81,7 @@ def test_the_scripts_of_the_readme_know_their_help():
 
 def test_the_commands_are_those_of_weir(binary):
     words = subprocess.run([binary, "completions", "bash"], capture_output=True, text=True).stdout
-    names = words.split("words='", 1)[1].split("'", 1)[0].split()
+    names = words.split("offer='", 1)[1].split("'", 1)[0].split()
     rows = re.findall(r"^\| ((?:`weir \w+` ?)+)\|", TEXT, re.M)
     listed = re.findall(r"weir (\w+)", " ".join(rows))
     assert sorted(listed) == sorted(names)
