@@ -60,7 +60,12 @@ static int get(const char *name, const char *dir)
     }
     r = weir_fetch(model, dir, &err);
     if (r < 0) {
-        return fail(&err);
+        fail(&err);
+        fprintf(stderr,
+                "A copy from elsewhere is as good: put it at %s/%s; `weir model get %s` then "
+                "checks it.\n",
+                dir, model->file, name);
+        return WEIR_EXIT_BAD;
     }
     printf("%s: fetched, checksum good: %s/%s\n", name, dir, model->file);
     return WEIR_EXIT_OK;
@@ -287,8 +292,9 @@ const struct weir_command weir_cmd_model = {
     .max_operands = 1,
     .verbs = verbs,
     .options = options,
-    .details = "FILE is a path, or a name in the models directory. get and check exit 1 when something\n"
-               "is wrong with the file; get is done at once when the file is there and good.\n",
+    .details =
+        "FILE is a path, or a name in the models directory. get and check exit 1 when something\n"
+        "is wrong with the file; get is done at once when the file is there and good.\n",
     .examples = "  weir model get smollm2\n"
                 "  weir model list --json\n"
                 "  weir model check SmolLM2-135M-Instruct.Q4_1.gguf\n",

@@ -240,6 +240,7 @@ def test_model_get_offline_says_so(tmp_path):
     r = weir("model", "get", "minilm", "--dir", str(tmp_path / "models"), env=env)
     assert r.returncode == 1
     assert "is this machine offline?" in r.stderr and "no route" in r.stderr
+    assert f"put it at {tmp_path}/models/all-MiniLM-L6-v2" in r.stderr
     assert list((tmp_path / "models").iterdir()) == []
 
 

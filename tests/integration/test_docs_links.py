@@ -66,3 +66,33 @@ def test_every_document_is_reached_from_the_readme():
                 todo.append((ROOT / page.parent / path).resolve().relative_to(ROOT))
     documents = {p for p in pages() if not p.startswith("sdk/template/")}
     assert documents <= seen, documents - seen
+
+
+def code_words(text):
+    return set(re.findall(r"`([^`\n]+)`", without_code(text)))
+
+
+def expand(word):
+    """`a/{b,c}.c` as both."""
+    match = re.search(r"\{([^}]*)\}", word)
+    return [word] if not match else [word.replace(match.group(0), part) for part in match.group(1).split(",")]
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "README.md",
+                                  "docs/plugins.md", "docs/operations.md", "docs/rules.md"])
+def test_paths_and_names_of_the_code_are_there(page):
+    text = (ROOT / page).read_text()
+    top = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(("build", "."))}
+    for word in code_words(text):
+        path = word.rstrip("/")
+        if path.split("/")[0] in top and re.fullmatch(r"[\w./{},*-]+", path) and "/" in word:
+            if re.search(r"NAME|FILE|STAGE", path):
+                continue
+            for one in expand(path):
+                assert list(ROOT.glob(one)), f"{page}: {one}"
+    names = {n for word in code_words(text) for n in re.findall(r"\bweir_[a-z0-9_]+(?=\(|`|$)", word)}
+    names -= {n for n in names if re.search(r"weir_(noun|auth|lua|token_cap|plugin_(hook|errors|quar|mem))", n)}
+    sources = "".join(p.read_text() for d in ("base", "core", "engine", "sdk", "cli", "backends")
+                      for p in (ROOT / d).rglob("*.[ch]"))
+    for name in names:
+        assert name in sources, f"{page}: {name}"
