@@ -58,7 +58,7 @@ static int copy_config(struct weir_engine *e, const struct weir_engine_config *c
     }
     if (own->max_step_tokens < own->max_batch) {
         return weir_error_set(err, WEIR_E_ARG,
-                              "max_step_tokens: %u is below max_batch (%u): a step must hold one "
+                              "step_budget: %u is below max_batch (%u): a step must hold one "
                               "token of each sequence",
                               own->max_step_tokens, own->max_batch);
     }

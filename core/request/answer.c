@@ -153,6 +153,18 @@ void weir_answer_refusal(struct weir_request *r, const weir_refusal *refusal)
                  code ? code : "invalid_value", refusal->message);
 }
 
+void weir_answer_unknown_model(struct weir_request *r, weir_str name)
+{
+    if (name.n == 0) {
+        weir_answer_error(r, 400, "model", "missing_required_parameter",
+                          "Missing required parameter: 'model'. GET /v1/models lists the models.");
+        return;
+    }
+    weir_answer_error(r, 404, "model", "model_not_found",
+                      "The model '%.*s' does not exist or you do not have access to it.",
+                      (int)(name.n < 100 ? name.n : 100), name.p);
+}
+
 void weir_answer_busy(struct weir_request *r, uint32_t status, const char *code,
                       uint64_t retry_after_us, const char *fmt, ...)
 {

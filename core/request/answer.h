@@ -16,6 +16,9 @@ void weir_answer_text(struct weir_request *r, uint32_t status, const char *conte
 void weir_answer_error(struct weir_request *r, uint32_t status, const char *param, const char *code,
                        const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void weir_answer_refusal(struct weir_request *r, const weir_refusal *refusal);
+/* 404, in the same words for a model that is not there and one that this client may not use; 400
+ * when no name was given. */
+void weir_answer_unknown_model(struct weir_request *r, weir_str name);
 /* 429 or 503 with Retry-After and retry-after-ms. */
 void weir_answer_busy(struct weir_request *r, uint32_t status, const char *code,
                       uint64_t retry_after_us, const char *fmt, ...)

@@ -76,20 +76,13 @@ void weir_endpoint_models(struct weir_request *r)
     weir_buf_finish(&b);
 }
 
-static void answer_unknown_model(struct weir_request *r, weir_str name)
-{
-    weir_answer_error(r, 404, "model", "model_not_found",
-                      "The model '%.*s' does not exist or you do not have access to it.",
-                      (int)(name.n < 100 ? name.n : 100), name.p ? name.p : "");
-}
-
 void weir_endpoint_model(struct weir_request *r)
 {
     size_t prefix = sizeof("/v1/models/") - 1;
     weir_str name = {r->path.p + prefix, r->path.n - prefix};
     struct weir_model *m = weir_models_find(weir_worker_models(r->worker), name);
     if (!m || !weir_tenant_allows(r, m)) {
-        answer_unknown_model(r, name);
+        weir_answer_unknown_model(r, name);
         return;
     }
     struct weir_buf b;
@@ -124,7 +117,7 @@ static struct weir_target *read_body(struct weir_request *r, const char *const *
     }
     r->model = weir_models_find(weir_worker_models(r->worker), name);
     if (!r->model || !weir_tenant_allows(r, r->model)) {
-        answer_unknown_model(r, name);
+        weir_answer_unknown_model(r, name);
         return NULL;
     }
     struct weir_target *target = weir_model_choose(r->model, NULL);

@@ -189,9 +189,7 @@ static void generate(struct weir_request *r, uint32_t kind)
     r->model = weir_models_find(weir_worker_models(r->worker), r->api.model);
     if (!r->model || !weir_tenant_allows(r, r->model)) {
         r->model = NULL; /* and not a word more than for a model that does not exist */
-        weir_answer_error(r, 404, "model", "model_not_found",
-                          "The model '%.*s' does not exist or you do not have access to it.",
-                          (int)(r->api.model.n < 100 ? r->api.model.n : 100), r->api.model.p);
+        weir_answer_unknown_model(r, r->api.model);
         return;
     }
     r->api.model = weir_str_from(weir_model_name(r->model));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes.h"
 
+#include <stdio.h>
+
 #include "core/request/endpoints.h"
 #include "core/request/generate.h"
 #include "core/request/request.h"

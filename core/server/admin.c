@@ -160,6 +160,7 @@ static const struct weir_route admin_routes[] = {
     {"GET", "/admin/v1/plugins/*", false, plugin_route},
     {"POST", "/admin/v1/plugins/*", false, plugin_route},
     {"PUT", "/admin/v1/plugins/*", false, plugin_route},
+    {"PATCH", "/admin/v1/plugins/*", false, plugin_route},
     {"DELETE", "/admin/v1/plugins/*", false, plugin_route},
     {"GET", "/admin/v1/openapi.json", false, show_openapi},
 };
