@@ -126,12 +126,16 @@ static int list(const char *dir, bool json)
     struct weir_buf b;
     weir_buf_init(&b, MAX_JSON_BYTES);
     weir_buf_add_text(&b, json ? "[" : "");
+    bool all_there = true;
     for (const struct weir_known_model *m = weir_known_models(); m->name; m++) {
-        const char *state = states[weir_fetch_state(m, dir)];
-        add_row(&b, &(struct row){m->name, m->file, m->size_bytes, state}, json);
+        enum weir_model_state state = weir_fetch_state(m, dir);
+        all_there = all_there && state == WEIR_MODEL_PRESENT;
+        add_row(&b, &(struct row){m->name, m->file, m->size_bytes, states[state]}, json);
     }
     add_other_files(&b, dir, json);
-    weir_buf_add_text(&b, json ? "]\n" : "`weir model get NAME` fetches one that is absent.\n");
+    weir_buf_add_text(&b, json        ? "]\n"
+                          : all_there ? ""
+                                      : "`weir model get NAME` fetches one that is absent.\n");
     bool ok = !b.failed;
     if (ok) {
         if (!json) {
