@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes.h"
 
-#include <stdio.h>
-
 #include "core/request/endpoints.h"
 #include "core/request/generate.h"
 #include "core/request/request.h"
@@ -63,7 +61,7 @@ static bool has_route(const struct weir_routes *routes, weir_str path, const cha
 
 bool weir_routes_allow(const struct weir_routes *routes, weir_str path, struct weir_buf *ret_allow)
 {
-    static const char *const methods[] = {"GET", "POST", "PUT", "DELETE"};
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
     if (!has_route(routes, path, NULL)) {
         return false;
     }
