@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "cli/command.h"
+#include "cli/known_models.h"
 #include "core/config/config.h"
+#include "core/config/model_path.h"
+#include "core/plugin/search.h"
+#include "core/server/support.h"
 
 enum { MAX_JSON_BYTES = 1024 * 1024 };
 
@@ -33,7 +39,59 @@ static void add_finding(struct weir_buf *b, const struct weir_findings *all,
     weir_buf_add_char(b, '}');
 }
 
-static int print_json(const struct weir_findings *findings)
+static void note_plugins(const struct weir_config *config, struct weir_findings *notes)
+{
+    struct weir_plugin_search search;
+    if (weir_plugin_search_init(&search, config->plugin_dirs.items, config->plugin_dirs.n) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < config->n_plugins; i++) {
+        char *path = NULL;
+        struct weir_error err = {0};
+        if (weir_plugin_search_find(&search, config->plugins[i].name, &path, &err) < 0) {
+            weir_doc_complain(notes, config->plugins[i].name_node, NULL, "%s", err.message);
+        }
+        free(path);
+    }
+    weir_plugin_search_finish(&search);
+}
+
+static void note_model_file(const struct weir_config *config, const struct weir_config_target *t,
+                            struct weir_findings *notes)
+{
+    char path[WEIR_MODEL_PATH_BYTES], hint[WEIR_MODEL_HINT_BYTES];
+    struct weir_error err = {0};
+    const char *file = t->is_engine ? t->engine.file : NULL;
+    if (file && weir_model_path(config->models_dir, file, path, &err) == 0 &&
+        access(path, F_OK) < 0) {
+        weir_doc_complain(notes, weir_doc_find(t->node, "engine.file"), NULL, "%s is not there: %s",
+                          path, weir_known_model_hint(file, hint));
+    }
+}
+
+/* What would keep this weir on this machine from serving a file that is good. Not the verdict: a
+ * file is often checked elsewhere than where it is served. */
+static void take_notes(const struct weir_config *config, struct weir_findings *notes)
+{
+    weir_support_check(config, notes);
+    note_plugins(config, notes);
+    for (size_t i = 0; i < config->n_models; i++) {
+        for (size_t k = 0; k < config->models[i].n_targets; k++) {
+            note_model_file(config, &config->models[i].targets[k], notes);
+        }
+    }
+    weir_findings_sort(notes);
+}
+
+static void add_findings(struct weir_buf *b, const struct weir_findings *findings)
+{
+    for (size_t i = 0; i < findings->n; i++) {
+        weir_buf_add_text(b, i ? "," : "");
+        add_finding(b, findings, &findings->items[i]);
+    }
+}
+
+static int print_json(const struct weir_findings *findings, const struct weir_findings *notes)
 {
     static const char *const names[] = {"ok", "against the rules", "malformed"};
     int verdict = verdict_of(findings);
@@ -41,10 +99,9 @@ static int print_json(const struct weir_findings *findings)
     weir_buf_init(&b, MAX_JSON_BYTES);
     weir_buf_printf(&b, "{\"verdict\":\"%s\",\"n_left_out\":%zu,\"findings\":[",
                     names[verdict == WEIR_EXIT_CONFIG ? 2 : verdict], findings->n_left_out);
-    for (size_t i = 0; i < findings->n; i++) {
-        weir_buf_add_text(&b, i ? "," : "");
-        add_finding(&b, findings, &findings->items[i]);
-    }
+    add_findings(&b, findings);
+    weir_buf_add_text(&b, "],\"notes\":[");
+    add_findings(&b, notes);
     weir_buf_add_text(&b, "]}\n");
     int r = b.failed ? -1 : 0;
     if (r == 0) {
@@ -68,6 +125,14 @@ static void print_text(const struct weir_findings *findings, const struct weir_c
     }
 }
 
+static void print_notes(const struct weir_findings *notes)
+{
+    if (!weir_findings_empty(notes)) {
+        printf("but `weir serve` would not get far with it here:\n");
+        weir_findings_print(notes, stdout);
+    }
+}
+
 static int run(const struct weir_args *args)
 {
     const char *file = weir_args_value(args, "config");
@@ -78,22 +143,28 @@ static int run(const struct weir_args *args)
         fputs("weir check: name the file to check: weir check -c FILE\n", stderr);
         return WEIR_EXIT_USAGE;
     }
-    struct weir_findings findings;
+    struct weir_findings findings, notes;
     struct weir_config *config = NULL;
     weir_findings_init(&findings, file);
+    weir_findings_init(&notes, file);
     int r = weir_config_load(&findings, true, &config);
+    if (config) {
+        take_notes(config, &notes);
+    }
     int code = verdict_of(&findings);
     if (r < 0 && weir_findings_empty(&findings)) {
         fprintf(stderr, "weir check: %s\n", weir_error_name(r));
         code = WEIR_EXIT_BAD;
     } else if (!weir_args_has(args, "json")) {
         print_text(&findings, config);
-    } else if (print_json(&findings) < 0) {
+        print_notes(&notes);
+    } else if (print_json(&findings, &notes) < 0) {
         fputs("weir check: out of memory\n", stderr);
         code = WEIR_EXIT_BAD;
     }
     weir_config_unref(config);
     weir_findings_finish(&findings);
+    weir_findings_finish(&notes);
     return code;
 }
 
@@ -113,7 +184,9 @@ const struct weir_command weir_cmd_check = {
     .details =
         "Prints FILE:LINE:COLUMN: key.path: what is wrong, what is allowed.\n"
         "Exits 0 when all is good, 1 when it can be served but breaks a rule of a block that\n"
-        "is present, 78 when it cannot be served.\n",
+        "is present, 78 when it cannot be served. What this machine lacks for serving it (a model\n"
+        "file, a plugin) and what this version cannot do is noted and does not change the exit\n"
+        "status.\n",
     .examples = "  weir check -c config/quickstart.yaml\n"
                 "  weir check -c /etc/weir/weir.yaml --json\n",
     .run = run,

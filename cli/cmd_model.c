@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "cli/command.h"
@@ -59,7 +60,12 @@ static int get(const char *name, const char *dir)
     }
     r = weir_fetch(model, dir, &err);
     if (r < 0) {
-        return fail(&err);
+        fail(&err);
+        fprintf(stderr,
+                "A copy from elsewhere is as good: put it at %s/%s; `weir model get %s` then "
+                "checks it.\n",
+                dir, model->file, name);
+        return WEIR_EXIT_BAD;
     }
     printf("%s: fetched, checksum good: %s/%s\n", name, dir, model->file);
     return WEIR_EXIT_OK;
@@ -120,12 +126,16 @@ static int list(const char *dir, bool json)
     struct weir_buf b;
     weir_buf_init(&b, MAX_JSON_BYTES);
     weir_buf_add_text(&b, json ? "[" : "");
+    bool all_there = true;
     for (const struct weir_known_model *m = weir_known_models(); m->name; m++) {
-        const char *state = states[weir_fetch_state(m, dir)];
-        add_row(&b, &(struct row){m->name, m->file, m->size_bytes, state}, json);
+        enum weir_model_state state = weir_fetch_state(m, dir);
+        all_there = all_there && state == WEIR_MODEL_PRESENT;
+        add_row(&b, &(struct row){m->name, m->file, m->size_bytes, states[state]}, json);
     }
     add_other_files(&b, dir, json);
-    weir_buf_add_text(&b, json ? "]\n" : "");
+    weir_buf_add_text(&b, json        ? "]\n"
+                          : all_there ? ""
+                                      : "`weir model get NAME` fetches one that is absent.\n");
     bool ok = !b.failed;
     if (ok) {
         if (!json) {
@@ -229,7 +239,12 @@ static int check(const char *file, const char *dir, bool json)
     const char *known_dir = stat(file, &info) == 0 ? "." : dir;
     struct weir_gguf *gguf = NULL;
     if (weir_model_path(known_dir, file, path, &err) < 0 || weir_gguf_open(path, &gguf, &err) < 0) {
-        return fail(&err);
+        char hint[WEIR_MODEL_HINT_BYTES];
+        fail(&err);
+        if (access(path, F_OK) < 0) {
+            fprintf(stderr, "%s\n", weir_known_model_hint(file, hint));
+        }
+        return WEIR_EXIT_BAD;
     }
     int code = check_open_file(path, gguf, json);
     weir_gguf_destroy(gguf);
@@ -281,6 +296,9 @@ const struct weir_command weir_cmd_model = {
     .max_operands = 1,
     .verbs = verbs,
     .options = options,
+    .details =
+        "FILE is a path, or a name in the models directory. get and check exit 1 when something\n"
+        "is wrong with the file; get is done at once when the file is there and good.\n",
     .examples = "  weir model get smollm2\n"
                 "  weir model list --json\n"
                 "  weir model check SmolLM2-135M-Instruct.Q4_1.gguf\n",

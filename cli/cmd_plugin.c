@@ -79,18 +79,42 @@ static void print_row(yyjson_val *about, const char *key)
     yyjson_val *item;
     yyjson_arr_foreach(v, i, max, item)
     {
-        printf("%s%s%s", i ? ", " : key, i ? "" : "\t", yyjson_get_str(item));
+        if (i == 0) {
+            printf("%-16s %s", key, yyjson_get_str(item));
+        } else {
+            printf(", %s", yyjson_get_str(item));
+        }
     }
     if (max) {
         putchar('\n');
     }
 }
 
+/* The schema as people read it: a key a line, with its default and meaning. */
+static void print_keys(const char *schema)
+{
+    yyjson_doc *doc = yyjson_read(schema, strlen(schema), 0);
+    yyjson_val *properties = yyjson_obj_get(yyjson_doc_get_root(doc), "properties");
+    const char *lead = "configuration";
+    size_t i, max;
+    yyjson_val *key, *rule;
+    yyjson_obj_foreach(properties, i, max, key, rule)
+    {
+        yyjson_val *otherwise = yyjson_obj_get(rule, "default");
+        char *value = otherwise ? yyjson_val_write(otherwise, 0, NULL) : NULL;
+        printf("%-16s %s%s%s%s  %s\n", lead, yyjson_get_str(key), value ? " (" : "",
+               value ? value : "", value ? ")" : "", text(rule, "description"));
+        free(value);
+        lead = "";
+    }
+    yyjson_doc_free(doc);
+}
+
 static int info(const char *path, bool json)
 {
     static const char *const rows[] = {"name",  "version", "description", "license",  "build_id",
                                        "path",  "sha256",  "abi",         "provides", "hooks",
-                                       "needs", "wants",   "after",       "before",   "schema"};
+                                       "needs", "wants",   "after",       "before"};
     yyjson_doc *about = NULL;
     struct weir_error err = {0};
     if (weir_plugin_describe(path, &about, &err) < 0) {
@@ -104,6 +128,7 @@ static int info(const char *path, bool json)
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
             print_row(yyjson_doc_get_root(about), rows[i]);
         }
+        print_keys(text(yyjson_doc_get_root(about), "schema"));
     }
     yyjson_doc_free(about);
     return WEIR_EXIT_OK;

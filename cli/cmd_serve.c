@@ -22,17 +22,19 @@ static void reachable(const char *address, uint16_t port, char *out, size_t cap)
 }
 
 static void say_ready(void *arg, const struct weir_config *config, uint16_t port,
-                      uint16_t admin_port)
+                      uint16_t admin_port, bool all_ready)
 {
     (void)arg;
     char public[300], admin[300];
     reachable(config->server.listen.items[0], port, public, sizeof(public));
     reachable(config->server.admin, admin_port, admin, sizeof(admin));
-    printf("weir is ready: http://%s (admin and metrics: http://%s)\n", public, admin);
-    if (config->n_models) {
-        printf("try: curl http://%s/v1/chat/completions -H 'Content-Type: application/json' -d "
-               "'{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Say hello.\"}]}'\n",
-               public, config->models[0].name);
+    printf("weir is %s: http://%s (admin and metrics: http://%s)\n",
+           all_ready ? "ready" : "up, but a model failed; not ready", public, admin);
+    if (config->n_models && all_ready) {
+        printf(
+            "try: curl http://%s/v1/chat/completions -H 'Content-Type: application/json' -d "
+            "'{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Say hello.\"}]}'\n",
+            public, config->models[0].name);
     }
     (void)fflush(stdout);
 }
@@ -66,10 +68,10 @@ static int go_background(int *ret_pipe)
 }
 
 static void report_ready(void *arg, const struct weir_config *config, uint16_t port,
-                         uint16_t admin_port)
+                         uint16_t admin_port, bool all_ready)
 {
     int *pipe = arg;
-    say_ready(NULL, config, port, admin_port);
+    say_ready(NULL, config, port, admin_port, all_ready);
     (void)!write(*pipe, "y", 1);
     (void)close(*pipe);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -135,9 +137,10 @@ const struct weir_command weir_cmd_serve = {
     .operands = "[FILE]",
     .max_operands = 1,
     .options = options,
-    .details = "SIGTERM and SIGINT: not ready, finish what runs (up to server.drain_timeout), exit 0;\n"
-               "a second signal ends at once. SIGHUP: read the configuration again; a wrong one is\n"
-               "reported and the old one stays. With NOTIFY_SOCKET set it speaks sd_notify.\n",
+    .details =
+        "SIGTERM and SIGINT: not ready, finish what runs (up to server.drain_timeout), exit 0;\n"
+        "a second signal ends at once. SIGHUP: read the configuration again; a wrong one is\n"
+        "reported and the old one stays. With NOTIFY_SOCKET set it speaks sd_notify.\n",
     .examples = "  weir serve -c config/quickstart.yaml\n"
                 "  weir serve -c /etc/weir/weir.yaml --daemon --pidfile /run/weir.pid\n",
     .run = run,

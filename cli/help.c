@@ -22,7 +22,11 @@ void weir_help_print_all(FILE *out)
     for (size_t i = 0; i < n; i++) {
         print_row(out, commands[i]->name, commands[i]->summary);
     }
-    fputs("\n`weir help COMMAND` or `weir COMMAND --help` tells more.\n"
+    fputs("\nexamples:\n"
+          "  weir model get smollm2                 fetch a small model\n"
+          "  weir serve -c config/quickstart.yaml   serve it\n"
+          "  weir chat                              talk to it, in another terminal\n"
+          "\n`weir help COMMAND` or `weir COMMAND --help` tells more.\n"
           "Exit codes: 0 good, 1 judged bad or failed, 2 wrong usage, 78 wrong configuration.\n",
           out);
 }

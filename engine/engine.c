@@ -22,18 +22,15 @@ uint64_t weir_engine_now_us(const struct weir_engine *e)
     return host && WEIR_HAS_FN(host, now_us) ? host->now_us(host) : weir_clock_mono_us();
 }
 
-/* Sequences beyond the batch that may be submitted ahead, so that a place that comes free is filled
- * in the next step. The better the class, the more: a better one can always come in and take the
- * place of one that runs. */
-static uint32_t max_ahead(const struct weir_engine *e, uint32_t class_rank)
+uint32_t weir_engine_places(uint32_t max_batch, uint32_t class_rank)
 {
-    uint32_t ahead = e->config.max_batch / 8 + 2;
-    return class_rank == 0 ? ahead * 2 : class_rank == 1 ? ahead : ahead / 2;
+    uint32_t ahead = max_batch / 8 + 2;
+    return max_batch + (class_rank == 0 ? ahead * 2 : class_rank == 1 ? ahead : ahead / 2);
 }
 
 uint32_t weir_engine_max_sequences(const struct weir_engine *e)
 {
-    return e->config.max_batch + max_ahead(e, 0);
+    return weir_engine_places(e->config.max_batch, 0);
 }
 
 void weir_engine_mark_work(struct weir_engine *e)
@@ -61,7 +58,7 @@ static int copy_config(struct weir_engine *e, const struct weir_engine_config *c
     }
     if (own->max_step_tokens < own->max_batch) {
         return weir_error_set(err, WEIR_E_ARG,
-                              "max_step_tokens: %u is below max_batch (%u): a step must hold one "
+                              "step_budget: %u is below max_batch (%u): a step must hold one "
                               "token of each sequence",
                               own->max_step_tokens, own->max_batch);
     }
@@ -156,26 +153,17 @@ static void stream_close(void *target)
     weir_engine_destroy(target);
 }
 
-static uint32_t free_sequences(struct weir_engine *e)
-{
-    uint32_t max = e->config.max_batch + max_ahead(e, 1);
-    uint32_t n = weir_mailbox_n_sequences(&e->mailbox);
-    return n < max ? max - n : 0;
-}
-
 static void stream_status(void *target, weir_target_status *out)
 {
     struct weir_engine *e = target;
     uint64_t now = weir_engine_now_us(e);
-    uint32_t n_free = free_sequences(e);
     (void)pthread_mutex_lock(&e->status_lock);
     weir_target_status st = e->status;
     uint64_t idle_us = now > e->work_since_us ? now - e->work_since_us : 0;
     bool stalled = e->work_pending && idle_us > (uint64_t)e->config.stall_limit_ms * 1000;
     (void)pthread_mutex_unlock(&e->status_lock);
-    if (st.state == WEIR_TARGET_READY) {
-        st.state = stalled ? WEIR_TARGET_STALLED : WEIR_TARGET_READY;
-        st.free_sequences = n_free;
+    if (st.state == WEIR_TARGET_READY && stalled) {
+        st.state = WEIR_TARGET_STALLED;
     }
     uint32_t size =
         out->struct_size && out->struct_size < sizeof(st) ? out->struct_size : (uint32_t)sizeof(st);
@@ -228,8 +216,7 @@ static int stream_submit(void *target, const weir_generation *g, const weir_prep
         r = weir_job_create(g, prompt, ticket, &e->model->vocabulary, &job);
     }
     if (r == 0) {
-        r = weir_mailbox_submit(&e->mailbox, job,
-                                e->config.max_batch + max_ahead(e, g->class_rank));
+        r = weir_mailbox_submit(&e->mailbox, job, weir_engine_max_sequences(e));
         if (r < 0) {
             job->prompt = NULL; /* stays with the host */
             weir_job_destroy(job);

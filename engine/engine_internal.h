@@ -34,7 +34,11 @@ struct weir_engine {
 };
 
 uint64_t weir_engine_now_us(const struct weir_engine *e);
-/* Sequences that submit() may let in, choices of one job aside. */
+/* Sequences for a batch of that size, with those submitted ahead so that a place that comes free is
+ * filled in the next step. The better the class, the more: a better one can always come in and take
+ * the place of one that runs. The host keeps to it, since it knows how long each has waited. */
+uint32_t weir_engine_places(uint32_t max_batch, uint32_t class_rank);
+/* Sequences that submit() may let in at the most, choices of one job aside. */
 uint32_t weir_engine_max_sequences(const struct weir_engine *e);
 /* From now on a step is due; the stall clock runs. */
 void weir_engine_mark_work(struct weir_engine *e);

@@ -37,12 +37,16 @@ static int on_progress(void *arg, float fraction)
     return weir_mailbox_is_closing(&e->mailbox);
 }
 
-static void describe_model(struct weir_engine *e, const struct weir_loaded_model *m)
+static void describe_model(struct weir_engine *e, const struct weir_loaded_model *m,
+                           uint32_t max_batch)
 {
     const weir_model_info *info = &m->info;
     (void)pthread_mutex_lock(&e->status_lock);
     weir_target_status *st = &e->status;
     st->progress = 1;
+    for (uint32_t rank = 0; rank < sizeof(st->max_sequences) / sizeof(uint32_t); rank++) {
+        st->max_sequences[rank] = weir_engine_places(max_batch, rank);
+    }
     st->weight_bytes = info->weight_bytes;
     st->kv_bytes = info->kv_bytes;
     st->scratch_bytes = info->scratch_bytes;
@@ -108,7 +112,7 @@ static int load(struct weir_engine *e, struct weir_error *err)
         return weir_error_set(err, r, "the scheduler cannot use this model: %s",
                               weir_error_name(r));
     }
-    describe_model(e, m);
+    describe_model(e, m, config.max_batch);
     publish_model(e, m);
     return 0;
 }

@@ -38,7 +38,15 @@ missing_packages() {
   done
 }
 
-apt_log=.deps-apt.log
+apt_log=$PWD/.deps-apt.log
+offline_hint='If this machine is offline, docs/operations.md#offline says what to bring.'
+
+# fail_apt WHAT: apt's own last words, then ours.
+fail_apt() {
+  grep -E '^(E|W|Err)' "$apt_log" | tail -n 4 >&2
+  fail "$*. $offline_hint"
+}
+
 apt_updated=
 # install_packages WHAT PACKAGE...: installs those that are missing; asks apt for nothing otherwise.
 install_packages() {
@@ -53,15 +61,12 @@ install_packages() {
   step "$what: installing $missing (may take minutes)"
   if [ -z "$apt_updated" ]; then
     as_root apt-get update 2>&1 | tee "$apt_log" | last_line ||
-      fail "no package index (is this machine offline?); missing: $missing"
+      fail_apt "no package index; missing: $missing"
     apt_updated=1
   fi
   # shellcheck disable=SC2086 # one word per package
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing \
-    2>&1 </dev/null | tee "$apt_log" | last_line || {
-    tail -n 5 "$apt_log" >&2
-    fail "could not install (is this machine offline?): $missing"
-  }
+    2>&1 </dev/null | tee "$apt_log" | last_line || fail_apt "could not install $missing"
   rm -f "$apt_log"
 }
 

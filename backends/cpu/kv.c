@@ -24,7 +24,7 @@ int weir_cpu_kv_init(struct weir_cpu_kv *kv, const struct weir_hparams *hparams,
     if (map == MAP_FAILED) {
         return WEIR_E_NOMEM;
     }
-    madvise(map, size_bytes, MADV_HUGEPAGE); /* a wish; without it only TLB misses cost more */
+    /* No huge pages: the first touch of one clears 2 MB, milliseconds in the middle of a step. */
     *kv = (struct weir_cpu_kv){
         .halves = map,
         .size_bytes = size_bytes,

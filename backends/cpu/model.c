@@ -97,7 +97,9 @@ static int choose_pages(const struct weir_hparams *hp, const weir_load_params *p
     if (n_pages < per_sequence) {
         return weir_error_set(
             err, WEIR_E_NOMEM,
-            "one sequence of %u tokens needs %llu MB of KV, the budget is %llu MB", n_ctx,
+            "one sequence of %u tokens needs %llu MB of KV, the budget is %llu MB: raise kv_memory "
+            "or lower context",
+            n_ctx,
             (unsigned long long)(per_sequence * page_bytes >> 20),
             (unsigned long long)(budget >> 20));
     }

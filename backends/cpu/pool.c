@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct worker {
     struct weir_cpu_pool *pool;
     uint32_t index;
     pthread_t thread;
+    _Atomic int cpu; /* on which it was when the last run began */
 };
 
 struct weir_cpu_pool {
@@ -110,6 +112,42 @@ void weir_cpu_pool_barrier(struct weir_cpu_pool *pool)
     wait_change(&pool->phase, phase, &pool->phase_sleepers);
 }
 
+static int cpu_of(struct weir_cpu_pool *pool, uint32_t index)
+{
+    return atomic_load_explicit(&pool->workers[index].cpu, memory_order_relaxed);
+}
+
+/* Moves the calling thread to a CPU that no thread of lower index is on. */
+static void move_apart(struct weir_cpu_pool *pool, uint32_t index)
+{
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0) {
+        return;
+    }
+    cpu_set_t apart = allowed;
+    for (uint32_t i = 0; i < index; i++) {
+        CPU_CLR((size_t)cpu_of(pool, i), &apart);
+    }
+    if (CPU_COUNT(&apart) > 0 && sched_setaffinity(0, sizeof(apart), &apart) == 0) {
+        (void)sched_setaffinity(0, sizeof(allowed), &allowed);
+    }
+}
+
+/* Two threads that wait for each other in turn look to the kernel like one that is always busy:
+ * when another program has pushed them onto one CPU it leaves them there for 100 ms and longer, and
+ * each step takes several times as long. Not pinned, as other programs use the CPUs too. */
+static void keep_apart(struct weir_cpu_pool *pool, uint32_t index)
+{
+    int cpu = sched_getcpu();
+    atomic_store_explicit(&pool->workers[index].cpu, cpu, memory_order_relaxed);
+    for (uint32_t i = 0; i < index; i++) {
+        if (cpu >= 0 && cpu_of(pool, i) == cpu) {
+            move_apart(pool, index);
+            return;
+        }
+    }
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -121,6 +159,7 @@ static void *worker_main(void *arg)
         if (pool->stop) {
             return NULL;
         }
+        keep_apart(pool, w->index);
         pool->fn(pool->arg, w->index);
         weir_cpu_pool_barrier(pool);
     }
@@ -175,6 +214,7 @@ void weir_cpu_pool_run(struct weir_cpu_pool *pool, void (*fn)(void *arg, uint32_
     pool->fn = fn;
     pool->arg = arg;
     if (pool->n_threads > 1) {
+        keep_apart(pool, 0);
         publish(&pool->epoch, &pool->epoch_sleepers);
     }
     fn(arg, 0);

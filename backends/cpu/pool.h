@@ -4,7 +4,7 @@
  *
  * Why: a decode step of a small model takes 2 ms and needs about 150 points of synchronisation.
  * Waiters spin for some microseconds and then sleep on a futex, so that a descheduled thread or a
- * container with fewer CPUs than threads costs little.
+ * container with fewer CPUs than threads costs little. Threads keep off each other's CPU.
  * Work is cut into items. Every thread starts with its own run of neighbouring items (the same run
  * in every step, so that caches and prefetchers help) and then takes from the ends of others.
  * Ownership: the pool owns its threads; destroy() joins them. The caller of run() is thread 0.

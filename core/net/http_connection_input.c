@@ -43,7 +43,7 @@ static int respond_to_problem(struct weir_http_connection *c,
     } else {
         (void)weir_http_add_header(ex, "Content-Type", weir_str_from("application/json"));
         if (info->status == 503) {
-            (void)weir_http_add_header(ex, "Retry-After", weir_str_from("1"));
+            weir_http_add_retry_after(ex, 1000000);
         }
         default_problem(info, &body);
     }

@@ -51,6 +51,10 @@ void *weir_http_user(const struct weir_http_exchange *ex);
 /* Adds a field to the response that has not begun yet. Date, Connection, Content-Length,
  * Transfer-Encoding and fields with control characters are refused: WEIR_E_ARG. */
 int weir_http_add_header(struct weir_http_exchange *ex, const char *name, weir_str value);
+/* Has a field of that name (any case) been added? */
+bool weir_http_has_header(const struct weir_http_exchange *ex, const char *name);
+/* retry-after in whole seconds, and retry-after-ms, which the OpenAI clients prefer. */
+void weir_http_add_retry_after(struct weir_http_exchange *ex, uint64_t retry_after_us);
 
 /* A whole response; status 200..599. HEAD, 204 and 304 send no body. A response that is sent
  * before the request is complete closes the connection after it. */
@@ -63,6 +67,11 @@ int weir_http_stream_begin(struct weir_http_exchange *ex, int status);
  * one turn of the loop leave in one system call. Empty bytes are fine and send nothing. */
 int weir_http_stream_write(struct weir_http_exchange *ex, weir_str bytes);
 int weir_http_stream_end(struct weir_http_exchange *ex);
+
+/* Fields behind a stream: HTTP/1.1 clients that said `TE: trailers` get them. add_trailer is for a
+ * stream that has begun and not ended; else, and for other clients, WEIR_E_ARG. */
+bool weir_http_takes_trailers(const struct weir_http_exchange *ex);
+int weir_http_add_trailer(struct weir_http_exchange *ex, const char *name, weir_str value);
 
 /* Closes the connection without completing the response, so that the client can tell. on_closed
  * follows from the loop. */

@@ -235,7 +235,8 @@ int weir_http_server_listen(struct weir_http_server *s, const char *address, uin
         r = open_listener(s, &a, &l);
     }
     if (r < 0) {
-        return weir_error_set(err, WEIR_E_IO, "%s: %s", address, uv_strerror(r));
+        return weir_error_set(err, WEIR_E_IO, "%s: %s%s", address, uv_strerror(r),
+                              r == UV_EADDRINUSE ? "; choose another port or end that process" : "");
     }
     if (ret_port) {
         *ret_port = bound_port(l);

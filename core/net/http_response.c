@@ -2,6 +2,8 @@
 /* Response framing: status line, the fields that belong to the server, chunks. */
 #include "core/net/http_exchange.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <strings.h>
 #include <time.h>
 
@@ -84,13 +86,8 @@ static int check_open(const struct weir_http_exchange *ex)
     return ex->is_ended || c->is_aborted || c->state == WEIR_HTTP_CLOSED ? WEIR_E_GONE : WEIR_OK;
 }
 
-int weir_http_add_header(struct weir_http_exchange *ex, const char *name, weir_str value)
+static int add_field(struct weir_buf *fields, const char *name, weir_str value)
 {
-    if (!is_token(name) || !is_field_value(value) || is_ours(name) ||
-        ex->reply != WEIR_HTTP_REPLY_NONE) {
-        return WEIR_E_ARG;
-    }
-    struct weir_buf *fields = &ex->fields;
     size_t n_name = strlen(name);
     if (n_name > fields->max_bytes || value.n > fields->max_bytes ||
         n_name + value.n + 4 > fields->max_bytes - fields->len) {
@@ -101,6 +98,67 @@ int weir_http_add_header(struct weir_http_exchange *ex, const char *name, weir_s
     weir_buf_add_str(fields, value);
     weir_buf_add(fields, "\r\n", 2);
     return fields->failed ? WEIR_E_NOMEM : WEIR_OK;
+}
+
+static bool is_field(const char *name, weir_str value)
+{
+    return is_token(name) && is_field_value(value) && !is_ours(name);
+}
+
+int weir_http_add_header(struct weir_http_exchange *ex, const char *name, weir_str value)
+{
+    if (!is_field(name, value) || ex->reply != WEIR_HTTP_REPLY_NONE) {
+        return WEIR_E_ARG;
+    }
+    return add_field(&ex->fields, name, value);
+}
+
+bool weir_http_has_header(const struct weir_http_exchange *ex, const char *name)
+{
+    size_t n = strlen(name);
+    weir_str rest = weir_buf_view(&ex->fields);
+    while (rest.n > n) {
+        if (strncasecmp(rest.p, name, n) == 0 && rest.p[n] == ':') {
+            return true;
+        }
+        const char *end = memchr(rest.p, '\n', rest.n); /* every field ends with one */
+        size_t n_line = (size_t)(end - rest.p) + 1;
+        rest = (weir_str){rest.p + n_line, rest.n - n_line};
+    }
+    return false;
+}
+
+void weir_http_add_retry_after(struct weir_http_exchange *ex, uint64_t retry_after_us)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%" PRIu64, (retry_after_us + 999999) / 1000000);
+    (void)weir_http_add_header(ex, "retry-after", (weir_str){text, (size_t)n});
+    n = snprintf(text, sizeof(text), "%" PRIu64, (retry_after_us + 999) / 1000);
+    (void)weir_http_add_header(ex, "retry-after-ms", (weir_str){text, (size_t)n});
+}
+
+bool weir_http_takes_trailers(const struct weir_http_exchange *ex)
+{
+    static const weir_str word = WEIR_STR_INIT("trailers");
+    weir_str te = weir_http_header(ex, "te");
+    for (size_t i = 0; ex->request.version_minor == 1 && i + word.n <= te.n; i++) {
+        bool begins = i == 0 || te.p[i - 1] == ' ' || te.p[i - 1] == ',' || te.p[i - 1] == '\t';
+        bool ends = i + word.n == te.n || strchr(" ,;\t", te.p[i + word.n]);
+        if (begins && ends && strncasecmp(te.p + i, word.p, word.n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The head's fields are in the output by now; the buffer serves the trailer. */
+int weir_http_add_trailer(struct weir_http_exchange *ex, const char *name, weir_str value)
+{
+    if (!is_field(name, value) || ex->reply != WEIR_HTTP_REPLY_STREAM || !ex->is_chunked ||
+        ex->hides_body || !weir_http_takes_trailers(ex)) {
+        return WEIR_E_ARG;
+    }
+    return add_field(&ex->fields, name, value);
 }
 
 static bool may_keep_alive(const struct weir_http_exchange *ex)
@@ -175,6 +233,7 @@ static int begin(struct weir_http_exchange *ex, int status, int64_t n_body)
     add_str(out, weir_http_date_line(&c->server->date, time(NULL)));
     add_framing(ex, status, n_body);
     add_str(out, weir_buf_view(&ex->fields));
+    weir_buf_reset(&ex->fields); /* trailers, from now on */
     add_text(out, "\r\n");
     ex->reply = WEIR_HTTP_REPLY_STREAM;
     c->state = WEIR_HTTP_RUN; /* what is left of the request's body is not wanted any more */
@@ -271,8 +330,14 @@ int weir_http_stream_end(struct weir_http_exchange *ex)
     if (ex->reply != WEIR_HTTP_REPLY_STREAM) {
         return WEIR_E_ARG;
     }
+    struct weir_http_output *out = &ex->connection->out;
+    if (ex->fields.len > weir_http_output_room(out)) {
+        weir_buf_reset(&ex->fields); /* trailers are worth less than the end of the stream */
+    }
     if (ex->is_chunked && !ex->hides_body) {
-        add_text(&ex->connection->out, "0\r\n\r\n");
+        add_text(out, "0\r\n");
+        add_str(out, weir_buf_view(&ex->fields));
+        add_text(out, "\r\n");
     }
     ex->reply = WEIR_HTTP_REPLY_ENDED;
     return commit(ex);

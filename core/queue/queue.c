@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 enum {
-    N_TENANTS = 1024,        /* counters kept; the least served one gives way to a new tenant */
-    COMPLETION_WEIGHT = 2,   /* a decoded token costs about twice a prefilled one */
-    AGING_US = 5 * 1000000,  /* waiting this long lifts an entry one class */
+    N_TENANTS = 1024,       /* counters kept; the least served one gives way to a new tenant */
+    COMPLETION_WEIGHT = 2,  /* a decoded token costs about twice a prefilled one */
+    AGING_US = 5 * 1000000, /* waiting this long lifts an entry one class */
     RATE_WINDOW_US = 1000000,
     MIN_RETRY_US = 50 * 1000,
     MAX_RETRY_US = 120 * 1000000 /* clients give up on longer values */
@@ -18,21 +18,28 @@ struct tenant_counter {
     uint64_t tokens;
 };
 
+struct queue_target {
+    uint32_t places[WEIR_CLASS_COUNT];
+    uint32_t used;
+    bool refuses; /* it would not take what was granted; until it changes */
+};
+
 struct weir_queue {
     pthread_mutex_t mutex; /* guards everything below */
     struct weir_queue_entry head;
-    uint32_t limit, n_waiting;
-    uint32_t places, places_used;
+    uint32_t limit, n_waiting, n_running;
+    bool closed;
+    struct queue_target targets[WEIR_QUEUE_MAX_TARGETS];
     uint64_t next_number;
     struct tenant_counter tenants[N_TENANTS]; /* open addressing */
     uint64_t window_start_us;                 /* of the drain rate */
     uint32_t window_grants;
     double grants_per_s;
-    weir_queue_granted_fn granted;
+    weir_queue_called_fn called;
     void *arg;
 };
 
-int weir_queue_create(uint32_t limit, weir_queue_granted_fn granted, void *arg,
+int weir_queue_create(uint32_t limit, weir_queue_called_fn called, void *arg,
                       struct weir_queue **ret_queue)
 {
     if (limit == 0 || limit > WEIR_QUEUE_MAX) {
@@ -45,7 +52,7 @@ int weir_queue_create(uint32_t limit, weir_queue_granted_fn granted, void *arg,
     (void)pthread_mutex_init(&q->mutex, NULL);
     q->head.next = q->head.prev = &q->head;
     q->limit = limit;
-    q->granted = granted;
+    q->called = called;
     q->arg = arg;
     *ret_queue = q;
     return 0;
@@ -141,11 +148,30 @@ static struct weir_queue_entry *choose(struct weir_queue *q, uint64_t now_us)
     return best;
 }
 
-static bool has_room(const struct weir_queue *q, const struct weir_queue_entry *e)
+static bool has_room(const struct queue_target *t, const struct weir_queue_entry *e,
+                     uint64_t now_us)
 {
+    uint32_t places = t->places[aged_class(e, now_us)];
     /* A request with more choices than there are places runs when it is alone. */
-    return q->places > 0 &&
-           (q->places_used == 0 || q->places_used + e->n_places <= q->places);
+    return places > 0 && !t->refuses && (t->used == 0 || t->used + e->n_places <= places);
+}
+
+/* The target that the entry was prepared for, else the emptiest; NULL when none has room. */
+static struct queue_target *find_room(struct weir_queue *q, const struct weir_queue_entry *e,
+                                      uint64_t now_us)
+{
+    if (has_room(&q->targets[e->target], e, now_us)) {
+        return &q->targets[e->target];
+    }
+    struct queue_target *best = NULL;
+    for (uint32_t i = 0; i < WEIR_QUEUE_MAX_TARGETS; i++) {
+        struct queue_target *t = &q->targets[i];
+        if (has_room(t, e, now_us) &&
+            (!best || (uint64_t)t->used * best->places[0] < (uint64_t)best->used * t->places[0])) {
+            best = t;
+        }
+    }
+    return best;
 }
 
 /* Only grants to entries that waited count: without waiting, the rate is demand, not drain. */
@@ -162,12 +188,33 @@ static void count_grant(struct weir_queue *q, uint64_t now_us)
     q->window_grants = 0;
 }
 
-static void take_place(struct weir_queue *q, struct weir_queue_entry *e)
+static void take_place(struct weir_queue *q, struct queue_target *t, struct weir_queue_entry *e)
 {
     e->state = WEIR_QUEUE_GRANTED;
-    q->places_used += e->n_places;
+    e->target = (uint32_t)(t - q->targets);
+    t->used += e->n_places;
+    q->n_running++;
     /* Charge the prompt now, so that a burst of one tenant does not all pass at the old counter. */
     find_tenant(q, e->tenant_hash)->tokens += e->prompt_tokens;
+}
+
+static struct queue_target *leave_place(struct weir_queue *q, struct weir_queue_entry *e)
+{
+    struct queue_target *t = &q->targets[e->target];
+    t->used -= e->n_places;
+    q->n_running--;
+    e->state = WEIR_QUEUE_OUT;
+    return t;
+}
+
+static void link_entry(struct weir_queue *q, struct weir_queue_entry *e)
+{
+    e->state = WEIR_QUEUE_WAITING;
+    e->next = &q->head;
+    e->prev = q->head.prev;
+    q->head.prev->next = e;
+    q->head.prev = e;
+    q->n_waiting++;
 }
 
 static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
@@ -182,11 +229,12 @@ static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
 static struct weir_queue_entry *grant_next(struct weir_queue *q, uint64_t now_us)
 {
     struct weir_queue_entry *e = choose(q, now_us);
-    if (!e || !has_room(q, e)) {
+    struct queue_target *t = e ? find_room(q, e, now_us) : NULL;
+    if (!t) {
         return NULL;
     }
     unlink_entry(q, e);
-    take_place(q, e);
+    take_place(q, t, e);
     count_grant(q, now_us);
     return e;
 }
@@ -200,16 +248,54 @@ static void grant_all(struct weir_queue *q, uint64_t now_us)
         if (!e) {
             return;
         }
-        q->granted(q->arg, e);
+        q->called(q->arg, e);
     }
 }
 
-void weir_queue_set_places(struct weir_queue *q, uint32_t places, uint64_t now_us)
+void weir_queue_set_places(struct weir_queue *q, uint32_t target,
+                           const uint32_t places[WEIR_CLASS_COUNT], uint64_t now_us)
 {
     (void)pthread_mutex_lock(&q->mutex);
-    q->places = places;
+    struct queue_target *t = &q->targets[target];
+    for (uint32_t i = 0; i < WEIR_CLASS_COUNT; i++) {
+        t->places[i] = places[i];
+    }
+    t->refuses = false;
     (void)pthread_mutex_unlock(&q->mutex);
     grant_all(q, now_us);
+}
+
+/* One who waits in a closed queue, taken out; NULL when none is left. */
+static struct weir_queue_entry *send_away_next(struct weir_queue *q)
+{
+    struct weir_queue_entry *e = q->head.next;
+    if (!q->closed || e == &q->head) {
+        return NULL;
+    }
+    unlink_entry(q, e);
+    e->state = WEIR_QUEUE_OUT;
+    return e;
+}
+
+static void send_away_all(struct weir_queue *q)
+{
+    for (;;) {
+        (void)pthread_mutex_lock(&q->mutex);
+        struct weir_queue_entry *e = send_away_next(q);
+        (void)pthread_mutex_unlock(&q->mutex);
+        if (!e) {
+            return;
+        }
+        q->called(q->arg, e);
+    }
+}
+
+void weir_queue_set_open(struct weir_queue *q, bool open)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    q->closed = !open;
+    (void)pthread_mutex_unlock(&q->mutex);
+    send_away_all(q);
 }
 
 static uint64_t predict_wait_us(const struct weir_queue *q)
@@ -229,12 +315,17 @@ int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64
                     uint64_t *ret_retry_after_us)
 {
     (void)pthread_mutex_lock(&q->mutex);
+    if (q->closed) {
+        (void)pthread_mutex_unlock(&q->mutex);
+        return WEIR_E_GONE;
+    }
     entry->enqueued_us = now_us;
     entry->number = q->next_number++;
-    if (q->n_waiting == 0 && has_room(q, entry)) {
-        take_place(q, entry);
+    struct queue_target *t = q->n_waiting == 0 ? find_room(q, entry, now_us) : NULL;
+    if (t) {
+        take_place(q, t, entry);
         (void)pthread_mutex_unlock(&q->mutex);
-        q->granted(q->arg, entry);
+        q->called(q->arg, entry);
         return 0;
     }
     uint64_t wait_us = predict_wait_us(q);
@@ -251,12 +342,7 @@ int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64
         q->window_grants = 0;
     }
     lift_counter(q, entry->tenant_hash);
-    entry->state = WEIR_QUEUE_WAITING;
-    entry->next = &q->head;
-    entry->prev = q->head.prev;
-    q->head.prev->next = entry;
-    q->head.prev = entry;
-    q->n_waiting++;
+    link_entry(q, entry);
     (void)pthread_mutex_unlock(&q->mutex);
     return 0;
 }
@@ -273,12 +359,23 @@ bool weir_queue_remove(struct weir_queue *q, struct weir_queue_entry *entry)
     return waiting;
 }
 
+void weir_queue_put_back(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    leave_place(q, entry)->refuses = true;
+    struct tenant_counter *served = find_tenant(q, entry->tenant_hash);
+    served->tokens -= entry->prompt_tokens < served->tokens ? entry->prompt_tokens : served->tokens;
+    link_entry(q, entry); /* its number and its age say where it was */
+    (void)pthread_mutex_unlock(&q->mutex);
+    send_away_all(q);
+    grant_all(q, now_us);
+}
+
 void weir_queue_release(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us)
 {
     (void)pthread_mutex_lock(&q->mutex);
     if (entry->state == WEIR_QUEUE_GRANTED) {
-        q->places_used -= entry->n_places;
-        entry->state = WEIR_QUEUE_OUT;
+        leave_place(q, entry)->refuses = false;
     }
     (void)pthread_mutex_unlock(&q->mutex);
     grant_all(q, now_us);
@@ -300,15 +397,27 @@ uint64_t weir_queue_wait_us(struct weir_queue *q)
     return clamp_retry_us(wait_us);
 }
 
+uint32_t weir_queue_used(struct weir_queue *q, uint32_t target)
+{
+    (void)pthread_mutex_lock(&q->mutex);
+    uint32_t used = q->targets[target].used;
+    (void)pthread_mutex_unlock(&q->mutex);
+    return used;
+}
+
 void weir_queue_stats(struct weir_queue *q, struct weir_queue_stats *ret_stats)
 {
     (void)pthread_mutex_lock(&q->mutex);
     *ret_stats = (struct weir_queue_stats){
         .waiting = q->n_waiting,
-        .places_used = q->places_used,
-        .places = q->places,
-        .oldest_enqueued_us = q->n_waiting ? q->head.next->enqueued_us : 0,
+        .running = q->n_running,
         .grants_per_s = q->grants_per_s,
     };
+    for (uint32_t i = 0; i < WEIR_QUEUE_MAX_TARGETS; i++) {
+        ret_stats->places_used += q->targets[i].used;
+        for (uint32_t c = 0; c < WEIR_CLASS_COUNT; c++) {
+            ret_stats->places[c] += q->targets[i].places[c];
+        }
+    }
     (void)pthread_mutex_unlock(&q->mutex);
 }

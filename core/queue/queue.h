@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The bounded queue in front of one model: who runs next.
+/* The bounded queue in front of one model: who runs next, and on which of its targets.
  *
  * Why: a target has so many places; everything above waits here, in a fair order, or is refused at
  * once with an honest Retry-After. Nothing is dropped silently.
- * Order: class (critical_api, interactive_ui, batch), then the tenant with the smallest virtual token
- * counter, then priority, then the earliest deadline, then arrival. A class that has waited
- * AGING_US for a lower-class entry lifts that entry one class, so that batch work is never starved.
- * The counter is the VTC of "Fairness in Serving Large Language Models" (Sheng et al., OSDI 2024):
- * tokens served, prompt tokens counted once and completion tokens twice; a tenant that comes back
- * starts at the smallest counter among those waiting, so that idleness earns no credit.
- * Choosing scans the entries: with the bounds in use (hundreds) that is below a microsecond.
- * Ownership: entries are embedded in requests; the queue only links them.
- * Threads: all functions [any-thread], one mutex; `granted` runs on the calling thread, after the
- * mutex is released.
- * Overflow: push() refuses with WEIR_E_BUSY when `limit` entries wait or when the predicted wait is
- * longer than the entry's timeout. */
+ * Places: each target states how many sequences it takes, by class; the queue alone counts which of
+ * them are taken, from the grant to the release. So what is granted always finds its place, however
+ * late the target's own figures are. Worse classes get fewer places, so that a better one finds
+ * room beside them; waiting lifts an entry here, too. Order: class (critical_api, interactive_ui,
+ * batch), then the tenant with the smallest virtual token counter, then priority, then the earliest
+ * deadline, then arrival. A class that has waited AGING_US for a lower-class entry lifts that entry
+ * one class, so that batch work is never starved. The counter is the VTC of "Fairness in Serving
+ * Large Language Models" (Sheng et al., OSDI 2024): tokens served, prompt tokens counted once and
+ * completion tokens twice; a tenant that comes back starts at the smallest counter among those
+ * waiting, so that idleness earns no credit. Choosing scans the entries: with the bounds in use
+ * (hundreds) that is below a microsecond. Ownership: entries are embedded in requests; the queue
+ * only links them. Threads: all functions [any-thread], one mutex; `called` runs on the calling
+ * thread, after the mutex is released. Overflow: push() refuses with WEIR_E_BUSY when `limit`
+ * entries wait or when the predicted wait is longer than the entry's timeout, and with WEIR_E_GONE
+ * while the queue is closed: no target can run anything, so nobody is left to wait in vain. */
 #include <stdbool.h>
 
 #include "base/error.h"
 
-enum { WEIR_QUEUE_MAX = 65536, WEIR_CLASS_COUNT = 3 };
+enum { WEIR_QUEUE_MAX = 65536, WEIR_QUEUE_MAX_TARGETS = 16, WEIR_CLASS_COUNT = 3 };
 
 struct weir_queue;
 
 enum weir_queue_state {
-    WEIR_QUEUE_OUT = 0,     /* not in the queue and without a place */
+    WEIR_QUEUE_OUT = 0, /* not in the queue and without a place */
     WEIR_QUEUE_WAITING = 1,
     WEIR_QUEUE_GRANTED = 2, /* holds a place until release() */
 };
@@ -35,35 +38,46 @@ struct weir_queue_entry {
     enum weir_queue_state state;
     uint32_t class_rank; /* 0 critical_api, 1 interactive_ui, 2 batch */
     int32_t priority;
-    uint32_t n_places;       /* sequences that it needs: choices */
+    uint32_t n_places; /* sequences that it needs: choices */
     uint32_t prompt_tokens;
+    uint32_t target; /* preferred, since prepared for it; granted: the one whose places it has */
     uint64_t tenant_hash;
     uint64_t enqueued_us;
     uint64_t deadline_us; /* absolute; UINT64_MAX: none */
     uint64_t number;      /* arrival order */
 };
 
-typedef void (*weir_queue_granted_fn)(void *arg, struct weir_queue_entry *entry);
+/* An entry's wait is over: GRANTED, or OUT because the queue was closed. */
+typedef void (*weir_queue_called_fn)(void *arg, struct weir_queue_entry *entry);
 
 struct weir_queue_stats {
-    uint32_t waiting, places_used, places;
-    uint64_t oldest_enqueued_us; /* 0: none waits */
-    double grants_per_s;         /* drain rate, moving average */
+    uint32_t waiting, running; /* entries */
+    uint32_t places_used;
+    uint32_t places[WEIR_CLASS_COUNT]; /* of all targets */
+    double grants_per_s;               /* drain rate, moving average */
 };
 
-int weir_queue_create(uint32_t limit, weir_queue_granted_fn granted, void *arg,
+int weir_queue_create(uint32_t limit, weir_queue_called_fn called, void *arg,
                       struct weir_queue **ret_queue);
 void weir_queue_destroy(struct weir_queue *q);
 
-/* How many sequences the target runs at a time; more places may grant waiting entries. */
-void weir_queue_set_places(struct weir_queue *q, uint32_t places, uint64_t now_us);
+/* What a target takes now, by class rank: a class gets places while fewer than that many are taken.
+ * Zeros: it cannot run. More may grant waiting entries. */
+void weir_queue_set_places(struct weir_queue *q, uint32_t target,
+                           const uint32_t places[WEIR_CLASS_COUNT], uint64_t now_us);
+/* Closed, it calls all who wait and takes nobody in. A new queue is open. */
+void weir_queue_set_open(struct weir_queue *q, bool open);
 
-/* Grants at once when a place is free and nobody waits, else enqueues. Both are reported through
- * `granted`. WEIR_E_BUSY: refused; *ret_retry_after_us says when to come again. */
+/* Grants at once when a place is free and nobody waits, else enqueues; the grant is reported
+ * through `called`. WEIR_E_BUSY: refused; *ret_retry_after_us says when to come again. */
 int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us,
                     uint64_t *ret_retry_after_us);
 /* Takes a waiting entry out (client gone, timeout). False when it had been granted already. */
 bool weir_queue_remove(struct weir_queue *q, struct weir_queue_entry *entry);
+/* The target would not take a granted entry after all: it gives its places back and waits on where
+ * it was. The target is left alone until it changes (set_places) or something leaves it (release).
+ */
+void weir_queue_put_back(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us);
 /* Gives the places of a granted entry back and grants the next ones. */
 void weir_queue_release(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us);
 /* Counts tokens that a tenant was served. */
@@ -71,4 +85,6 @@ void weir_queue_charge(struct weir_queue *q, uint64_t tenant_hash, uint64_t prom
                        uint64_t completion_tokens);
 /* When a request that comes now would be granted, from the drain rate. */
 uint64_t weir_queue_wait_us(struct weir_queue *q);
+/* Places of one target that are taken. */
+uint32_t weir_queue_used(struct weir_queue *q, uint32_t target);
 void weir_queue_stats(struct weir_queue *q, struct weir_queue_stats *ret_stats);

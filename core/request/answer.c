@@ -8,7 +8,7 @@
 #include "core/api/error_body.h"
 #include "core/server/worker.h"
 
-enum { MAX_BODY_BYTES = 64 * 1024 * 1024 };
+enum { MAX_BODY_BYTES = 64 * 1024 * 1024, POLICY_RETRY_US = 1000000 };
 
 static bool can_answer(const struct weir_request *r)
 {
@@ -20,38 +20,76 @@ static double since_ms(uint64_t from_us, uint64_t to_us)
     return to_us > from_us ? (double)(to_us - from_us) / 1000.0 : 0;
 }
 
-/* W3C Server-Timing: queue until granted, prefill until the first chunk, decode until now. */
-static void add_server_timing(struct weir_request *r)
+/* W3C Server-Timing: queue until granted, prefill until the first chunk … */
+static void add_first_times(const struct weir_request *r, struct weir_buf *b)
 {
-    if (!r->granted_us) {
-        return;
+    weir_buf_printf(b, "queue;dur=%.2f", since_ms(r->enqueued_us, r->granted_us));
+    if (r->first_chunk_us) {
+        weir_buf_printf(b, ", prefill;dur=%.2f", since_ms(r->granted_us, r->first_chunk_us));
     }
-    char text[160];
-    int n = snprintf(text, sizeof(text), "queue;dur=%.2f", since_ms(r->enqueued_us, r->granted_us));
-    if (r->first_chunk_us && n > 0 && (size_t)n < sizeof(text)) {
-        uint64_t now_us = weir_clock_mono_us();
-        (void)snprintf(text + n, sizeof(text) - (size_t)n,
-                       ", prefill;dur=%.2f, decode;dur=%.2f, cache;desc=\"%llu tokens\"",
-                       since_ms(r->granted_us, r->first_chunk_us),
-                       since_ms(r->first_chunk_us, now_us),
-                       (unsigned long long)r->outcome.cached_tokens);
-    }
-    (void)weir_http_add_header(r->ex, "Server-Timing", weir_str_from(text));
 }
 
-void weir_answer_headers(struct weir_request *r)
+/* … decode until the last one; how much of the prompt the prefix cache had. */
+static void add_last_times(const struct weir_request *r, struct weir_buf *b)
+{
+    weir_buf_printf(b, "%sdecode;dur=%.2f, cache;desc=\"%llu tokens\"", b->len ? ", " : "",
+                    since_ms(r->first_chunk_us, r->last_chunk_us),
+                    (unsigned long long)r->outcome.cached_tokens);
+}
+
+static void add_headers(struct weir_request *r, bool whole)
 {
     (void)weir_http_add_header(r->ex, "x-request-id", weir_str_from(r->id));
-    add_server_timing(r);
+    if (r->granted_us) {
+        struct weir_buf times;
+        weir_buf_init(&times, 256);
+        add_first_times(r, &times);
+        if (whole && r->first_chunk_us) {
+            add_last_times(r, &times);
+        }
+        (void)weir_http_add_header(r->ex, "Server-Timing", weir_buf_view(&times));
+        weir_buf_finish(&times);
+    }
     if (weir_worker_is_draining(r->worker)) {
         (void)weir_http_add_header(r->ex, "x-weir-draining", weir_str_from("true"));
+    }
+}
+
+void weir_answer_stream_headers(struct weir_request *r)
+{
+    add_headers(r, false);
+    if (weir_http_takes_trailers(r->ex)) {
+        (void)weir_http_add_header(r->ex, "Trailer", weir_str_from("Server-Timing"));
+    }
+}
+
+void weir_answer_stream_trailers(struct weir_request *r)
+{
+    if (r->first_chunk_us && weir_http_takes_trailers(r->ex)) {
+        struct weir_buf times;
+        weir_buf_init(&times, 256);
+        add_last_times(r, &times);
+        (void)weir_http_add_trailer(r->ex, "Server-Timing", weir_buf_view(&times));
+        weir_buf_finish(&times);
+    }
+}
+
+void weir_answer_empty(struct weir_request *r, uint32_t status)
+{
+    if (!can_answer(r)) {
+        return;
+    }
+    add_headers(r, true);
+    r->status = status;
+    if (weir_http_respond(r->ex, (int)status, (weir_str){"", 0}) < 0) {
+        weir_http_abort(r->ex);
     }
 }
 
 static void send_whole(struct weir_request *r, uint32_t status, const char *content_type,
                        weir_str body)
 {
-    weir_answer_headers(r);
+    add_headers(r, true);
     (void)weir_http_add_header(r->ex, "Content-Type", weir_str_from(content_type));
     r->status = status;
     if (weir_http_respond(r->ex, (int)status, body) < 0) {
@@ -97,8 +135,8 @@ static void answer_error(struct weir_request *r, uint32_t status, const char *pa
                  weir_str_from(code), weir_str_from(message));
 }
 
-void weir_answer_error(struct weir_request *r, uint32_t status, const char *param,
-                       const char *code, const char *fmt, ...)
+void weir_answer_error(struct weir_request *r, uint32_t status, const char *param, const char *code,
+                       const char *fmt, ...)
 {
     char message[500];
     va_list ap;
@@ -115,18 +153,25 @@ void weir_answer_refusal(struct weir_request *r, const weir_refusal *refusal)
                  code ? code : "invalid_value", refusal->message);
 }
 
+void weir_answer_unknown_model(struct weir_request *r, weir_str name)
+{
+    if (name.n == 0) {
+        weir_answer_error(r, 400, "model", "missing_required_parameter",
+                          "Missing required parameter: 'model'. GET /v1/models lists the models.");
+        return;
+    }
+    weir_answer_error(r, 404, "model", "model_not_found",
+                      "The model '%.*s' does not exist or you do not have access to it.",
+                      (int)(name.n < 100 ? name.n : 100), name.p);
+}
+
 void weir_answer_busy(struct weir_request *r, uint32_t status, const char *code,
                       uint64_t retry_after_us, const char *fmt, ...)
 {
     if (!can_answer(r)) {
         return;
     }
-    char text[24];
-    (void)snprintf(text, sizeof(text), "%llu",
-                   (unsigned long long)((retry_after_us + 999999) / 1000000));
-    (void)weir_http_add_header(r->ex, "retry-after", weir_str_from(text));
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)((retry_after_us + 999) / 1000));
-    (void)weir_http_add_header(r->ex, "retry-after-ms", weir_str_from(text));
+    weir_http_add_retry_after(r->ex, retry_after_us);
     char message[500];
     va_list ap;
     va_start(ap, fmt);
@@ -138,11 +183,17 @@ void weir_answer_busy(struct weir_request *r, uint32_t status, const char *code,
 void weir_answer_plugin(struct weir_request *r)
 {
     uint32_t status = r->answer_status ? r->answer_status : 403;
+    if (!can_answer(r)) {
+        return;
+    }
     r->error_code = r->answer_is_body ? NULL : r->answer_code.p;
     if (r->answer_is_body) {
         weir_answer_text(r, status, r->answer_type.n ? r->answer_type.p : "application/json",
                          r->answer_text);
         return;
+    }
+    if (status == 503 && !weir_http_has_header(r->ex, "retry-after")) {
+        weir_http_add_retry_after(r->ex, POLICY_RETRY_US);
     }
     weir_str type = r->answer_type.n ? r->answer_type : weir_str_from(weir_error_type(status));
     weir_str message = r->answer_text.n ? r->answer_text : weir_str_from("The request was denied.");

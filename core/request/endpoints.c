@@ -76,20 +76,13 @@ void weir_endpoint_models(struct weir_request *r)
     weir_buf_finish(&b);
 }
 
-static void answer_unknown_model(struct weir_request *r, weir_str name)
-{
-    weir_answer_error(r, 404, "model", "model_not_found",
-                      "The model '%.*s' does not exist or you do not have access to it.",
-                      (int)(name.n < 100 ? name.n : 100), name.p ? name.p : "");
-}
-
 void weir_endpoint_model(struct weir_request *r)
 {
     size_t prefix = sizeof("/v1/models/") - 1;
     weir_str name = {r->path.p + prefix, r->path.n - prefix};
     struct weir_model *m = weir_models_find(weir_worker_models(r->worker), name);
     if (!m || !weir_tenant_allows(r, m)) {
-        answer_unknown_model(r, name);
+        weir_answer_unknown_model(r, name);
         return;
     }
     struct weir_buf b;
@@ -124,10 +117,10 @@ static struct weir_target *read_body(struct weir_request *r, const char *const *
     }
     r->model = weir_models_find(weir_worker_models(r->worker), name);
     if (!r->model || !weir_tenant_allows(r, r->model)) {
-        answer_unknown_model(r, name);
+        weir_answer_unknown_model(r, name);
         return NULL;
     }
-    struct weir_target *target = weir_model_choose(r->model);
+    struct weir_target *target = weir_model_choose(r->model, NULL);
     if (!target) {
         weir_answer_busy(r, 503, "model_unavailable", 2000000, "The model '%s' cannot run now.",
                          weir_model_name(r->model));
@@ -157,7 +150,8 @@ static void answer_failure(struct weir_request *r, int64_t rc)
         weir_answer_error(r, 400, "model", "model_not_supported",
                           "This model's target cannot tokenize.");
     } else if (rc == WEIR_E_ARG) {
-        weir_answer_error(r, 400, "tokens", "invalid_value", "A token id is outside the vocabulary.");
+        weir_answer_error(r, 400, "tokens", "invalid_value",
+                          "A token id is outside the vocabulary.");
     } else {
         weir_answer_error(r, 500, "", "internal_error", "%s.", weir_error_name((int)rc));
     }
@@ -182,8 +176,8 @@ void weir_endpoint_tokenize(struct weir_request *r)
     }
     size_t cap = content.n + 8; /* no tokenizer makes more tokens than bytes, specials apart */
     int32_t *tokens = malloc(cap * sizeof(*tokens));
-    int64_t n = tokens ? weir_target_tokenize(target, content, add_special, tokens, cap)
-                       : WEIR_E_NOMEM;
+    int64_t n =
+        tokens ? weir_target_tokenize(target, content, add_special, tokens, cap) : WEIR_E_NOMEM;
     if (n >= 0 && (size_t)n <= cap) {
         answer_tokens(r, tokens, (size_t)n);
     } else {

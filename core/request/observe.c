@@ -18,6 +18,7 @@ enum family {
     BETWEEN_TOKENS,
     QUEUE,
     TOTAL,
+    RECEIVED,
     REQUESTS,
     REJECTED,
     RUNNING,
@@ -68,6 +69,9 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
                WEIR_METRICS_BUCKETS(weir_metrics_first_token_seconds)},
     [TOTAL] = {WEIR_METRICS_HISTOGRAM, "weir_request_seconds", "From arrival to the end.", BY_CLASS,
                WEIR_METRICS_BUCKETS(weir_metrics_seconds)},
+    [RECEIVED] = {WEIR_METRICS_COUNTER, "weir_requests_received_total",
+                  "Requests that began; less weir_requests_total: those in progress.",
+                  .labels = {NULL}},
     [REQUESTS] = {WEIR_METRICS_COUNTER, "weir_requests_total", "Requests that ended.",
                   .labels = {"model", "class", "status"}},
     [REJECTED] = {WEIR_METRICS_COUNTER, "weir_requests_rejected_total",
@@ -75,7 +79,8 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
     [RUNNING] = {WEIR_METRICS_GAUGE, "weir_requests_running", "Requests that hold a place.",
                  BY_MODEL},
     [WAITING] = {WEIR_METRICS_GAUGE, "weir_requests_waiting", "Requests in the queue.", BY_MODEL},
-    [PROMPT_TOKENS] = {WEIR_METRICS_COUNTER, "weir_prompt_tokens_total", "Prompt tokens.", BY_CLASS},
+    [PROMPT_TOKENS] = {WEIR_METRICS_COUNTER, "weir_prompt_tokens_total", "Prompt tokens.",
+                       BY_CLASS},
     [COMPLETION_TOKENS] = {WEIR_METRICS_COUNTER, "weir_completion_tokens_total",
                            "Completion tokens.", BY_CLASS},
     [CACHED_TOKENS] = {WEIR_METRICS_COUNTER, "weir_cached_tokens_total",
@@ -99,8 +104,8 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
                   .labels = {"model", "state"}},
     [MEMORY] = {WEIR_METRICS_GAUGE, "weir_memory_bytes", "Memory by subsystem.",
                 .labels = {"model", "subsystem"}},
-    [MODEL_READY] = {WEIR_METRICS_GAUGE, "weir_model_ready", "1 when a target of the model can run.",
-                     BY_MODEL},
+    [MODEL_READY] = {WEIR_METRICS_GAUGE, "weir_model_ready",
+                     "1 when a target of the model can run.", BY_MODEL},
     [RESIDENT] = {WEIR_METRICS_GAUGE, "weir_process_resident_bytes", "Resident set size.",
                   .labels = {NULL}},
 };
@@ -160,7 +165,7 @@ static void collect_model(struct weir_observer *o, struct weir_model *m)
     if (o->vllm) {
         weir_vllm_names_collect(o->vllm, name, &sum, &queue);
     }
-    set_gauge(o, RUNNING, name, queue.places_used);
+    set_gauge(o, RUNNING, name, queue.running);
     set_gauge(o, WAITING, name, queue.waiting);
     set_gauge(o, BATCH, name, sum.running);
     set_gauge(o, STEP_SECONDS, name, (double)sum.step_us / 1e6);
@@ -179,7 +184,8 @@ static void collect_model(struct weir_observer *o, struct weir_model *m)
                  {"cached", sum.pages_cached},
                  {"free", sum.pages_total - sum.pages_used - sum.pages_cached}};
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        weir_metric_set(WEIR_METRIC_SERIES(o->families[KV_PAGES], name, pages[i].state), pages[i].n);
+        weir_metric_set(WEIR_METRIC_SERIES(o->families[KV_PAGES], name, pages[i].state),
+                        pages[i].n);
     }
     const struct {
         const char *subsystem;
@@ -276,6 +282,11 @@ void weir_observer_set_models(struct weir_observer *o, const struct weir_models 
     }
 }
 
+void weir_observe_received(struct weir_observer *o)
+{
+    weir_metric_add(weir_metric_series(o->families[RECEIVED], NULL, 0), 1);
+}
+
 void weir_observe_model(struct weir_observer *o, struct weir_request *r)
 {
     for (uint32_t i = 0; i < o->n_known; i++) {
@@ -309,7 +320,8 @@ void weir_observe_token(struct weir_observer *o, struct weir_request *r, uint64_
 
 void weir_observe_rejected(struct weir_observer *o, struct weir_request *r, const char *reason)
 {
-    weir_metric_add(WEIR_METRIC_SERIES(o->families[REJECTED], weir_model_name(r->model), reason), 1);
+    weir_metric_add(WEIR_METRIC_SERIES(o->families[REJECTED], weir_model_name(r->model), reason),
+                    1);
 }
 
 static void log_access(const struct weir_request *r, uint64_t total_us)

@@ -4,7 +4,8 @@
  *
  * Ownership: the observer borrows the registry; families live as long as the registry.
  * Threads: create, destroy [main-thread]; the rest [any-thread].
- * Invariant: started = finished + running, for every model: a request is counted once at its end. */
+ * Invariant: received = ended + in progress: a request is counted once when it begins and once when
+ * it ends, on every path. */
 #include <stdbool.h>
 
 #include "core/metrics/metrics.h"
@@ -27,8 +28,10 @@ void weir_observer_destroy(struct weir_observer *o);
 /* Gauges of these models are brought up to date before each scrape; NULL to stop. */
 void weir_observer_set_models(struct weir_observer *o, const struct weir_models *models);
 
-void weir_observe_model(struct weir_observer *o, struct weir_request *r);    /* its model is known */
-void weir_observe_granted(struct weir_observer *o, struct weir_request *r);  /* left the queue */
+void weir_observe_received(
+    struct weir_observer *o); /* once per request that observe_request counts */
+void weir_observe_model(struct weir_observer *o, struct weir_request *r);   /* its model is known */
+void weir_observe_granted(struct weir_observer *o, struct weir_request *r); /* left the queue */
 void weir_observe_token(struct weir_observer *o, struct weir_request *r, uint64_t now_us);
 void weir_observe_rejected(struct weir_observer *o, struct weir_request *r, const char *reason);
-void weir_observe_request(struct weir_observer *o, struct weir_request *r);  /* it ended */
+void weir_observe_request(struct weir_observer *o, struct weir_request *r); /* it ended */

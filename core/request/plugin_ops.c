@@ -176,9 +176,11 @@ static int set_header(weir_req *req, weir_str name, weir_str value)
     return weir_http_add_header(r->ex, text, value);
 }
 
+/* NULL for admin requests, which go through no plugins. */
 static struct weir_plugin_run *run(weir_req *req)
 {
-    return &from_req(req)->run;
+    struct weir_request *r = from_req(req);
+    return r->run_begun ? &r->run : NULL;
 }
 
 const struct weir_plugin_request_ops weir_request_plugin_ops = {

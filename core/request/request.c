@@ -7,9 +7,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/request/admission.h"
 #include "core/request/answer.h"
+#include "core/request/generate.h"
 #include "core/request/observe.h"
 #include "core/request/routes.h"
+#include "core/request/run.h"
 #include "core/server/worker.h"
 
 enum { CLIENT_CLOSED_REQUEST = 499 };
@@ -141,7 +144,8 @@ static void phase_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome 
                 outcome);
 }
 
-void weir_request_phase(struct weir_request *r, enum weir_phase phase, void (*next)(struct weir_request *r))
+void weir_request_phase(struct weir_request *r, enum weir_phase phase,
+                        void (*next)(struct weir_request *r))
 {
     r->after_phase = next;
     phase_ended(r, weir_plugin_run_phase(&r->run, phase));
@@ -166,21 +170,41 @@ static void headers_passed(struct weir_request *r)
     }
 }
 
+/* OPTIONS of any path, a method that the path does not have, or a path that is not there. */
+static void answer_without_route(struct weir_request *r, uint32_t status)
+{
+    struct weir_buf allow;
+    weir_buf_init(&allow, 256);
+    bool known = weir_routes_allow(weir_worker_routes(r->worker), r->path, &allow);
+    if (known) {
+        (void)weir_http_add_header(r->ex, "Allow", weir_buf_view(&allow));
+    }
+    if (known && weir_str_is(r->method, "OPTIONS")) {
+        weir_answer_empty(r, 204);
+    } else if (status == 405) {
+        weir_answer_error(r, 405, "", "method_not_allowed", "Method %.*s is not allowed for %.*s.",
+                          (int)r->method.n, r->method.p, (int)r->path.n, r->path.p);
+    } else {
+        weir_answer_error(r, 404, "", "unknown_url",
+                          "Unknown request URL: %.*s %.*s. See /v1/models.", (int)r->method.n,
+                          r->method.p, (int)r->path.n, r->path.p);
+    }
+    weir_buf_finish(&allow);
+}
+
 void weir_request_headers(struct weir_request *r)
 {
     uint32_t status = 0;
     r->route = weir_routes_find(weir_worker_routes(r->worker), r->method, r->path, &status);
     if (!r->route) {
-        weir_answer_error(r, status, "", status == 405 ? "method_not_allowed" : "unknown_url",
-                          status == 405 ? "Method %.*s is not allowed for %.*s."
-                                        : "Unknown request URL: %.*s %.*s. See /v1/models.",
-                          (int)r->method.n, r->method.p, (int)r->path.n, r->path.p);
+        answer_without_route(r, status);
         return;
     }
     if (!r->route->phases) {
         r->headers_done = true;
         return;
     }
+    weir_observe_received(weir_worker_observer(r->worker));
     if (weir_worker_is_draining(r->worker)) {
         weir_answer_busy(r, 503, "shutting_down", 1000000, "This server is shutting down.");
         return;
@@ -190,7 +214,7 @@ void weir_request_headers(struct weir_request *r)
                                   weir_worker_plugin_loop(r->worker), &r->arena, phase_resumed);
     weir_plugin_chain_unref(chain);
     if (rc < 0) {
-        weir_answer_error(r, 503, "", "out_of_memory", "No memory for this request now.");
+        weir_answer_busy(r, 503, "out_of_memory", 1000000, "No memory for this request now.");
         return;
     }
     r->run_begun = true;
@@ -207,7 +231,7 @@ void weir_request_body(struct weir_request *r)
 
 void weir_request_writable(struct weir_request *r)
 {
-    weir_generate_writable(r);
+    weir_run_writable(r);
 }
 
 void weir_request_closed(struct weir_request *r, enum weir_http_end why)
@@ -225,9 +249,12 @@ void weir_request_closed(struct weir_request *r, enum weir_http_end why)
     weir_request_drop(r, WEIR_HOLD_EXCHANGE);
 }
 
-void weir_request_abort(struct weir_request *r)
+void weir_request_tick(struct weir_request *r, uint64_t now_us)
 {
-    if (r->ex) {
-        weir_http_abort(r->ex);
+    bool late = r->deadline_ms && now_us > r->arrived_us + (uint64_t)r->deadline_ms * 1000u;
+    if (late && (r->holds & WEIR_HOLD_TARGET) && !r->cancelled) {
+        weir_run_end_late(r);
+    } else {
+        weir_admission_tick(r, now_us);
     }
 }

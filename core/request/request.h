@@ -3,12 +3,12 @@
 /* One request on its way: socket -> phases -> queue -> target -> chunks -> socket.
  *
  * Life: created when the headers are complete, ended when the exchange is closed and nothing else
- * holds it (a prepare on the thread pool, a granted place, a generation that runs). Then on_complete
- * runs once and the memory goes back to the worker's pool.
- * Ownership: a request belongs to one worker and its loop. Everything that must outlive the exchange
- * (the target reads the generation until its end) is in the request's own arena.
- * Threads: all [loop-thread]; other threads reach it through the items posted to the inbox.
- * Invariants: at most one answer; `holds` reaches 0 exactly once; the phases run in order. */
+ * holds it (a prepare on the thread pool, a granted place, a generation that runs). Then
+ * on_complete runs once and the memory goes back to the worker's pool. Ownership: a request belongs
+ * to one worker and its loop. Everything that must outlive the exchange (the target reads the
+ * generation until its end) is in the request's own arena. Threads: all [loop-thread]; other
+ * threads reach it through the items posted to the inbox. Invariants: at most one answer; `holds`
+ * reaches 0 exactly once; the phases run in order. */
 #include <uv.h>
 #include <yyjson.h>
 
@@ -27,10 +27,11 @@ struct weir_route;
 enum { WEIR_REQUEST_ID_BYTES = 72 };
 
 enum weir_request_hold { /* reasons to stay alive */
-    WEIR_HOLD_EXCHANGE = 1u << 0,
-    WEIR_HOLD_PREPARE = 1u << 1, /* on the thread pool */
-    WEIR_HOLD_GRANT = 1u << 2,   /* in the queue, or granted and the news is under way */
-    WEIR_HOLD_TARGET = 1u << 3,  /* submitted, the end has not come */
+                         WEIR_HOLD_EXCHANGE = 1u << 0,
+                         WEIR_HOLD_PREPARE = 1u << 1, /* on the thread pool */
+                         WEIR_HOLD_GRANT =
+                             1u << 2, /* in the queue, or granted and not submitted yet */
+                         WEIR_HOLD_TARGET = 1u << 3, /* submitted, the end has not come */
 };
 
 struct weir_request {
@@ -52,8 +53,8 @@ struct weir_request {
     int32_t priority;
     uint32_t deadline_ms; /* from arrival; 0: none */
 
-    bool headers_done;    /* the HEADERS phase passed */
-    bool body_ready;      /* the body waits for the HEADERS phase */
+    bool headers_done;                           /* the HEADERS phase passed */
+    bool body_ready;                             /* the body waits for the HEADERS phase */
     void (*after_phase)(struct weir_request *r); /* what follows the phase that runs */
 
     /* What plugins asked to answer; taken when a phase ends with ANSWERED. */
@@ -68,21 +69,25 @@ struct weir_request {
     struct weir_reply reply;
     struct weir_buf out; /* bytes on their way into the exchange */
     struct weir_model *model;
-    struct weir_target *target;
+    struct weir_target *target; /* the one it is prepared for */
+    uint32_t target_index;      /* where it was chosen */
     weir_prepared prepared;
     bool is_prepared; /* prepared.state must be submitted or discarded */
     int prepare_rc;
+    void (*after_prepare)(struct weir_request *r);
     weir_refusal refusal;
     uv_work_t work;
     struct weir_queue_entry entry;
-    struct weir_inbox_item grant_item, flow_item;
+    bool has_place; /* granted, and not given back yet */
+    bool admitted;  /* the ADMIT phase passed */
+    struct weir_inbox_item call_item, flow_item;
     struct weir_flow flow;
     weir_ticket ticket;
     weir_outcome outcome;
-    bool paused;    /* the client is slow: chunks stay in the flow */
-    bool cancelled; /* cancel() was sent */
-    bool failed;    /* the client was told that the run failed; nothing follows */
-    bool filtered;  /* plugins ended every choice */
+    bool paused;               /* the client is slow: chunks stay in the flow */
+    bool cancelled;            /* cancel() was sent */
+    bool failed;               /* the client was told that the run failed; nothing follows */
+    bool filtered;             /* plugins ended every choice */
     uint64_t filtered_choices; /* bit per choice */
     int deliver_rc;            /* first failure of the reply */
     const struct weir_model_series *series; /* metrics of its model and class; NULL: none */
@@ -105,8 +110,6 @@ void weir_request_writable(struct weir_request *r);
 void weir_request_closed(struct weir_request *r, enum weir_http_end why);
 /* Every 100 ms: ends waits that took too long. */
 void weir_request_tick(struct weir_request *r, uint64_t now_us);
-/* Shutdown: whatever it waits for is given up. */
-void weir_request_abort(struct weir_request *r);
 
 void weir_request_hold(struct weir_request *r, enum weir_request_hold reason);
 /* Ends the request when no hold is left; r may be gone afterwards. */
@@ -115,16 +118,5 @@ void weir_request_drop(struct weir_request *r, enum weir_request_hold reason);
 /* Runs a phase, then `next` unless the phase answered. */
 void weir_request_phase(struct weir_request *r, enum weir_phase phase,
                         void (*next)(struct weir_request *r));
-
-/* The entry points of routes that generate. */
-void weir_generate_chat(struct weir_request *r);
-void weir_generate_completion(struct weir_request *r);
-/* The granted callback of every model's queue. [any-thread] */
-void weir_generate_granted(void *arg, struct weir_queue_entry *entry);
-void weir_generate_writable(struct weir_request *r);
-/* The client left or the daemon ends: gives up the wait or cancels the run. */
-void weir_generate_abandon(struct weir_request *r);
-/* Frees what a generation holds; nothing of it runs any more. */
-void weir_generate_finish(struct weir_request *r);
 
 extern const struct weir_plugin_request_ops weir_request_plugin_ops;

@@ -2,6 +2,7 @@
 #include "routes.h"
 
 #include "core/request/endpoints.h"
+#include "core/request/generate.h"
 #include "core/request/request.h"
 
 static const struct weir_route public_routes[] = {
@@ -17,8 +18,8 @@ static const struct weir_route public_routes[] = {
     {"POST", "/detokenize", true, weir_endpoint_detokenize},
 };
 
-const struct weir_routes weir_routes_public = {
-    public_routes, sizeof(public_routes) / sizeof(public_routes[0])};
+const struct weir_routes weir_routes_public = {public_routes,
+                                               sizeof(public_routes) / sizeof(public_routes[0])};
 
 static bool path_matches(const struct weir_route *route, weir_str path)
 {
@@ -45,4 +46,31 @@ const struct weir_route *weir_routes_find(const struct weir_routes *routes, weir
         *ret_status = 405;
     }
     return NULL;
+}
+
+static bool has_route(const struct weir_routes *routes, weir_str path, const char *method)
+{
+    for (size_t i = 0; i < routes->n; i++) {
+        if ((weir_str_is(path, "*") || path_matches(&routes->list[i], path)) &&
+            (!method || strcmp(routes->list[i].method, method) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool weir_routes_allow(const struct weir_routes *routes, weir_str path, struct weir_buf *ret_allow)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    if (!has_route(routes, path, NULL)) {
+        return false;
+    }
+    weir_buf_add_text(ret_allow, "OPTIONS");
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (has_route(routes, path, methods[i])) {
+            weir_buf_add_text(ret_allow, i == 0 ? ", HEAD, " : ", ");
+            weir_buf_add_text(ret_allow, methods[i]);
+        }
+    }
+    return true;
 }

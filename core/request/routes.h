@@ -3,6 +3,7 @@
 /* Which function answers which path: one row each. Threads: [any-thread]; constant. */
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "weir/types.h"
 
 struct weir_request;
@@ -25,3 +26,6 @@ extern const struct weir_routes weir_routes_public;
  * everything that goes on there; rows stand from special to general. */
 const struct weir_route *weir_routes_find(const struct weir_routes *routes, weir_str method,
                                           weir_str path, uint32_t *ret_status);
+/* The methods of a path, or of all paths for "*", as the Allow field names them. False: no such
+ * path. */
+bool weir_routes_allow(const struct weir_routes *routes, weir_str path, struct weir_buf *ret_allow);

@@ -53,13 +53,12 @@ static void add_target(struct weir_buf *b, struct weir_target *t)
     weir_buf_add_json_str(b, weir_str_from(weir_target_name(t)));
     weir_buf_printf(b,
                     ",\"state\":\"%s\",\"progress\":%.3f,\"running\":%u,\"waiting\":%u,"
-                    "\"free_sequences\":%u,\"pages\":{\"total\":%u,\"used\":%u,\"cached\":%u},"
+                    "\"pages\":{\"total\":%u,\"used\":%u,\"cached\":%u},"
                     "\"steps\":%llu,\"context\":%u,\"weight_bytes\":%llu,\"kv_bytes\":%llu,"
                     "\"device\":",
                     states[s.state <= 4 ? s.state : 0], (double)s.progress, s.running, s.waiting,
-                    s.free_sequences, s.pages_total, s.pages_used, s.pages_cached,
-                    (unsigned long long)s.steps, s.n_ctx, (unsigned long long)s.weight_bytes,
-                    (unsigned long long)s.kv_bytes);
+                    s.pages_total, s.pages_used, s.pages_cached, (unsigned long long)s.steps,
+                    s.n_ctx, (unsigned long long)s.weight_bytes, (unsigned long long)s.kv_bytes);
     weir_buf_add_json_str(b, weir_str_from(s.device));
     weir_buf_add_text(b, ",\"arch\":");
     weir_buf_add_json_str(b, weir_str_from(s.arch));
@@ -67,6 +66,16 @@ static void add_target(struct weir_buf *b, struct weir_target *t)
     weir_buf_add_json_str(b, weir_str_from(s.quant));
     weir_buf_add_text(b, ",\"error\":");
     weir_buf_add_json_str(b, weir_str_from(s.error));
+    weir_buf_add_char(b, '}');
+}
+
+/* {"critical_api":20,…}: how many each class may fill. */
+static void add_places(struct weir_buf *b, const struct weir_queue_stats *q)
+{
+    for (uint32_t c = 0; c < WEIR_CLASS_COUNT; c++) {
+        weir_buf_printf(b, "%s\"%s\":%u", c ? "," : "{", weir_class_name((enum weir_class)c),
+                        q->places[c]);
+    }
     weir_buf_add_char(b, '}');
 }
 
@@ -82,10 +91,13 @@ static void list_models(struct weir_request *r)
         weir_queue_stats(weir_model_queue(m), &q);
         weir_buf_add_text(&b, i ? ",{\"name\":" : "{\"name\":");
         weir_buf_add_json_str(&b, weir_str_from(weir_model_name(m)));
-        weir_buf_printf(&b, ",\"class\":\"%s\",\"queue\":{\"waiting\":%u,\"places\":%u,\"used\":%u},"
-                            "\"targets\":[",
-                        weir_class_name((enum weir_class)weir_model_class_rank(m)), q.waiting, q.places,
-                        q.places_used);
+        weir_buf_printf(&b,
+                        ",\"class\":\"%s\",\"queue\":{\"waiting\":%u,\"running\":%u,\"used\":%u,",
+                        weir_class_name((enum weir_class)weir_model_class_rank(m)), q.waiting,
+                        q.running, q.places_used);
+        weir_buf_add_text(&b, "\"places\":");
+        add_places(&b, &q);
+        weir_buf_add_text(&b, "},\"targets\":[");
         for (uint32_t k = 0; k < weir_model_n_targets(m); k++) {
             if (k) {
                 weir_buf_add_char(&b, ',');
@@ -148,6 +160,7 @@ static const struct weir_route admin_routes[] = {
     {"GET", "/admin/v1/plugins/*", false, plugin_route},
     {"POST", "/admin/v1/plugins/*", false, plugin_route},
     {"PUT", "/admin/v1/plugins/*", false, plugin_route},
+    {"PATCH", "/admin/v1/plugins/*", false, plugin_route},
     {"DELETE", "/admin/v1/plugins/*", false, plugin_route},
     {"GET", "/admin/v1/openapi.json", false, show_openapi},
 };

@@ -5,6 +5,10 @@
     "{\"get\":{\"summary\":\"" summary "\",\"responses\":{\"200\":{\"description\":\"yes\"}," \
     "\"503\":{\"description\":\"not now; the body says why\"}}}}"
 
+#define PLUGIN_ROUTE(method)                                                        \
+    "\"" method "\":{\"summary\":\"A route that a plugin registered\",\"responses\":{" \
+    "\"default\":{\"description\":\"what the plugin answers\"}}}"
+
 const char weir_openapi_json[] =
     "{\"openapi\":\"3.1.0\","
     "\"info\":{\"title\":\"weir admin\",\"version\":\"1\"},"
@@ -21,8 +25,8 @@ const char weir_openapi_json[] =
     "\"/admin/v1/plugins/{plugin}/{path}\":{\"parameters\":["
     "{\"name\":\"plugin\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"string\"}},"
     "{\"name\":\"path\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"string\"}}],"
-    "\"get\":{\"summary\":\"A route that a plugin registered\",\"responses\":{"
-    "\"default\":{\"description\":\"what the plugin answers\"}}}},"
+    PLUGIN_ROUTE("get") "," PLUGIN_ROUTE("post") "," PLUGIN_ROUTE("put") ","
+    PLUGIN_ROUTE("patch") "," PLUGIN_ROUTE("delete") "},"
     "\"/admin/v1/openapi.json\":{\"get\":{\"summary\":\"This description\",\"responses\":{"
     "\"200\":{\"description\":\"OpenAPI 3.1\",\"content\":{\"application/json\":{}}}}}}"
     "}}";

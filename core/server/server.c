@@ -8,12 +8,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/request/admission.h"
 #include "core/request/observe.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
 #include "core/server/admin.h"
 #include "core/server/notify.h"
 #include "core/server/progress.h"
+#include "core/server/support.h"
 #include "core/store/memory.h"
 #include "core/store/metrics.h"
 
@@ -146,7 +148,7 @@ static int listen_on_all(struct weir_server *s, struct weir_error *err)
             uint16_t port = 0;
             int r = weir_worker_listen(s->workers[i], address, &port, err);
             if (r < 0) {
-                return weir_error_prefix(err, "server.listen: %s", address);
+                return weir_error_prefix(err, "server.listen");
             }
             char *colon = strrchr(address, ':');
             if (colon && strcmp(colon, ":0") == 0) { /* the others share the port found */
@@ -156,26 +158,20 @@ static int listen_on_all(struct weir_server *s, struct weir_error *err)
         }
     }
     int r = weir_worker_listen(s->admin, conf->admin, &s->admin_port, err);
-    return r < 0 ? weir_error_prefix(err, "server.admin: %s", conf->admin) : 0;
+    return r < 0 ? weir_error_prefix(err, "server.admin") : 0;
 }
 
 static int open_target(struct weir_server *s, struct weir_model *model,
                        const struct weir_config_model *mc, size_t index, struct weir_error *err)
 {
     const struct weir_config_target *tc = &mc->targets[index];
-    if (!tc->is_engine) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "models.%s.targets[%zu]: upstream targets need a stream backend named "
-                              "'%s', and none is installed",
-                              mc->name, index, tc->upstream.backend);
-    }
     char name[200];
     (void)snprintf(name, sizeof(name), "%s/%zu", mc->name, index);
     struct weir_target_config config = {0};
-    int r = s->options->open_engine(s->options->engine_arg, s->config, mc, tc, s->plugins,
-                                    &config, err);
+    int r = s->options->open_engine(s->options->engine_arg, s->config, mc, tc, s->plugins, &config,
+                                    err);
     if (r < 0) {
-        return weir_error_prefix(err, "models.%s.targets[%zu]", mc->name, index);
+        return r;
     }
     config.name = name;
     config.weight = tc->weight;
@@ -185,7 +181,19 @@ static int open_target(struct weir_server *s, struct weir_model *model,
     return weir_model_add_target(model, &config, err);
 }
 
-static int create_models(struct weir_server *s, struct weir_error *err)
+/* What a person can mend in the file gets its place there; the rest is an error as it stands. */
+static int blame_target(const struct weir_config_target *target, struct weir_findings *findings,
+                        struct weir_error *err)
+{
+    if (err->code != WEIR_E_IO && err->code != WEIR_E_NOMEM) {
+        weir_doc_complain(findings, target->node, NULL, "%s", err->message);
+        return weir_error_set(err, WEIR_E_ARG, "models: the configuration is wrong");
+    }
+    return err->code;
+}
+
+static int create_models(struct weir_server *s, struct weir_findings *findings,
+                         struct weir_error *err)
 {
     s->models.list = calloc(s->config->n_models + 1, sizeof(struct weir_model *));
     if (!s->models.list) {
@@ -198,7 +206,7 @@ static int create_models(struct weir_server *s, struct weir_error *err)
             .class_rank = (uint32_t)mc->service_class,
             .queue_limit = mc->queue_size,
             .queue_timeout_ms = mc->queue_timeout_ms,
-            .granted = weir_generate_granted,
+            .called = weir_admission_called,
         };
         struct weir_model *model = NULL;
         int r = weir_model_create(&config, &model);
@@ -209,7 +217,7 @@ static int create_models(struct weir_server *s, struct weir_error *err)
         for (size_t k = 0; k < mc->n_targets; k++) {
             r = open_target(s, model, mc, k, err);
             if (r < 0) {
-                return r;
+                return blame_target(&mc->targets[k], findings, err);
             }
         }
     }
@@ -296,7 +304,8 @@ static void reload(struct weir_server *s)
             yyjson_val *after = yyjson_obj_get(yyjson_doc_get_root(config->json), fixed[i]);
             if (!yyjson_equals(before, after)) {
                 weir_log(WEIR_LOG_WARN, "server", NULL,
-                         "%s: changes take effect at the next start, ignoring until then", fixed[i]);
+                         "%s: changes take effect at the next start, ignoring until then",
+                         fixed[i]);
             }
         }
         swap_config(s, config);
@@ -349,8 +358,8 @@ static void watch_drain(struct weir_server *s)
 {
     bool drained = true;
     for (uint32_t i = 0; i < s->n_workers; i++) {
-        drained &= weir_worker_is_drained(s->workers[i]) &&
-                   weir_worker_n_requests(s->workers[i]) == 0;
+        drained &=
+            weir_worker_is_drained(s->workers[i]) && weir_worker_n_requests(s->workers[i]) == 0;
     }
     bool late = weir_clock_mono_us() > s->drain_deadline_us;
     if (late && !drained) {
@@ -388,7 +397,9 @@ static bool watch_start(struct weir_server *s)
              (double)(weir_clock_mono_us() - s->started_us) / 1000.0);
     weir_notify("READY=1");
     if (s->options->ready) {
-        s->options->ready(s->options->ready_arg, s->config, s->port, s->admin_port);
+        struct weir_error why = {0};
+        s->options->ready(s->options->ready_arg, s->config, s->port, s->admin_port,
+                          weir_server_is_ready(s, &why));
     }
     return true;
 }
@@ -396,6 +407,9 @@ static bool watch_start(struct weir_server *s)
 static void on_watch(uv_timer_t *timer)
 {
     struct weir_server *s = timer->data;
+    for (uint32_t i = 0; i < s->models.n; i++) {
+        weir_model_refresh(s->models.list[i]);
+    }
     if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
         watch_drain(s);
     } else if (!atomic_load_explicit(&s->started, memory_order_relaxed)) {
@@ -437,18 +451,13 @@ static bool wants_vllm_names(const struct weir_config *config)
     return false;
 }
 
-/* What the configuration may say but this build cannot do must not pass in silence. */
-static int refuse_unsupported(const struct weir_config *config, struct weir_error *err)
+static int refuse_unsupported(const struct weir_config *config, struct weir_findings *findings,
+                              struct weir_error *err)
 {
-    if (config->server.tls_cert) {
+    weir_support_check(config, findings);
+    if (!weir_findings_empty(findings)) {
         return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "server.tls: this build cannot serve TLS; put a TLS proxy in front "
-                              "and leave the key out");
-    }
-    if (strcmp(config->store.driver, "memory") != 0) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "store.driver: %s is not in this build; memory is",
-                              config->store.driver);
+                              "the configuration asks for what this build does not have");
     }
     for (size_t i = 0; i < config->n_models; i++) {
         const struct weir_config_model *m = &config->models[i];
@@ -467,17 +476,17 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
         return weir_error_set(err, WEIR_E_ARG, "the configuration is wrong");
     }
     apply_logging(s->config);
-    r = refuse_unsupported(s->config, err);
+    r = refuse_unsupported(s->config, findings, err);
     r = r < 0 ? r : weir_metrics_create(&s->metrics);
-    r = r < 0 ? r : weir_observer_create(s->metrics, wants_vllm_names(s->config),
-                                          &s->observer, err);
+    r = r < 0 ? r
+              : weir_observer_create(s->metrics, wants_vllm_names(s->config), &s->observer, err);
     r = r < 0 ? r : weir_store_memory_create(&(struct weir_store_memory_options){0}, &s->store);
     r = r < 0 ? r : weir_store_metrics_start(s->store, s->metrics);
     r = r < 0 ? r : create_admin(s, err);
     r = r < 0 ? r : create_workers(s, err);
     r = r < 0 ? r : create_plugins(s, findings, err);
     r = r < 0 ? r : listen_on_all(s, err);
-    r = r < 0 ? r : create_models(s, err);
+    r = r < 0 ? r : create_models(s, findings, err);
     r = r < 0 || !s->options->pid_file ? r : write_pid_file(s->options->pid_file, err);
     for (uint32_t i = 0; r >= 0 && i < s->n_workers; i++) {
         r = weir_worker_start(s->workers[i], err);

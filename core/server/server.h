@@ -32,8 +32,10 @@ struct weir_server_options {
     weir_open_engine_fn open_engine;
     void (*close_engines)(void *arg); /* the models are gone, the plugin host is not */
     void *engine_arg;
-    /* Called once everything answers; addresses as they were bound. */
-    void (*ready)(void *arg, const struct weir_config *config, uint16_t port, uint16_t admin_port);
+    /* Called once everything answers; addresses as they were bound. !all_ready: a model failed, the
+     * log says why. */
+    void (*ready)(void *arg, const struct weir_config *config, uint16_t port, uint16_t admin_port,
+                  bool all_ready);
     void *ready_arg;
 };
 

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "core/api/error_body.h"
@@ -87,7 +89,7 @@ static void on_problem(void *user, struct weir_http_exchange *ex,
     }
     (void)weir_http_add_header(ex, "x-request-id", weir_str_from(r ? r->id : id));
     if (problem->status == 503) {
-        (void)weir_http_add_header(ex, "retry-after", weir_str_from("1"));
+        weir_http_add_retry_after(ex, 1000000);
     }
     (void)weir_http_add_header(ex, "Content-Type", weir_str_from("application/json"));
     weir_error_body_write(ret_body, (unsigned)problem->status, weir_str_from(problem->message),
@@ -202,6 +204,25 @@ void weir_worker_run(struct weir_worker *w)
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
 }
 
+/* Loops share cores with compute threads that never sleep. A loop works for microseconds at a time,
+ * and the kernel (Linux 6.12, EEVDF) lets a waking thread with a shorter slice run at once, where
+ * it would else wait for a compute thread's slice to end. Older kernels ignore the wish. */
+static void wish_short_slice(void)
+{
+    struct { /* struct sched_attr of sched_setattr(2); libcs differ in where they declare it */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline_ns, period_ns;
+    } attr = {0};
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) == 0 && attr.policy == SCHED_OTHER) {
+        attr.size = sizeof(attr);
+        attr.runtime_ns = 100000;
+        (void)syscall(SYS_sched_setattr, 0, &attr, 0);
+    }
+}
+
 static void *thread_main(void *arg)
 {
     struct weir_worker *w = arg;
@@ -211,6 +232,7 @@ static void *thread_main(void *arg)
         CPU_SET((size_t)w->settings.cpu, &set);
         (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* a wish, not a need */
     }
+    wish_short_slice();
     weir_worker_run(w);
     return NULL;
 }
@@ -327,14 +349,6 @@ const struct weir_routes *weir_worker_routes(const struct weir_worker *w)
 bool weir_worker_is_draining(const struct weir_worker *w)
 {
     return atomic_load_explicit(&w->server->draining, memory_order_relaxed);
-}
-
-void weir_worker_wake_all(struct weir_worker *w)
-{
-    struct weir_server *s = w->server;
-    for (uint32_t i = 0; i < s->n_workers; i++) {
-        weir_inbox_wake(s->inboxes[i]);
-    }
 }
 
 struct weir_request *weir_worker_take_request(struct weir_worker *w)

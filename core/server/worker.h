@@ -58,8 +58,6 @@ struct weir_observer *weir_worker_observer(struct weir_worker *w);
 const struct weir_models *weir_worker_models(struct weir_worker *w);
 const struct weir_routes *weir_worker_routes(const struct weir_worker *w);
 bool weir_worker_is_draining(const struct weir_worker *w);
-/* Wakes the loops of all workers that have something in their inbox. [any-thread] */
-void weir_worker_wake_all(struct weir_worker *w);
 
 /* Requests come from a pool; NULL without memory. */
 struct weir_request *weir_worker_take_request(struct weir_worker *w);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow.h"
 
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ALIGN = 16 };
@@ -199,7 +199,16 @@ void weir_flow_abandon(struct weir_flow *f)
     (void)pthread_mutex_lock(&f->mutex);
     f->gone = true;
     f->head = f->tail = f->wrap = 0;
+    bool ended = f->finished;
+    if (ended) {
+        /* The end was told when there was still something to read; a reader that did not read it
+         * then must be told again, since nobody else will. */
+        weir_inbox_post(f->inbox, f->item);
+    }
     (void)pthread_mutex_unlock(&f->mutex);
+    if (ended) {
+        weir_inbox_wake(f->inbox);
+    }
 }
 
 const weir_chunk *weir_flow_peek(struct weir_flow *f)

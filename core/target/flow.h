@@ -2,12 +2,12 @@
 #pragma once
 /* The chunks of one generation on their way from a target's thread to the request's loop.
  *
- * Why: a bounded ring per generation is the back-pressure: a client that stops reading fills its own
- * ring, push() says WEIR_E_BUSY, and the target pauses that generation only.
- * Layout: records lie whole in one block of memory; the chunk that peek() shows points into it.
- * Bound: `cap_bytes`; a single record that is larger is taken when the ring is empty, by growing it
- * once, up to MAX_RECORD_BYTES; beyond that push() gives WEIR_E_TOOBIG.
- * Threads: push, finish [any-thread, one at a time]; peek, pop, outcome [loop-thread]. */
+ * Why: a bounded ring per generation is the back-pressure: a client that stops reading fills its
+ * own ring, push() says WEIR_E_BUSY, and the target pauses that generation only. Layout: records
+ * lie whole in one block of memory; the chunk that peek() shows points into it. Bound: `cap_bytes`;
+ * a single record that is larger is taken when the ring is empty, by growing it once, up to
+ * MAX_RECORD_BYTES; beyond that push() gives WEIR_E_TOOBIG. Threads: push, finish [any-thread, one
+ * at a time]; peek, pop, outcome [loop-thread]. */
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -36,6 +36,8 @@ void weir_flow_finish(struct weir_flow *f);
 
 int weir_flow_push(struct weir_flow *f, const weir_chunk *chunk);
 void weir_flow_end(struct weir_flow *f, const weir_outcome *outcome);
+/* Nobody reads any more: what is in it is dropped, pushes give WEIR_E_GONE. The item is posted for
+ * the end, also when the end came before. [loop-thread] */
 void weir_flow_abandon(struct weir_flow *f);
 
 /* The oldest chunk, valid until pop(); NULL: none now. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,9 @@ struct weir_model {
     struct weir_queue *queue;
     struct weir_target *targets[WEIR_MODEL_MAX_TARGETS];
     _Atomic uint32_t n_targets; /* raised after the target is complete: targets call back */
+    /* Held while states are read and given to the queue: two who do so at a time could otherwise
+     * leave the older one's view in it. */
+    pthread_mutex_t refresh_lock;
 };
 
 int weir_model_create(const struct weir_model_config *config, struct weir_model **ret_model)
@@ -22,9 +26,10 @@ int weir_model_create(const struct weir_model_config *config, struct weir_model 
         return WEIR_E_NOMEM;
     }
     m->config = *config;
+    (void)pthread_mutex_init(&m->refresh_lock, NULL);
     m->created_s = weir_clock_wall_us() / 1000000u;
     m->name = strdup(config->name);
-    int r = m->name ? weir_queue_create(config->queue_limit, config->granted, config->arg, &m->queue)
+    int r = m->name ? weir_queue_create(config->queue_limit, config->called, config->arg, &m->queue)
                     : WEIR_E_NOMEM;
     if (r < 0) {
         weir_model_destroy(m);
@@ -39,34 +44,50 @@ void weir_model_destroy(struct weir_model *m)
     if (!m) {
         return;
     }
-    for (uint32_t i = 0; i < m->n_targets; i++) {
-        weir_target_destroy(m->targets[i]);
+    while (m->n_targets > 0) {
+        (void)pthread_mutex_lock(&m->refresh_lock); /* the others still call refresh() */
+        struct weir_target *last = m->targets[--m->n_targets];
+        (void)pthread_mutex_unlock(&m->refresh_lock);
+        weir_target_destroy(last);
     }
     weir_queue_destroy(m->queue);
+    (void)pthread_mutex_destroy(&m->refresh_lock);
     free(m->name);
     free(m);
 }
 
-/* What ready targets take at a time; an engine counts a few beyond its batch, so that the next
- * request is at hand when a sequence ends. */
-static uint32_t count_places(struct weir_model *m)
+static bool can_run(const weir_target_status *status)
 {
-    uint32_t places = 0;
-    for (uint32_t i = 0; i < m->n_targets; i++) {
-        weir_target_status status;
-        weir_target_read_status(m->targets[i], &status);
-        if (status.state == WEIR_TARGET_READY) {
-            places += status.running + status.waiting + status.free_sequences;
-        }
-    }
-    return places;
+    return status->state == WEIR_TARGET_READY;
 }
 
-static void update_places(void *arg, struct weir_target *target)
+/* Gives the queue the target's places; returns its state. */
+static uint32_t refresh_target(struct weir_model *m, uint32_t index)
+{
+    static const uint32_t none[WEIR_CLASS_COUNT];
+    weir_target_status status;
+    weir_target_read_status(m->targets[index], &status);
+    bool runs = can_run(&status) && weir_target_weight(m->targets[index]) > 0;
+    weir_queue_set_places(m->queue, index, runs ? status.max_sequences : none,
+                          weir_clock_mono_us());
+    return status.state;
+}
+
+void weir_model_refresh(struct weir_model *m)
+{
+    bool any_hope = false;
+    (void)pthread_mutex_lock(&m->refresh_lock);
+    for (uint32_t i = 0; i < m->n_targets; i++) {
+        any_hope |= refresh_target(m, i) != WEIR_TARGET_FAILED;
+    }
+    weir_queue_set_open(m->queue, any_hope);
+    (void)pthread_mutex_unlock(&m->refresh_lock);
+}
+
+static void target_changed(void *arg, struct weir_target *target)
 {
     (void)target;
-    struct weir_model *m = arg;
-    weir_queue_set_places(m->queue, count_places(m), weir_clock_mono_us());
+    weir_model_refresh(arg);
 }
 
 int weir_model_add_target(struct weir_model *m, struct weir_target_config *config,
@@ -76,14 +97,14 @@ int weir_model_add_target(struct weir_model *m, struct weir_target_config *confi
         return weir_error_set(err, WEIR_E_TOOBIG, "model %s: more than %d targets", m->name,
                               WEIR_MODEL_MAX_TARGETS);
     }
-    config->changed = update_places;
+    config->changed = target_changed;
     config->arg = m;
     int r = weir_target_create(config, &m->targets[m->n_targets], err);
     if (r < 0) {
         return r;
     }
     m->n_targets++;
-    update_places(m, NULL);
+    weir_model_refresh(m);
     return 0;
 }
 
@@ -122,7 +143,7 @@ struct weir_target *weir_model_target(struct weir_model *m, uint32_t index)
     return m->targets[index];
 }
 
-struct weir_target *weir_model_choose(struct weir_model *m)
+struct weir_target *weir_model_choose(struct weir_model *m, uint32_t *ret_index)
 {
     struct weir_target *best = NULL;
     double best_load = 0;
@@ -130,13 +151,16 @@ struct weir_target *weir_model_choose(struct weir_model *m)
         weir_target_status status;
         weir_target_read_status(m->targets[i], &status);
         uint32_t weight = weir_target_weight(m->targets[i]);
-        if (status.state != WEIR_TARGET_READY || weight == 0) {
+        if (!can_run(&status) || weight == 0) {
             continue;
         }
-        double load = (double)(status.running + status.waiting + 1) / weight;
+        double load = (double)(weir_queue_used(m->queue, i) + 1) / weight;
         if (!best || load < best_load) {
             best = m->targets[i];
             best_load = load;
+            if (ret_index) {
+                *ret_index = i;
+            }
         }
     }
     return best;

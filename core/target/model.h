@@ -4,11 +4,12 @@
  *
  * Ownership: the model owns its targets and its queue. Names are copied.
  * Threads: create, add_target, destroy [main-thread]; the rest [any-thread].
- * Invariant: the queue has as many places as the ready targets run sequences. */
+ * Invariants: a target has places in the queue while it is ready, as many as it states; the queue
+ * is closed while every target has failed. */
 #include "core/queue/queue.h"
 #include "core/target/target.h"
 
-enum { WEIR_MODEL_MAX_TARGETS = 16 };
+enum { WEIR_MODEL_MAX_TARGETS = WEIR_QUEUE_MAX_TARGETS };
 
 struct weir_model;
 
@@ -17,7 +18,7 @@ struct weir_model_config {
     uint32_t class_rank; /* enum weir_class, of requests whose tenant has none of its own */
     uint32_t queue_limit;
     uint32_t queue_timeout_ms; /* longest wait for a place */
-    weir_queue_granted_fn granted;
+    weir_queue_called_fn called;
     void *arg;
 };
 
@@ -27,6 +28,10 @@ void weir_model_destroy(struct weir_model *m);
 int weir_model_add_target(struct weir_model *m, struct weir_target_config *config,
                           struct weir_error *err);
 
+/* Looks at the targets' states and gives the queue what follows. Targets that say when they change
+ * cause it by themselves; a stall is seen by looking only, so somebody calls this now and then. */
+void weir_model_refresh(struct weir_model *m);
+
 const char *weir_model_name(const struct weir_model *m);
 uint32_t weir_model_class_rank(const struct weir_model *m);
 uint32_t weir_model_queue_timeout_ms(const struct weir_model *m);
@@ -35,8 +40,9 @@ struct weir_queue *weir_model_queue(struct weir_model *m);
 uint32_t weir_model_n_targets(const struct weir_model *m);
 struct weir_target *weir_model_target(struct weir_model *m, uint32_t index);
 
-/* The ready target with the most free sequences for its weight; NULL: none is ready. */
-struct weir_target *weir_model_choose(struct weir_model *m);
+/* The ready target with the fewest taken places for its weight; NULL: none is ready. Where the
+ * request then runs is decided when it is granted. *ret_index: its number (NULL ok). */
+struct weir_target *weir_model_choose(struct weir_model *m, uint32_t *ret_index);
 /* READY when one target is; else the best that can be said of it. */
 uint32_t weir_model_state(struct weir_model *m);
 

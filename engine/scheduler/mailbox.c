@@ -165,11 +165,3 @@ void weir_mailbox_remove(struct weir_mailbox *m, struct weir_job *job)
     m->n_sequences -= job->n_sequences;
     (void)pthread_mutex_unlock(&m->lock);
 }
-
-uint32_t weir_mailbox_n_sequences(struct weir_mailbox *m)
-{
-    (void)pthread_mutex_lock(&m->lock);
-    uint32_t n = m->n_sequences;
-    (void)pthread_mutex_unlock(&m->lock);
-    return n;
-}

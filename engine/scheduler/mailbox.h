@@ -39,4 +39,3 @@ bool weir_mailbox_is_closing(struct weir_mailbox *m);
  * for close(); wait_ms < 0: for ever. */
 struct weir_job *weir_mailbox_take(struct weir_mailbox *m, int64_t wait_ms);
 void weir_mailbox_remove(struct weir_mailbox *m, struct weir_job *job);
-uint32_t weir_mailbox_n_sequences(struct weir_mailbox *m);

@@ -22,6 +22,13 @@ def pytest_addoption(parser):
     parser.addoption("--weir", default=str(ROOT / "build" / "weir"), help="the daemon to test")
 
 
+def pytest_configure(config):
+    """Tests of the command line and the tools find the same build."""
+    binary = pathlib.Path(config.getoption("--weir")).resolve()
+    os.environ.setdefault("WEIR", str(binary))
+    os.environ.setdefault("WEIR_BUILD", str(binary.parent))
+
+
 def models_dir():
     return pathlib.Path(
         os.environ.get("WEIR_MODELS") or pathlib.Path.home() / ".cache" / "weir" / "models"
@@ -47,6 +54,7 @@ class Daemon:
         line = self.process.stdout.readline().decode()
         match = re.search(r"ready: http://([^ ]+) \(admin and metrics: http://([^)]+)\)", line)
         assert match, f"no ready line, but {line!r}; log:\n{self.log_text()}"
+        self.ready_line = line
         self.address, self.admin = match.group(1), match.group(2)
         self.url, self.admin_url = f"http://{self.address}", f"http://{self.admin}"
 
@@ -108,7 +116,7 @@ def wait_until(condition, timeout=20, what="condition"):
 
 @pytest.fixture(scope="session")
 def binary(request):
-    path = request.config.getoption("--weir")
+    path = str(pathlib.Path(request.config.getoption("--weir")).resolve())
     assert os.access(path, os.X_OK), f"{path} is not built"
     return path
 

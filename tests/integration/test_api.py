@@ -158,7 +158,9 @@ def test_server_timing_and_sse_headers(echo):
 
 
 def test_wrong_methods_and_paths(echo):
-    assert echo.request("/v1/models", {}, method="POST")[0] == 405
+    status, headers, _ = echo.request("/v1/models", {}, method="POST")
+    allowed = sorted(headers["allow"].split(", "))
+    assert (status, allowed) == (405, ["GET", "HEAD", "OPTIONS"])
     assert echo.request("/v1/chat/completions", method="GET")[0] == 405
     assert echo.request("/v2/models")[0] == 404
     assert echo.request("/v1/models", method="HEAD")[0] == 200
@@ -166,6 +168,15 @@ def test_wrong_methods_and_paths(echo):
 
 def test_model_may_be_left_out_where_there_is_one(echo):
     assert echo.request("/v1/chat/completions", {"messages": HELLO})[0] == 200
+
+
+def test_model_must_be_named_where_there_are_several(start):
+    daemon = start(echo_config("  other:\n    targets: [{engine: {backend: echo}}]"))
+    for path, body in (("/v1/chat/completions", {"messages": HELLO}), ("/tokenize", {"content": "a"})):
+        status, _, answer = daemon.request(path, body)
+        assert (status, answer["error"]["param"]) == (400, "model"), path
+        assert answer["error"]["code"] == "missing_required_parameter"
+    assert daemon.request("/v1/chat/completions", {"messages": HELLO, "model": "other"})[0] == 200
 
 
 def test_long_prompts_are_prepared_aside(start):

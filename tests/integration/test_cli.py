@@ -5,6 +5,8 @@ The program is $WEIR, or build/weir of this tree."""
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import textwrap
 
@@ -20,7 +22,7 @@ def weir(*words, env=None, **kw):
 
 
 def command_names():
-    words = weir("completions", "bash").stdout.split("words='", 1)[1].split("'", 1)[0]
+    words = weir("completions", "bash").stdout.split("offer='", 1)[1].split("'", 1)[0]
     return words.split()
 
 
@@ -64,18 +66,77 @@ def test_version_is_one_line_and_json():
     assert set(json.loads(weir("version", "--json").stdout)) == {"version", "plugin_abi"}
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completions_are_valid_shell(shell, tmp_path):
+SHELLS = ["bash", "fish", "zsh"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completions_are_valid_shell(shell):
     script = weir("completions", shell)
     assert script.returncode == 0
-    if subprocess.run(["which", shell], capture_output=True).returncode != 0:
+    if not shutil.which(shell):
         pytest.skip(f"no {shell} here")
-    assert subprocess.run([shell, "-n"], input=script.stdout, text=True).returncode == 0
+    run = subprocess.run([shell, "-n"], input=script.stdout, text=True, capture_output=True)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_completions_for_fish_name_every_command():
-    script = weir("completions", "fish").stdout
-    assert all(f"-a {name} " in script for name in command_names())
+def complete(shell, line, folder):
+    """What the shell offers for the last word of the line."""
+    file = folder / f"weir.{shell}"
+    file.write_text(weir("completions", shell).stdout)
+    words = line.split(" ")
+    if shell == "bash":
+        code = (f"source {file}; COMP_WORDS=({' '.join(words[:-1])} '{words[-1]}'); COMP_CWORD={len(words) - 1}; "
+                'COMPREPLY=(); _weir; printf "%s\\n" "${COMPREPLY[@]}"')
+        command = ["bash", "--norc", "-c", code]
+    elif shell == "fish":
+        command = ["fish", "--no-config", "-c", f"source {file}; complete -C '{line}'"]
+    else:  # what compsys would provide
+        code = ("compadd() { shift; print -l -- ${(M)@:#${PREFIX}*} }; _files() { print FILES }; "
+                "_describe() { print -l -- ${(M)${(P)2%%:*}:#${PREFIX}*} }; "
+                f"words=({' '.join(words[:-1])} '{words[-1]}'); CURRENT={len(words)}; PREFIX='{words[-1]}'; "
+                f"run() {{ source {file} }}; run")
+        command = ["zsh", "-f", "-c", code]
+    env = {**os.environ, "PATH": f"{pathlib.Path(WEIR).resolve().parent}:{os.environ['PATH']}", "HOME": str(folder)}
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, cwd=folder)
+    assert (run.returncode, run.stderr) == (0, ""), run.stderr
+    return {re.split("[\t:]", row)[0] for row in run.stdout.splitlines() if row}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("line,offered", [
+    ("weir ch", {"chat", "check"}),
+    ("weir check --", {"--config", "--json", "--help"}),
+    ("weir model ", {"check", "get", "list"}),
+    ("weir model get s", {"smollm2"}),
+    ("weir model get ", {"gemma3-270m", "minilm", "smollm2"}),
+    ("weir help pl", {"plugin"}),
+    ("weir plugin why ec", {"echo"}),
+    ("weir chat g", {"gemma3-270m"}),
+])
+def test_completions_offer_commands_options_models_and_plugins(shell, line, offered, tmp_path):
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    found = complete(shell, line, tmp_path)
+    if shell == "fish":
+        found -= {"--help"} if "--help" not in offered else set()
+        offered = offered - {"--help"}  # fish knows it by itself
+    assert found == offered
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completions_offer_files_where_a_file_is_wanted(shell, tmp_path):
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    (tmp_path / "my.yaml").touch()
+    found = complete(shell, "weir check my", tmp_path)
+    # bash and zsh complete files themselves when there are no words.
+    assert found == {"bash": set(), "zsh": {"FILES"}, "fish": {"my.yaml"}}[shell]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completions_name_every_command(shell):
+    script = weir("completions", shell).stdout
+    assert all(re.search(rf"\b{name}\b", script) for name in command_names())
 
 
 def test_output_that_cannot_be_written_is_a_failure():
@@ -109,6 +170,17 @@ def test_check_tells_malformed_from_against_the_rules(tmp_path):
     found = json.loads(r.stdout)
     assert r.returncode == 78 and found["verdict"] == "malformed"
     assert found["findings"][0]["line"] == 9 and found["findings"][0]["rule"] is None
+
+
+def test_check_notes_what_is_not_here(tmp_path):
+    config = tmp_path / "weir.yaml"
+    config.write_text("models: {a: {targets: [{engine: {file: ./none.gguf}}]}}\nplugins: [nosuch]\n")
+    r = weir("check", str(config))
+    assert (r.returncode, r.stderr) == (0, "")
+    assert f"{config}:1:40: models.a.targets[0].engine.file: ./none.gguf is not there" in r.stdout
+    assert f"{config}:2:11: plugins[0]: no plugin named" in r.stdout
+    notes = json.loads(weir("check", "--json", str(config)).stdout)
+    assert notes["verdict"] == "ok" and [n["line"] for n in notes["notes"]] == [1, 2]
 
 
 def test_check_of_a_missing_file_is_bad_configuration(tmp_path):
@@ -168,6 +240,7 @@ def test_model_get_offline_says_so(tmp_path):
     r = weir("model", "get", "minilm", "--dir", str(tmp_path / "models"), env=env)
     assert r.returncode == 1
     assert "is this machine offline?" in r.stderr and "no route" in r.stderr
+    assert f"put it at {tmp_path}/models/all-MiniLM-L6-v2" in r.stderr
     assert list((tmp_path / "models").iterdir()) == []
 
 

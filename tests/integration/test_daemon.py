@@ -185,14 +185,48 @@ def test_vllm_names_are_there_when_asked_for(start):
 
 @pytest.mark.parametrize(
     "extra,says",
-    [("store: {driver: redis, url: \"redis://127.0.0.1:1/0\"}", "store.driver"),
-     ("  up:\n    targets: [{upstream: {url: \"http://127.0.0.1:1/v1\"}}]", "upstream")],
+    [("store: {driver: redis, url: \"redis://127.0.0.1:1/0\"}", ":6:17: store.driver: redis is not"),
+     ("  up:\n    targets: [{upstream: {url: \"http://127.0.0.1:1/v1\"}}]", ":7:15: models.up.targets[0]: upstream"),
+     ("  gpu:\n    targets: [{engine: {backend: nosuch}}]", ":7:15: models.gpu.targets[0]: no plugin named"),
+     ("  cpu:\n    targets: [{engine: {backend: cpu}}]", ":7:15: models.cpu.targets[0]: engine.file is missing"),
+     ("  tiny:\n    targets: [{engine: {backend: echo, step_budget: 4}}]", "step_budget: 4 is below max_batch (16)")],
 )
 def test_what_this_build_cannot_do_is_refused(binary, tmp_path, extra, says):
     file = tmp_path / "weir.yaml"
     file.write_text(echo_config(extra))
     run = subprocess.run([binary, "serve", "-c", str(file)], capture_output=True, text=True, timeout=30)
-    assert run.returncode != 0 and says in run.stderr
+    assert run.returncode == 78 and says in run.stderr
+    check = subprocess.run([binary, "check", "-c", str(file)], capture_output=True, text=True, timeout=30)
+    assert check.returncode == 0
+    if "redis" in extra or "upstream" in extra:
+        assert says in check.stdout
+
+
+def test_a_missing_model_is_said_with_what_to_do(start, binary, tmp_path):
+    daemon = start(
+        f"""
+server: {{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}}
+models_dir: {tmp_path}
+models:
+  smollm2: {{targets: [{{engine: {{file: SmolLM2-135M-Instruct.Q4_1.gguf}}}}]}}
+"""
+    )
+    assert "up, but a model failed; not ready" in daemon.ready_line
+    assert "`weir model get smollm2` fetches it" in daemon.log_text()
+    assert daemon.request("/healthz/ready")[2]["reason"] == "model smollm2 is failed"
+    check = subprocess.run([binary, "check", daemon.file], capture_output=True, text=True, timeout=30)
+    assert check.returncode == 0
+    assert f"{daemon.file}:5:" in check.stdout and "weir model get smollm2" in check.stdout
+
+
+def test_an_address_in_use_is_named(binary, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        file = tmp_path / "weir.yaml"
+        file.write_text(f'server: {{listen: "127.0.0.1:0", admin: "{address}"}}\n')
+        run = subprocess.run([binary, "serve", "-c", file], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 1
+    assert f"server.admin: {address}: address already in use" in run.stderr
 
 
 def test_requests_are_conserved(echo):
@@ -246,7 +280,7 @@ def test_queue_timeout_answers_503(start):
     daemon = start(config)
     first = stream(daemon, "x" * 100)
     next(iter(first))
-    places = int(daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]["places"])
+    places = int(daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]["places"]["interactive_ui"])
     others = [threading.Thread(target=daemon.request, args=("/v1/chat/completions", HELLO)) for _ in range(places - 1)]
     for t in others:
         t.start()

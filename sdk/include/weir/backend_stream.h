@@ -5,10 +5,10 @@
  * this interface, so that the core knows one kind of target only.
  *
  * Life of a generation: prepare() checks and counts [any]; submit() starts it [loop]; the target
- * pushes chunks from any thread through the sink; exactly one finish() ends it, also after cancel().
- * Back-pressure: push() answers WEIR_E_BUSY when the reader's bounded buffer is full; the target
- * keeps that chunk, pauses the generation and goes on after wake().
- * Ownership: a weir_generation and what it points to live until finish() has returned. */
+ * pushes chunks from any thread through the sink; exactly one finish() ends it, also after
+ * cancel(). Back-pressure: push() answers WEIR_E_BUSY when the reader's bounded buffer is full; the
+ * target keeps that chunk, pauses the generation and goes on after wake(). Ownership: a
+ * weir_generation and what it points to live until finish() has returned. */
 #ifndef WEIR_BACKEND_STREAM_H
 #define WEIR_BACKEND_STREAM_H
 
@@ -41,27 +41,27 @@ enum { WEIR_MAX_STOPS = 16, WEIR_MAX_CHOICES = 64 };
 /* A validated request. JSON fields are texts that parse. */
 typedef struct weir_generation {
     uint32_t struct_size;
-    uint32_t kind;  /* enum weir_generation_kind */
+    uint32_t kind;       /* enum weir_generation_kind */
     uint32_t class_rank; /* 0 critical_api, 1 interactive_ui, 2 batch */
     int32_t priority;    /* within the class; lower runs sooner */
     weir_str tenant;     /* salts the prefix cache; "" without tenants */
     weir_str request_id;
-    weir_str messages_json; /* CHAT: array */
-    weir_str tools_json;    /* CHAT: array, or "" */
-    weir_str template_args_json; /* chat_template_kwargs: object, or "" */
-    weir_str tool_name;     /* WEIR_TOOLS_NAMED */
-    weir_str schema_json;   /* WEIR_FORMAT_JSON_SCHEMA */
-    weir_str prompt;        /* COMPLETION: text */
+    weir_str messages_json;       /* CHAT: array */
+    weir_str tools_json;          /* CHAT: array, or "" */
+    weir_str template_args_json;  /* chat_template_kwargs: object, or "" */
+    weir_str tool_name;           /* WEIR_TOOLS_NAMED */
+    weir_str schema_json;         /* WEIR_FORMAT_JSON_SCHEMA */
+    weir_str prompt;              /* COMPLETION: text */
     const int32_t *prompt_tokens; /* COMPLETION: [n_prompt_tokens] instead of text, or NULL */
     uint32_t n_prompt_tokens;
-    uint32_t tool_choice;   /* enum weir_tool_choice */
+    uint32_t tool_choice;         /* enum weir_tool_choice */
     uint32_t parallel_tool_calls; /* 0 or 1 */
-    uint32_t format;        /* enum weir_format */
-    uint32_t n;             /* choices, 1..WEIR_MAX_CHOICES */
-    uint32_t max_tokens;    /* per choice; 0: as many as fit */
-    uint32_t echo;          /* COMPLETION: the prompt's text comes first */
-    uint32_t want_logprobs; /* 0 or 1 */
-    uint32_t n_top;         /* top logprobs per token, 0..20 */
+    uint32_t format;              /* enum weir_format */
+    uint32_t n;                   /* choices, 1..WEIR_MAX_CHOICES */
+    uint32_t max_tokens;          /* per choice; 0: as many as fit */
+    uint32_t echo;                /* COMPLETION: the prompt's text comes first */
+    uint32_t want_logprobs;       /* 0 or 1 */
+    uint32_t n_top;               /* top logprobs per token, 0..20 */
     uint32_t n_stop;
     uint32_t ignore_eos; /* benchmarks: go on to max_tokens */
     weir_str stop[WEIR_MAX_STOPS];
@@ -99,7 +99,9 @@ typedef struct weir_target_status {
     float progress;   /* of loading, 0..1 */
     uint32_t running; /* sequences in the batch */
     uint32_t waiting; /* submitted, not in the batch yet */
-    uint32_t free_sequences;
+    /* By class rank: a generation of that class is taken while fewer sequences than this are
+     * unfinished. Read while READY; notify() when it changes. The host counts, and keeps to it. */
+    uint32_t max_sequences[3];
     uint32_t pages_total, pages_used, pages_cached; /* cached: reusable prefix pages, not in use */
     uint32_t reserved;
     uint64_t steps, step_tokens, prompt_tokens, completion_tokens;
@@ -126,7 +128,8 @@ typedef struct weir_outcome {
 typedef struct weir_sink {
     uint32_t struct_size;
     uint32_t reserved;
-    /* Copies the chunk. WEIR_E_BUSY: buffer full, pause until wake(); WEIR_E_GONE: nobody reads. [any] */
+    /* Copies the chunk. WEIR_E_BUSY: buffer full, pause until wake(); WEIR_E_GONE: nobody reads.
+     * [any] */
     int (*push)(const struct weir_sink *, weir_ticket, const weir_chunk *);
     /* Exactly once per submitted generation, never refused. [any] */
     void (*finish)(const struct weir_sink *, weir_ticket, const weir_outcome *);
@@ -146,9 +149,12 @@ typedef struct weir_backend_stream {
     void (*status)(void *target, weir_target_status *out); /* [any] */
 
     /* WEIR_E_ARG: *refusal says why. Other errors: 503. May take time on long prompts. [any] */
-    int (*prepare)(void *target, const weir_generation *, weir_prepared *out, weir_refusal *refusal);
+    int (*prepare)(void *target, const weir_generation *, weir_prepared *out,
+                   weir_refusal *refusal);
     void (*discard)(void *target, void *prepared_state); /* prepared, never submitted [any] */
-    /* WEIR_E_BUSY: no capacity now, keep it queued (state stays with the host). [any] */
+    /* WEIR_E_BUSY: not now, keep it queued. Prepared for what is no more (a model that was loaded
+     * anew): WEIR_E_DEVICE or WEIR_E_TOOBIG, prepare again. The state stays with the host then.
+     * [any] */
     int (*submit)(void *target, const weir_generation *, const weir_prepared *, weir_ticket);
     /* Stops work within one step; finish() still comes. Unknown tickets are ignored. [any] */
     void (*cancel)(void *target, weir_ticket);

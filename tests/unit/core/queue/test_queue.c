@@ -26,6 +26,11 @@ static struct weir_queue_entry entry(uint64_t tenant, uint32_t class_rank)
                                      .deadline_us = UINT64_MAX};
 }
 
+static void set_places(struct weir_queue *q, uint32_t target, uint32_t places, uint64_t now_us)
+{
+    weir_queue_set_places(q, target, (uint32_t[]){places, places, places}, now_us);
+}
+
 static void free_place_is_granted_at_once(void **state)
 {
     (void)state;
@@ -33,7 +38,7 @@ static void free_place_is_granted_at_once(void **state)
     struct weir_queue *q;
     uint64_t retry_us = 0;
     assert_int_equal(weir_queue_create(4, record, &g, &q), 0);
-    weir_queue_set_places(q, 2, 0);
+    set_places(q, 0, 2, 0);
 
     struct weir_queue_entry a = entry(1, 1), b = entry(1, 1), c = entry(1, 1);
     assert_int_equal(weir_queue_push(q, &a, 1, &retry_us), 0);
@@ -83,7 +88,7 @@ static void classes_go_first_but_batch_ages(void **state)
     assert_int_equal(weir_queue_push(q, &batch, 1, &retry_us), 0);
     assert_int_equal(weir_queue_push(q, &ui, 2, &retry_us), 0);
     assert_int_equal(weir_queue_push(q, &api, 3, &retry_us), 0);
-    weir_queue_set_places(q, 1, 4);
+    set_places(q, 0, 1, 4);
     assert_ptr_equal(g.list[0], &api);
     weir_queue_release(q, &api, 5);
     assert_ptr_equal(g.list[1], &ui);
@@ -117,7 +122,7 @@ static void tenants_share_by_tokens_served(void **state)
         quiet[i] = entry(222, 1);
         assert_int_equal(weir_queue_push(q, &quiet[i], 2, &retry_us), 0);
     }
-    weir_queue_set_places(q, 8, 3);
+    set_places(q, 0, 8, 3);
     int n_quiet = 0;
     for (size_t i = 0; i < g.n; i++) {
         n_quiet += g.list[i]->tenant_hash == 222;
@@ -138,7 +143,7 @@ static void predicted_wait_beyond_the_deadline_is_refused(void **state)
     struct weir_queue *q;
     uint64_t retry_us = 0;
     assert_int_equal(weir_queue_create(100, record, &g, &q), 0);
-    weir_queue_set_places(q, 1, 0);
+    set_places(q, 0, 1, 0);
     struct weir_queue_entry e[20];
     for (int i = 0; i < 20; i++) {
         e[i] = entry(1, 1);
@@ -166,7 +171,7 @@ static void many_choices_run_alone_when_they_never_fit(void **state)
     struct weir_queue *q;
     uint64_t retry_us = 0;
     assert_int_equal(weir_queue_create(4, record, &g, &q), 0);
-    weir_queue_set_places(q, 4, 0);
+    set_places(q, 0, 4, 0);
     struct weir_queue_entry wide = entry(1, 1), narrow = entry(1, 1);
     wide.n_places = 10;
     assert_int_equal(weir_queue_push(q, &narrow, 1, &retry_us), 0);
@@ -175,6 +180,134 @@ static void many_choices_run_alone_when_they_never_fit(void **state)
     weir_queue_release(q, &narrow, 2);
     assert_int_equal(g.n, 2);
     weir_queue_release(q, &wide, 3);
+    weir_queue_destroy(q);
+}
+
+static void places_are_counted_by_target(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(9, record, &g, &q), 0);
+    set_places(q, 0, 1, 0);
+    set_places(q, 3, 2, 0);
+    struct weir_queue_entry e[4] = {entry(1, 1), entry(1, 1), entry(1, 1), entry(1, 1)};
+    for (int i = 0; i < 4; i++) { /* all prefer target 0 */
+        assert_int_equal(weir_queue_push(q, &e[i], 1, &retry_us), 0);
+    }
+    assert_int_equal(g.n, 3);
+    assert_int_equal(e[0].target, 0);
+    assert_int_equal(e[1].target, 3);
+    assert_int_equal(e[2].target, 3);
+    assert_int_equal(weir_queue_used(q, 3), 2);
+
+    /* A target that cannot run keeps what it has, and gets no more. */
+    set_places(q, 3, 0, 2);
+    weir_queue_release(q, &e[1], 3);
+    assert_int_equal(g.n, 3);
+    weir_queue_release(q, &e[0], 4);
+    assert_int_equal(g.n, 4);
+    assert_int_equal(e[3].target, 0);
+    weir_queue_release(q, &e[2], 5);
+    weir_queue_release(q, &e[3], 5);
+    struct weir_queue_stats stats;
+    weir_queue_stats(q, &stats);
+    assert_int_equal(stats.places_used + stats.running + stats.waiting, 0);
+    weir_queue_destroy(q);
+}
+
+static void better_classes_find_room_beside_worse_ones(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(9, record, &g, &q), 0);
+    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 0);
+    struct weir_queue_entry batch[2] = {entry(1, 2), entry(1, 2)},
+                            ui[2] = {entry(1, 1), entry(1, 1)};
+    struct weir_queue_entry api = entry(1, 0);
+    assert_int_equal(weir_queue_push(q, &batch[0], 1, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &batch[1], 1, &retry_us), 0);
+    assert_int_equal(g.n, 1);
+    assert_int_equal(weir_queue_push(q, &ui[0], 1, &retry_us), 0);
+    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 2);
+    assert_ptr_equal(g.list[1], &ui[0]);
+    assert_int_equal(weir_queue_push(q, &ui[1], 3, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &api, 3, &retry_us), 0);
+    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 4);
+    assert_int_equal(g.n, 3);
+    assert_ptr_equal(g.list[2], &api);
+
+    /* Waiting lifts the batch entry into the places of better classes. */
+    weir_queue_release(q, &ui[0], 20000000);
+    assert_int_equal(g.n, 4);
+    for (size_t i = 0; i < g.n; i++) {
+        weir_queue_release(q, g.list[i], 20000001);
+    }
+    assert_int_equal(g.n, 5);
+    weir_queue_release(q, g.list[4], 20000002);
+    weir_queue_destroy(q);
+}
+
+static void put_back_keeps_its_turn(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(2, record, &g, &q), 0);
+    set_places(q, 0, 1, 0);
+    struct weir_queue_entry e[3] = {entry(1, 1), entry(1, 1), entry(1, 1)};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(weir_queue_push(q, &e[i], 1, &retry_us), 0);
+    }
+    assert_int_equal(g.n, 1);
+    weir_queue_put_back(q, &e[0], 2);
+    assert_int_equal(g.n, 1); /* the target refused: it is not asked again at once */
+    assert_int_equal(e[0].state, WEIR_QUEUE_WAITING);
+    assert_int_equal(weir_queue_used(q, 0), 0);
+    set_places(q, 0, 1, 3);
+    assert_int_equal(g.n, 2);
+    assert_ptr_equal(g.list[1], &e[0]);
+    weir_queue_put_back(q, &e[0], 4);
+    set_places(q, 1, 1, 5); /* another target comes */
+    assert_int_equal(g.n, 3);
+    assert_ptr_equal(g.list[2], &e[0]);
+    assert_int_equal(e[0].target, 1);
+    weir_queue_release(q, &e[0], 6);
+    assert_ptr_equal(g.list[3], &e[1]);
+    weir_queue_release(q, &e[1], 7);
+    weir_queue_release(q, &e[2], 8);
+    weir_queue_destroy(q);
+}
+
+static void closed_queue_sends_all_away(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(9, record, &g, &q), 0);
+    set_places(q, 0, 1, 0);
+    struct weir_queue_entry e[3] = {entry(1, 1), entry(1, 1), entry(1, 1)};
+    assert_int_equal(weir_queue_push(q, &e[0], 1, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &e[1], 1, &retry_us), 0);
+    weir_queue_set_open(q, false);
+    assert_int_equal(g.n, 2);
+    assert_ptr_equal(g.list[1], &e[1]);
+    assert_int_equal(e[1].state, WEIR_QUEUE_OUT);
+    assert_false(weir_queue_remove(q, &e[1]));
+    assert_int_equal(weir_queue_push(q, &e[2], 2, &retry_us), WEIR_E_GONE);
+    weir_queue_put_back(q, &e[0], 3); /* nobody waits in a closed queue */
+    assert_int_equal(g.n, 3);
+    assert_int_equal(e[0].state, WEIR_QUEUE_OUT);
+    weir_queue_set_open(q, true);
+    assert_int_equal(weir_queue_push(q, &e[2], 4, &retry_us), 0);
+    weir_queue_set_places(q, 0, (uint32_t[]){1, 1, 1}, 5);
+    assert_int_equal(e[2].state, WEIR_QUEUE_GRANTED);
+    weir_queue_release(q, &e[2], 6);
     weir_queue_destroy(q);
 }
 
@@ -187,6 +320,10 @@ int main(void)
         cmocka_unit_test(tenants_share_by_tokens_served),
         cmocka_unit_test(predicted_wait_beyond_the_deadline_is_refused),
         cmocka_unit_test(many_choices_run_alone_when_they_never_fit),
+        cmocka_unit_test(places_are_counted_by_target),
+        cmocka_unit_test(better_classes_find_room_beside_worse_ones),
+        cmocka_unit_test(put_back_keeps_its_turn),
+        cmocka_unit_test(closed_queue_sends_all_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

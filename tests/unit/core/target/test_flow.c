@@ -234,11 +234,39 @@ static void abandoning_between_peek_and_pop_leaves_nothing(void **state)
     assert_true(weir_flow_ended(&f->flow, &f->outcome));
 }
 
+static void stop_loop(struct weir_inbox_item *item)
+{
+    struct fixture *f = (struct fixture *)(void *)((char *)item - offsetof(struct fixture, item));
+    f->n_read++;
+    uv_stop(&f->loop);
+}
+
+/* A reader that was paused when the end came, and whose client leaves then. */
+static void abandoning_after_the_end_tells_the_end_again(void **state)
+{
+    struct fixture *f = *state;
+    f->item.run = stop_loop;
+    weir_chunk in = text_chunk("hello", 5);
+    assert_int_equal(weir_flow_push(&f->flow, &in), 0);
+    weir_flow_end(&f->flow, &(weir_outcome){.completion_tokens = 1});
+    weir_inbox_wake(&f->inbox);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(f->n_read, 1);
+    assert_false(weir_flow_ended(&f->flow, &f->outcome));
+
+    weir_flow_abandon(&f->flow);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(f->n_read, 2);
+    assert_true(weir_flow_ended(&f->flow, &f->outcome));
+    assert_int_equal(f->outcome.completion_tokens, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(chunks_come_out_as_they_went_in, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(full_ring_says_busy_and_wakes_when_empty, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(full_ring_says_busy_and_wakes_when_empty, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(order_and_bytes_survive_wrapping, set_up, tear_down),
         cmocka_unit_test_setup_teardown(record_larger_than_the_ring_is_taken_when_empty, set_up,
                                         tear_down),
@@ -247,6 +275,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_thread_delivers_everything_in_order, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(abandoning_between_peek_and_pop_leaves_nothing, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(abandoning_after_the_end_tells_the_end_again, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A generation that runs: chunks from the flow, through the plugins, into the reply, to the client.
+ */
+#include "run.h"
+
+#include "base/clock.h"
+#include "core/request/admission.h"
+#include "core/request/answer.h"
+#include "core/request/observe.h"
+#include "core/server/worker.h"
+
+static void read_chunks(struct weir_request *r);
+
+static void flow_ready(struct weir_inbox_item *item)
+{
+    read_chunks(
+        (struct weir_request *)(void *)((char *)item - offsetof(struct weir_request, flow_item)));
+}
+
+int weir_run_begin(struct weir_request *r)
+{
+    int rc = weir_flow_init(&r->flow, weir_worker_inbox(r->worker), &r->flow_item);
+    if (rc < 0) {
+        return rc;
+    }
+    r->flow_item.run = flow_ready;
+    r->ticket = weir_target_begin(r->target, &r->flow);
+    rc = r->ticket ? weir_target_submit(r->target, &r->api.generation, &r->prepared, r->ticket)
+                   : WEIR_E_BUSY;
+    if (rc < 0) {
+        if (r->ticket) {
+            weir_target_forget(r->target, r->ticket);
+        }
+        weir_flow_finish(&r->flow);
+        return rc;
+    }
+    r->is_prepared = false; /* the target owns the prepared state now */
+    weir_request_hold(r, WEIR_HOLD_TARGET);
+    return 0;
+}
+
+static void begin_stream(struct weir_request *r)
+{
+    weir_answer_stream_headers(r);
+    (void)weir_http_add_header(r->ex, "Content-Type",
+                               weir_str_from("text/event-stream; charset=utf-8"));
+    (void)weir_http_add_header(r->ex, "Cache-Control", weir_str_from("no-cache"));
+    (void)weir_http_add_header(r->ex, "X-Accel-Buffering", weir_str_from("no"));
+    r->status = 200;
+    if (weir_http_stream_begin(r->ex, 200) < 0) {
+        weir_http_abort(r->ex);
+    }
+}
+
+void weir_run_cancel(struct weir_request *r)
+{
+    if (!(r->holds & WEIR_HOLD_TARGET)) {
+        return;
+    }
+    /* Also when plugins had cancelled it: what lies in the flow would keep its end from us. */
+    weir_flow_abandon(&r->flow);
+    if (!r->cancelled) {
+        r->cancelled = true;
+        weir_target_cancel(r->target, r->ticket);
+    }
+}
+
+/* Sends what `out` holds; marks the request paused when the client is slow. */
+static void send_out(struct weir_request *r)
+{
+    if (!r->ex || r->failed || r->out.len == 0) {
+        weir_buf_reset(&r->out);
+        return;
+    }
+    if (!weir_http_response_begun(r->ex)) {
+        begin_stream(r);
+    }
+    int rc = weir_http_stream_write(r->ex, weir_buf_view(&r->out));
+    weir_buf_reset(&r->out);
+    if (rc == 1) {
+        r->paused = true;
+    } else if (rc < 0) {
+        weir_http_abort(r->ex); /* a stream with a hole must not end as if it were whole */
+        weir_run_cancel(r);
+    }
+}
+
+static void mark_chunk(struct weir_request *r, const weir_chunk *chunk)
+{
+    uint64_t now_us = weir_clock_mono_us();
+    if (chunk->n_tokens) {
+        weir_observe_token(weir_worker_observer(r->worker), r, now_us);
+        if (!r->first_chunk_us) {
+            r->first_chunk_us = now_us;
+        }
+        r->last_chunk_us = now_us;
+    }
+}
+
+/* One chunk as the plugins leave it, into the reply. */
+static void deliver(void *arg, const weir_chunk *chunk)
+{
+    struct weir_request *r = arg;
+    if (chunk->kind == WEIR_CHUNK_FINISH && chunk->choice == 0) {
+        r->finish = chunk->finish;
+    }
+    int rc = weir_reply_add(&r->reply, chunk, &r->out);
+    if (rc < 0 && r->deliver_rc == 0) {
+        r->deliver_rc = rc;
+    }
+}
+
+static void fail_run(struct weir_request *r, uint32_t status, const char *code, const char *message)
+{
+    if (!r->ex || r->failed) {
+        return; /* the first failure is the one that the client was told */
+    }
+    r->failed = true;
+    r->error_code = code;
+    r->finish = WEIR_FINISH_ERROR;
+    if (weir_http_response_begun(r->ex)) {
+        weir_buf_reset(&r->out);
+        weir_reply_error(&r->reply, weir_str_from(message), weir_str_from(code), &r->out);
+        if (weir_http_stream_write(r->ex, weir_buf_view(&r->out)) < 0) {
+            weir_http_abort(r->ex); /* so that the client can tell it from an end */
+        }
+        (void)weir_http_stream_end(r->ex);
+    } else if (status == 503) {
+        weir_answer_busy(r, status, code, 1000000, "%s", message);
+    } else {
+        weir_answer_error(r, status, "", code, "%s", message);
+    }
+}
+
+static void finish_reply(struct weir_request *r)
+{
+    if (!r->ex || r->failed) {
+        return;
+    }
+    if (r->outcome.rc == WEIR_E_CANCELLED && !r->filtered) {
+        fail_run(r, 503, "cancelled", "The generation was cancelled by the server.");
+        return;
+    }
+    if (r->outcome.rc < 0 && !r->filtered) {
+        char *message = (char *)weir_arena_printf(&r->arena, "The model failed: %.*s",
+                                                  (int)r->outcome.message.n, r->outcome.message.p)
+                            .p;
+        fail_run(r, 503, "model_failed", message ? message : "The model failed.");
+        return;
+    }
+    if (weir_reply_end(&r->reply, &r->outcome, &r->out) < 0) {
+        fail_run(r, 500, "response_too_large", "The answer is larger than this server allows.");
+    } else if (r->api.stream) {
+        send_out(r);
+        weir_answer_stream_trailers(r);
+        (void)weir_http_stream_end(r->ex);
+    } else {
+        weir_answer_json(r, 200, weir_buf_view(&r->out));
+    }
+}
+
+static void end_run(struct weir_request *r)
+{
+    r->outcome.cached_tokens = r->outcome.cached_tokens > r->outcome.prompt_tokens
+                                   ? r->outcome.prompt_tokens
+                                   : r->outcome.cached_tokens;
+    weir_queue_charge(weir_model_queue(r->model), r->entry.tenant_hash, 0,
+                      r->outcome.completion_tokens);
+    weir_admission_leave(r);
+    finish_reply(r);
+    weir_request_drop(r, WEIR_HOLD_TARGET);
+}
+
+/* A plugin ended a choice; once it has ended all of them the target need not go on. */
+static void choice_filtered(struct weir_request *r, uint32_t choice)
+{
+    r->filtered_choices |= UINT64_C(1) << (choice % 64);
+    uint32_t n = r->api.generation.n;
+    uint64_t all = n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+    if (r->filtered_choices == all && !r->cancelled) {
+        r->filtered = true;
+        r->cancelled = true;
+        weir_target_cancel(r->target, r->ticket);
+    }
+}
+
+static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
+{
+    mark_chunk(r, chunk);
+    if (!r->ex || r->failed) {
+        return;
+    }
+    if (weir_plugin_run_chunk(&r->run, chunk, deliver, r) == WEIR_PLUGIN_CHUNK_ENDED) {
+        choice_filtered(r, chunk->choice);
+    }
+    if (r->deliver_rc < 0 && !r->cancelled) {
+        fail_run(r, 500, "response_too_large", "The answer is larger than this server allows.");
+        weir_run_cancel(r);
+    }
+}
+
+static void read_chunks(struct weir_request *r)
+{
+    if (!(r->holds & WEIR_HOLD_TARGET)) {
+        return; /* the end was read already; only the exchange still lives */
+    }
+    const weir_chunk *chunk;
+    while (!r->paused && (chunk = weir_flow_peek(&r->flow)) != NULL) {
+        handle_chunk(r, chunk);
+        if (weir_flow_pop(&r->flow)) {
+            weir_target_wake(r->target, r->ticket);
+        }
+        if (r->out.len > WEIR_FLOW_BYTES) {
+            send_out(r);
+        }
+    }
+    if (r->api.stream) {
+        send_out(r);
+    }
+    if (weir_flow_ended(&r->flow, &r->outcome)) {
+        end_run(r);
+    }
+}
+
+void weir_run_writable(struct weir_request *r)
+{
+    if (r->paused) {
+        r->paused = false;
+        read_chunks(r);
+    }
+}
+
+void weir_run_end_late(struct weir_request *r)
+{
+    weir_observe_rejected(weir_worker_observer(r->worker), r, "deadline");
+    fail_run(r, 504, "deadline_exceeded", "The request's deadline has passed.");
+    weir_run_cancel(r);
+}
