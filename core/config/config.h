@@ -50,6 +50,10 @@ struct weir_config_store {
     const char *driver;
     const char *url; /* NULL for the memory driver */
     uint32_t timeout_ms;
+    const char *password_file, *password_env; /* NULL: none; at most one of them and the url's */
+    uint32_t n_connections, max_in_flight;    /* of each loop */
+    const char *prefix;
+    const char *tls_ca, *tls_cert, *tls_key, *tls_server_name; /* NULL: not given */
 };
 
 struct weir_config_logging {

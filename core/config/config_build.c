@@ -112,9 +112,19 @@ static void build_small_parts(struct builder *b, yyjson_val *root)
     struct weir_config *c = b->config;
     yyjson_val *store = get(root, "store");
     yyjson_val *logging = get(root, "logging");
-    c->store = (struct weir_config_store){.driver = text_of(store, "driver"),
-                                          .url = text_of(store, "url"),
-                                          .timeout_ms = ms_of(store, "timeout")};
+    c->store =
+        (struct weir_config_store){.driver = text_of(store, "driver"),
+                                   .url = text_of(store, "url"),
+                                   .timeout_ms = ms_of(store, "timeout"),
+                                   .password_file = text_of(store, "password_file"),
+                                   .password_env = text_of(store, "password_env"),
+                                   .n_connections = number_of(store, "connections"),
+                                   .max_in_flight = number_of(store, "max_in_flight"),
+                                   .prefix = text_of(store, "prefix"),
+                                   .tls_ca = text_of(get(store, "tls"), "ca"),
+                                   .tls_cert = text_of(get(store, "tls"), "cert"),
+                                   .tls_key = text_of(get(store, "tls"), "key"),
+                                   .tls_server_name = text_of(get(store, "tls"), "server_name")};
     c->logging = (struct weir_config_logging){
         .level = text_of(logging, "level"),
         .json = yyjson_equals_str(get(logging, "format"), "json"),

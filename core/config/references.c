@@ -2,6 +2,7 @@
 #include "references.h"
 
 #include "core/config/nearest.h"
+#include "core/config/store_url.h"
 
 static void complain_unknown_model(const struct weir_doc_node *models,
                                    const struct weir_doc_node *name, struct weir_findings *f)
@@ -107,6 +108,31 @@ static void check_server(const struct weir_doc_node *server, struct weir_finding
     }
 }
 
+static void check_store_url(const struct weir_doc_node *store, const struct weir_doc_node *node,
+                            struct weir_findings *f)
+{
+    struct weir_store_url url;
+    struct weir_error err = {0};
+    if (weir_store_url_parse(node->text.p, &url, &err) < 0) {
+        weir_doc_complain(f, node, NULL, "%s", err.message);
+        return;
+    }
+    const struct weir_doc_node *tls = weir_doc_find(store, "tls");
+    if (tls && !url.tls) {
+        weir_doc_complain_key(f, tls, NULL, "is used by a url of rediss:// only");
+    }
+    if (tls && !weir_doc_find(tls, "cert") != !weir_doc_find(tls, "key")) {
+        weir_doc_complain(f, tls, NULL, "must have both cert and key, or none of them");
+    }
+    const struct weir_doc_node *file = weir_doc_find(store, "password_file");
+    const struct weir_doc_node *env = weir_doc_find(store, "password_env");
+    if ((file != NULL) + (env != NULL) + (url.password[0] != '\0') > 1) {
+        weir_doc_complain_key(f, file ? file : env, NULL,
+                              "is a second password; keep one of url, password_file and "
+                              "password_env");
+    }
+}
+
 static void check_store(const struct weir_doc_node *store, struct weir_findings *f)
 {
     const struct weir_doc_node *driver = weir_doc_find(store, "driver");
@@ -116,10 +142,18 @@ static void check_store(const struct weir_doc_node *store, struct weir_findings 
         weir_doc_complain(f, store, NULL, "lacks the key url, which the driver %s needs",
                           driver->text.p);
     }
-    if (memory && url) {
-        weir_doc_complain_key(f, url, NULL,
-                              "is not used by the driver memory; remove it or set "
-                              "driver: redis");
+    static const char *const shared_only[] = {
+        "url", "password_file", "password_env", "connections", "max_in_flight", "prefix", "tls"};
+    for (size_t i = 0; memory && i < sizeof(shared_only) / sizeof(shared_only[0]); i++) {
+        const struct weir_doc_node *key = weir_doc_find(store, shared_only[i]);
+        if (key) {
+            weir_doc_complain_key(f, key, NULL,
+                                  "is not used by the driver memory; remove it or set "
+                                  "driver: redis");
+        }
+    }
+    if (!memory && url) {
+        check_store_url(store, url, f);
     }
 }
 

@@ -64,7 +64,8 @@ static void every_field_is_read(void **state)
         "  tls: {cert: c.pem, key: k.pem}\n"
         "  drain_timeout: 1m\n"
         "  limits: {connections: 5, body_bytes: 1Mi, headers: 7, header_timeout: 1500us}\n"
-        "store: {driver: redis, url: 'redis://h:1/0', timeout: 1s}\n"
+        "store: {driver: redis, url: 'rediss://h:1/0', timeout: 1s, password_env: P, prefix: x,\n"
+        "  connections: 3, tls: {ca: ca.pem}}\n"
         "logging: {level: debug, format: json}\n"
         "metrics: {compat: [vllm]}\n"
         "plugin_dirs: [/p]\n"
@@ -94,7 +95,13 @@ static void every_field_is_read(void **state)
     assert_int_equal(c->server.limits.max_connections, 5);
     assert_int_equal(c->server.limits.max_body_bytes, 1048576);
     assert_int_equal(c->server.limits.header_timeout_ms, 2);
-    assert_string_equal(c->store.url, "redis://h:1/0");
+    assert_string_equal(c->store.url, "rediss://h:1/0");
+    assert_string_equal(c->store.password_env, "P");
+    assert_string_equal(c->store.prefix, "x");
+    assert_int_equal(c->store.n_connections, 3);
+    assert_int_equal(c->store.max_in_flight, 4096);
+    assert_string_equal(c->store.tls_ca, "ca.pem");
+    assert_null(c->store.tls_cert);
     assert_true(c->logging.json);
     assert_string_equal(c->metrics_compat.items[0], "vllm");
     assert_string_equal(c->plugin_dirs.items[0], "/p");
@@ -113,7 +120,7 @@ static void every_field_is_read(void **state)
     assert_int_equal(yyjson_get_int(yyjson_obj_get(e->options, "x")), 1);
     assert_false(a->targets[1].is_engine);
     assert_string_equal(a->targets[1].upstream.url, "http://h:8000/v1");
-    assert_int_equal(a->targets[1].node->place.line, 23);
+    assert_int_equal(a->targets[1].node->place.line, 24);
 
     assert_int_equal(c->n_plugins, 4);
     assert_string_equal(c->plugins[1].name, "ratelimit");
