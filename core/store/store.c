@@ -161,7 +161,17 @@ int weir_store_attach(struct weir_store *s, struct uv_loop_s *loop, bool is_main
 
 bool weir_store_detach(struct weir_store *s, bool force)
 {
-    return s->driver->detach ? s->driver->detach(s, force) : true;
+    return s && s->driver->detach ? s->driver->detach(s, force) : true;
+}
+
+bool weir_store_is_idle(const struct weir_store *s)
+{
+    return s->driver->is_idle ? s->driver->is_idle(s) : true;
+}
+
+bool weir_store_is_up(const struct weir_store *s)
+{
+    return s->driver->is_up ? s->driver->is_up(s) : true;
 }
 
 int weir_store_subscribe(struct weir_store *s, weir_str channel, weir_store_message fn, void *arg,

@@ -107,6 +107,8 @@ struct weir_store_driver {
     /* Optional: see below. */
     int (*attach)(struct weir_store *, struct uv_loop_s *, bool is_main);
     bool (*detach)(struct weir_store *, bool force);
+    bool (*is_idle)(const struct weir_store *);
+    bool (*is_up)(const struct weir_store *);
     /* Optional: the driver's own metrics. define once; collect before each scrape. */
     int (*define_metrics)(struct weir_store *, struct weir_metrics *);
     void (*collect)(struct weir_store *);
@@ -143,7 +145,11 @@ void weir_store_destroy(struct weir_store *s); /* NULL ok */
  * within store.timeout); force ends them with WEIR_E_TIMEOUT. After true, the loop needs some more
  * turns to close its handles. A driver without loops does nothing. */
 int weir_store_attach(struct weir_store *s, struct uv_loop_s *loop, bool is_main);
-bool weir_store_detach(struct weir_store *s, bool force);
+bool weir_store_detach(struct weir_store *s, bool force); /* NULL ok */
+/* Has everything that the calling thread asked for ended? */
+bool weir_store_is_idle(const struct weir_store *s);
+/* Is the store there, as far as is known? [any] */
+bool weir_store_is_up(const struct weir_store *s);
 
 /* fn runs on [main], out of weir_store_turn(); from inside it, subscribing and unsubscribing is
  * fine. `wake` [any] is called when turn() has something to do. */

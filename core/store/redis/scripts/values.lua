@@ -1,0 +1,20 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What the scripts of values share. A value is a string: its version in 16 digits, the number of its
+-- tags in 2, each tag with its length in 3 digits before it, and the bytes. A tag is a sorted set of
+-- the keys that have it, by when they expire.
+local t = redis.call('TIME')
+local now_us = tonumber(t[1]) * 1000000 + tonumber(t[2])
+local now_ms = math.floor(now_us / 1000)
+
+-- Takes the value, if there is one, out of its tags; answers its version.
+local function untag(value, tag_prefix, member)
+  local head = redis.call('GETRANGE', value, 0, 17)
+  if #head < 18 then return nil end
+  local at = 18
+  for _ = 1, tonumber(string.sub(head, 17, 18)) do
+    local n = tonumber(redis.call('GETRANGE', value, at, at + 2))
+    redis.call('ZREM', tag_prefix .. redis.call('GETRANGE', value, at + 3, at + 2 + n), member)
+    at = at + 3 + n
+  end
+  return tonumber(string.sub(head, 1, 16))
+end
