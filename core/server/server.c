@@ -14,10 +14,9 @@
 #include "core/request/routes.h"
 #include "core/server/admin.h"
 #include "core/server/notify.h"
+#include "core/server/open_store.h"
 #include "core/server/progress.h"
 #include "core/server/support.h"
-#include "core/store/memory.h"
-#include "core/store/metrics.h"
 
 enum {
     N_SIGNALS = 3,
@@ -469,6 +468,15 @@ static int refuse_unsupported(const struct weir_config *config, struct weir_find
     return 0;
 }
 
+static int attach_store(struct weir_server *s, struct weir_error *err)
+{
+    int r = weir_worker_attach_store(s->admin, true, err);
+    if (r == 0) {
+        weir_server_await_store(s->store, weir_worker_loop(s->admin));
+    }
+    return r;
+}
+
 static int start(struct weir_server *s, struct weir_findings *findings, struct weir_error *err)
 {
     int r = weir_config_load(findings, false, &s->config);
@@ -480,9 +488,9 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     r = r < 0 ? r : weir_metrics_create(&s->metrics);
     r = r < 0 ? r
               : weir_observer_create(s->metrics, wants_vllm_names(s->config), &s->observer, err);
-    r = r < 0 ? r : weir_store_memory_create(&(struct weir_store_memory_options){0}, &s->store);
-    r = r < 0 ? r : weir_store_metrics_start(s->store, s->metrics);
+    r = r < 0 ? r : weir_server_open_store(s->config, s->metrics, &s->store, err);
     r = r < 0 ? r : create_admin(s, err);
+    r = r < 0 ? r : attach_store(s, err);
     r = r < 0 ? r : create_workers(s, err);
     r = r < 0 ? r : create_plugins(s, findings, err);
     r = r < 0 ? r : listen_on_all(s, err);
@@ -540,6 +548,9 @@ static void finish(struct weir_server *s)
     free(s->models.list);
     s->models = (struct weir_models){NULL, 0};
     s->options->close_engines(s->options->engine_arg);
+    if (s->store && s->admin) {
+        weir_server_finish_store(s->store, weir_worker_loop(s->admin));
+    }
     weir_plugins_destroy(s->plugins);
     s->plugins = NULL;
     for (uint32_t i = 0; i < s->n_workers; i++) {

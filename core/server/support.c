@@ -16,17 +16,11 @@ static void check_targets(const struct weir_config_model *model, struct weir_fin
 
 void weir_support_check(const struct weir_config *config, struct weir_findings *findings)
 {
-    const struct weir_doc_node *root = weir_doc_root(config->doc);
-    const struct weir_doc_node *tls = weir_doc_find(root, "server.tls");
-    const struct weir_doc_node *driver = weir_doc_find(root, "store.driver");
+    const struct weir_doc_node *tls = weir_doc_find(weir_doc_root(config->doc), "server.tls");
     if (tls) {
         weir_doc_complain_key(findings, tls, NULL,
                               "this build cannot serve TLS; put a TLS proxy in front and leave the "
                               "key out");
-    }
-    if (driver && !weir_str_is(driver->text, "memory")) {
-        weir_doc_complain(findings, driver, NULL, "%s is not in this build; memory is",
-                          driver->text.p);
     }
     for (size_t i = 0; i < config->n_models; i++) {
         check_targets(&config->models[i], findings);

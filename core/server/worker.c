@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "core/api/error_body.h"
 #include "core/request/request.h"
 #include "core/server/server.h"
+#include "core/store/store.h"
 
 enum { TICK_MS = 100, MAX_POOLED_REQUESTS = 512 };
 
@@ -28,6 +30,7 @@ struct weir_worker {
     uint32_t n_pooled;
     bool stopping; /* [loop-thread] */
     bool started;
+    bool has_store; /* [loop-thread] attached, and to be detached */
     pthread_t thread;
     _Atomic uint64_t heartbeat_us;
     _Atomic uint32_t n_requests;
@@ -132,8 +135,9 @@ static void drain_on_loop(struct weir_inbox_item *item)
 /* The loop ends when its last handle is closed; that waits until no request is left. */
 static void close_if_idle(struct weir_worker *w)
 {
-    if (w->requests || uv_is_closing((uv_handle_t *)&w->tick)) {
-        return;
+    if (w->requests || uv_is_closing((uv_handle_t *)&w->tick) ||
+        (w->has_store && !weir_store_detach(w->server->store, false))) {
+        return; /* what requests left to be stored is on its way; the next tick looks again */
     }
     weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
     weir_inbox_finish(&w->inbox);
@@ -199,6 +203,13 @@ int weir_worker_listen(struct weir_worker *w, const char *address, uint16_t *ret
     return weir_http_server_listen(w->http, address, ret_port, err);
 }
 
+int weir_worker_attach_store(struct weir_worker *w, bool is_main, struct weir_error *err)
+{
+    int rc = weir_store_attach(w->server->store, &w->loop, is_main);
+    w->has_store = rc == 0;
+    return rc < 0 ? weir_error_set(err, rc, "cannot attach a loop: %s", weir_error_name(rc)) : 0;
+}
+
 void weir_worker_run(struct weir_worker *w)
 {
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
@@ -226,6 +237,10 @@ static void wish_short_slice(void)
 static void *thread_main(void *arg)
 {
     struct weir_worker *w = arg;
+    struct weir_error err = {0};
+    if (weir_worker_attach_store(w, false, &err) < 0) {
+        weir_log(WEIR_LOG_ERROR, "store", NULL, "a worker runs without it: %s", err.message);
+    }
     if (w->settings.cpu >= 0) {
         cpu_set_t set;
         CPU_ZERO(&set);

@@ -34,6 +34,9 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
 int weir_worker_listen(struct weir_worker *w, const char *address, uint16_t *ret_port,
                        struct weir_error *err);
 int weir_worker_start(struct weir_worker *w, struct weir_error *err);
+/* Lets the calling thread, which runs this loop, use the store. A worker with a thread of its own
+ * does so itself. */
+int weir_worker_attach_store(struct weir_worker *w, bool is_main, struct weir_error *err);
 /* Runs the loop on the calling thread until stop(). */
 void weir_worker_run(struct weir_worker *w);
 /* Stops accepting; running requests go on. [any-thread] */

@@ -185,8 +185,7 @@ def test_vllm_names_are_there_when_asked_for(start):
 
 @pytest.mark.parametrize(
     "extra,says",
-    [("store: {driver: redis, url: \"redis://127.0.0.1:1/0\"}", ":6:17: store.driver: redis is not"),
-     ("  up:\n    targets: [{upstream: {url: \"http://127.0.0.1:1/v1\"}}]", ":7:15: models.up.targets[0]: upstream"),
+    [("  up:\n    targets: [{upstream: {url: \"http://127.0.0.1:1/v1\"}}]", ":7:15: models.up.targets[0]: upstream"),
      ("  gpu:\n    targets: [{engine: {backend: nosuch}}]", ":7:15: models.gpu.targets[0]: no plugin named"),
      ("  cpu:\n    targets: [{engine: {backend: cpu}}]", ":7:15: models.cpu.targets[0]: engine.file is missing"),
      ("  tiny:\n    targets: [{engine: {backend: echo, step_budget: 4}}]", "step_budget: 4 is below max_batch (16)")],

@@ -79,7 +79,7 @@ def expand(word):
 
 
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "README.md",
-                                  "docs/plugins.md", "docs/operations.md", "docs/rules.md"])
+                                  "docs/plugins.md", "docs/operations.md", "docs/rules.md", "docs/store.md"])
 def test_paths_and_names_of_the_code_are_there(page):
     text = (ROOT / page).read_text()
     top = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(("build", "."))}

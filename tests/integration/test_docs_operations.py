@@ -38,7 +38,9 @@ def test_every_metric_is_named_with_its_kind_and_labels(start):
         assert shown_kind == kind, name
         if labels is not None:
             assert sorted(filter(None, shown_labels.split(", "))) == labels, name
-    sources = "".join((ROOT / f).read_text() for f in ("core/request/observe.c", "core/plugin/metrics.c"))
+    sources = "".join((ROOT / f).read_text() for f in (
+        "core/request/observe.c", "core/plugin/metrics.c", "core/store/metrics.c", "core/store/memory.c",
+        "core/store/redis/redis.c"))
     assert set(rows) == set(re.findall(r'"(weir_\w+)"', sources))
     vllm = set(re.findall(r'"(vllm:\w+)"', (ROOT / "core/request/compat_vllm.c").read_text()))
     assert all(f"`{name}`" in TEXT for name in vllm)

@@ -15,7 +15,7 @@ uint64_t redis_store_now_us(void)
 struct weir_store_redis_options redis_store_options(const char *url)
 {
     struct weir_store_redis_options o = {
-        .timeout_ms = 1000, .n_connections = 2, .max_in_flight = 1000, .prefix = "weir"};
+        .timeout_ms = 10000, .n_connections = 2, .max_in_flight = 1000, .prefix = "weir"};
     struct weir_error err = {0};
     if (weir_store_url_parse(url, &o.url, &err) < 0) {
         fail_msg("%s", err.message);
