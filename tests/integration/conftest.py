@@ -105,13 +105,14 @@ class Daemon:
 
 
 def wait_until(condition, timeout=20, what="condition"):
-    """Waits for something that another process does; fails when it does not come."""
+    """Waits for something that another process does; fails when it does not come. `what` is a text,
+    or a function that makes one."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if condition():
             return
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not come true in {timeout} s")
+    raise AssertionError(f"{what() if callable(what) else what} did not come true in {timeout} s")
 
 
 @pytest.fixture(scope="session")

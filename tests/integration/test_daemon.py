@@ -277,7 +277,7 @@ def test_queue_timeout_answers_503(start):
         "    targets:", "    queue: {size: 9, timeout: 300ms}\n    targets:"
     )
     daemon = start(config)
-    first = stream(daemon, "x" * 100)
+    first = stream(daemon, "x" * 2000)  # holds the one place of the batch to the end of the test
     next(iter(first))
     places = int(daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]["places"]["interactive_ui"])
     others = [threading.Thread(target=daemon.request, args=("/v1/chat/completions", HELLO)) for _ in range(places - 1)]
