@@ -280,8 +280,11 @@ static struct weir_store_tag *copy_tags(struct weir_store_entry *e, weir_str ten
         n_bytes += tags[i].n;
     }
     struct weir_store_tag *copy = malloc(n_bytes);
+    if (!copy) {
+        return NULL;
+    }
     char *at = (char *)(copy + n);
-    for (uint32_t i = 0; copy && i < n; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         if (tags[i].n) {
             memcpy(at, tags[i].p, tags[i].n);
         }
