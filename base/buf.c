@@ -157,7 +157,9 @@ void weir_buf_add_json_str(struct weir_buf *b, weir_str s)
         i++;
         start = i;
     }
-    weir_buf_add(b, s.p + start, i - start);
+    if (i > start) { /* an empty text may have no address to count from */
+        weir_buf_add(b, s.p + start, i - start);
+    }
     weir_buf_add_char(b, '"');
 }
 

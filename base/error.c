@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-int weir_error_set(struct weir_error *err, int code, const char *fmt, ...)
+int(weir_error_set)(struct weir_error *err, int code, const char *fmt, ...)
 {
     if (!err) {
         return code;
@@ -16,7 +16,7 @@ int weir_error_set(struct weir_error *err, int code, const char *fmt, ...)
     return code;
 }
 
-int weir_error_prefix(struct weir_error *err, const char *fmt, ...)
+int(weir_error_prefix)(struct weir_error *err, const char *fmt, ...)
 {
     if (!err) {
         return WEIR_E_INTERNAL;

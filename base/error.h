@@ -24,5 +24,19 @@ int weir_error_set(struct weir_error *err, int code, const char *fmt, ...) WEIR_
 /* Puts `prefix: ` before the sentence that is there; returns err->code. */
 int weir_error_prefix(struct weir_error *err, const char *fmt, ...) WEIR_PRINTF(2, 3);
 
+/* clang's analyser reads one file at a time: it must be told that these return the code, or it
+ * takes every failure that they report for a success. */
+#ifdef __clang_analyzer__
+static inline int weir_error_returned(int from_call, int code)
+{
+    (void)from_call;
+    return code;
+}
+#define weir_error_set(err, code, ...)                                                             \
+    weir_error_returned(weir_error_set(err, code, __VA_ARGS__), code)
+#define weir_error_prefix(err, ...)                                                                \
+    weir_error_returned(weir_error_prefix(err, __VA_ARGS__), WEIR_E_INTERNAL)
+#endif
+
 /* A short constant phrase for a WEIR_E_* code ("out of memory"); never NULL. */
 const char *weir_error_name(int code);

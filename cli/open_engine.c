@@ -114,7 +114,7 @@ static int choose(struct weir_plugins *plugins, const char *name, struct candida
     return r;
 }
 
-struct opening { /* alive while weir_target_create() runs */
+struct weir_engine_opening { /* read while weir_target_create() runs */
     struct weir_engine_config config;
     char path[WEIR_MODEL_PATH_BYTES];
     char *options;
@@ -122,18 +122,24 @@ struct opening { /* alive while weir_target_create() runs */
 
 static int open_now(void *arg, const weir_sink *sink, void **ret_impl, struct weir_error *err)
 {
-    struct opening *o = arg;
+    struct weir_engine_opening *o = arg;
     struct weir_engine *engine = NULL;
     int r = weir_engine_create(&o->config, sink, &engine, err);
     if (r == 0) {
         *ret_impl = engine;
     }
-    free(o->options);
-    free(o);
     return r;
 }
 
-static int fill(struct opening *o, const struct weir_config *config,
+static void free_opening(struct weir_engine_opening *o)
+{
+    if (o) {
+        free(o->options);
+        free(o);
+    }
+}
+
+static int fill(struct weir_engine_opening *o, const struct weir_config *config,
                 const struct weir_config_engine *e, const struct candidate *c,
                 struct weir_error *err)
 {
@@ -149,6 +155,9 @@ static int fill(struct opening *o, const struct weir_config *config,
         }
     }
     o->options = e->options ? yyjson_val_write(e->options, 0, NULL) : NULL;
+    if (e->options && !o->options) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
     o->config = (struct weir_engine_config){
         .backend = c->step,
         .host = weir_plugin_instance_host(c->instance),
@@ -186,11 +195,11 @@ int weir_open_engine(void *arg, const struct weir_config *config,
         drop(&c);
         return r;
     }
-    struct opening *o = calloc(1, sizeof(*o));
+    struct weir_engine_opening *o = calloc(1, sizeof(*o));
     r = o ? fill(o, config, &target->engine, &c, err)
           : weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     if (r < 0) {
-        free(o);
+        free_opening(o);
         drop(&c);
         return r;
     }
@@ -199,6 +208,7 @@ int weir_open_engine(void *arg, const struct weir_config *config,
              c.library->about.name);
     set->backends[set->n].library = c.library;
     set->backends[set->n].instance = c.instance;
+    set->backends[set->n].opening = o;
     set->n++;
     *ret_target = (struct weir_target_config){
         .backend = weir_engine_stream(), .open = open_now, .open_arg = o};
@@ -211,6 +221,7 @@ void weir_open_engines_finish(void *arg)
     for (size_t i = 0; i < set->n; i++) {
         weir_plugin_instance_destroy(set->backends[i].instance);
         weir_plugin_library_unref(set->backends[i].library);
+        free_opening(set->backends[i].opening);
     }
     set->n = 0;
 }

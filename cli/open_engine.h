@@ -4,16 +4,19 @@
  *
  * `backend: NAME` loads that plugin; `backend: auto` takes the device with the highest score of all
  * backends found.
- * Ownership: the set keeps the libraries and host tables that its engines use; finish it after the
- * engines are destroyed. Threads: [main]. */
+ * Ownership: the set keeps the libraries and host tables that its engines use, and what they are
+ * opened with; finish it after the engines are destroyed. Threads: [main]. */
 #include "core/server/server.h"
 
 enum { WEIR_MAX_OPEN_BACKENDS = 64 };
+
+struct weir_engine_opening;
 
 struct weir_open_engines {
     struct {
         struct weir_plugin_library *library;
         struct weir_plugin_instance *instance;
+        struct weir_engine_opening *opening;
     } backends[WEIR_MAX_OPEN_BACKENDS];
     size_t n;
 };

@@ -103,6 +103,7 @@ static void reset_running(struct weir_cpu_bench *bench, uint32_t n_rows, uint32_
 static void attend_all(struct weir_cpu_exec *e, struct weir_cpu_bench *bench,
                        struct weir_cpu_attend *a)
 {
+    // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): n_head is a multiple of n_head_kv (hparams.c)
     const uint32_t last_pos = a->pos + (a->n_rows - 1) / a->n_heads;
     const uint32_t low = a->window && a->pos + 1 > a->window ? a->pos + 1 - a->window : 0;
     reset_running(bench, a->n_rows, a->head_dim);

@@ -116,14 +116,14 @@ static int lay_out_matrices(struct builder *b)
     return 0;
 }
 
+/* lay_out_matrices() has made one of every op that asks. */
 static const struct weir_cpu_matrix *matrix_of(const struct builder *b, const struct weir_op *op)
 {
-    for (uint32_t i = 0; i < b->plan->n_matrices; i++) {
-        if (b->matrix_ops[i]->weights[0] == op->weights[0]) {
-            return &b->plan->matrices[i];
-        }
+    uint32_t i = 0;
+    while (b->matrix_ops[i]->weights[0] != op->weights[0]) {
+        i++;
     }
-    return NULL;
+    return &b->plan->matrices[i];
 }
 
 static struct weir_cpu_stage *append(struct builder *b, struct weir_cpu_stage stage)
@@ -165,14 +165,15 @@ static enum weir_cpu_rows rows_of(const struct builder *b, enum weir_buffer buff
     }
 }
 
-static void note_reader(struct weir_cpu_plan *plan, const struct weir_cpu_stage *stage)
+static void note_reader(struct weir_cpu_plan *plan, const struct weir_cpu_matrix *matrix,
+                        enum weir_cpu_input input)
 {
-    for (uint32_t i = 0; i < stage->matrix->n_segments; i++) {
-        uint32_t type = stage->matrix->segments[i].type;
+    for (uint32_t i = 0; i < matrix->n_segments; i++) {
+        uint32_t type = matrix->segments[i].type;
         if (type == WEIR_TENSOR_F32 || type == WEIR_TENSOR_F16 || type == WEIR_TENSOR_BF16) {
-            plan->input_floats[stage->input] = true;
+            plan->input_floats[input] = true;
         } else {
-            plan->input_blocks[stage->input] = true;
+            plan->input_blocks[input] = true;
         }
     }
 }
@@ -207,7 +208,7 @@ static void append_linear(struct builder *b, const struct weir_op *op, bool *fai
         stage.kind = WEIR_CPU_STAGE_GLU;
         stage.out = WEIR_CPU_ROWS_H;
     }
-    note_reader(b->plan, &stage);
+    note_reader(b->plan, stage.matrix, stage.input);
     append(b, stage);
 }
 

@@ -149,6 +149,7 @@ static void complain_duplicate(struct builder *b, const struct weir_doc_node *ag
 static void close_collection(struct builder *b, yaml_mark_t mark)
 {
     struct weir_doc_node *node = b->stack[--b->depth].node;
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): libyaml ends only what it has begun
     if (node->type != WEIR_DOC_MAP || node->n_children == 0) {
         return;
     }

@@ -163,17 +163,17 @@ int weir_plugins_load(struct weir_plugins *ps, const char *name,
     }
     struct weir_plugin_library *lib = NULL;
     rc = find_loaded(ps, path, &lib, err);
-    if (rc == 0 && !lib) {
+    if (rc >= 0 && !lib) {
         const struct weir_plugin_offer offer = {WEIR_ABI_MINOR, ps->ext_ids};
         rc = weir_plugin_library_open(path, &offer, NULL, &lib, err);
-        if (rc == 0 && remember(ps, lib) < 0) {
+        if (rc >= 0 && remember(ps, lib) < 0) {
             weir_plugin_library_unref(lib);
             rc = weir_error_set(err, WEIR_E_BUSY, "%s: %d plugins are loaded already", name,
                                 WEIR_PLUGIN_MAX_LIBRARIES);
         }
     }
     free(path);
-    if (rc == 0) {
+    if (rc >= 0) {
         *ret_library = lib;
     }
     return rc;

@@ -48,7 +48,11 @@ static int compare_text(const void *a, const void *b)
 static char **list_names(const char *path, size_t *ret_n)
 {
     char **names = calloc(WEIR_PLUGIN_MAX_FOUND, sizeof(char *));
-    DIR *dir = names ? opendir(path) : NULL;
+    *ret_n = 0;
+    if (!names) {
+        return NULL;
+    }
+    DIR *dir = opendir(path);
     size_t n = 0;
     const struct dirent *e;
     while (dir && n < WEIR_PLUGIN_MAX_FOUND && (e = readdir(dir)) != NULL) {
@@ -83,7 +87,10 @@ static int add_subdirs(struct weir_plugin_search *s, const char *base, const cha
     }
     size_t n;
     char **names = list_names(path, &n);
-    int rc = names ? 0 : WEIR_E_NOMEM;
+    if (!names) {
+        return WEIR_E_NOMEM;
+    }
+    int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         char child[PATH_MAX];
         if (snprintf(child, sizeof(child), "%s/%s", path, names[i]) < (int)sizeof(child)) {

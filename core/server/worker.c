@@ -163,6 +163,20 @@ static const struct weir_http_handler handler = {
     .on_drained = on_drained,
 };
 
+/* Closes what create() has opened so far, which takes a turn of the loop, and frees. */
+static void undo_create(struct weir_worker *w, bool has_inbox, bool has_plugin_loop)
+{
+    if (has_plugin_loop) {
+        weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
+    }
+    if (has_inbox) {
+        weir_inbox_finish(&w->inbox);
+    }
+    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&w->loop);
+    free(w);
+}
+
 int weir_worker_create(struct weir_server *server, const struct weir_worker_settings *settings,
                        struct weir_worker **ret_worker, struct weir_error *err)
 {
@@ -180,14 +194,11 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
         free(w);
         return weir_error_set(err, WEIR_E_IO, "cannot make an event loop: %s", uv_strerror(r));
     }
-    r = weir_inbox_init(&w->inbox, &w->loop);
-    if (r == 0) {
-        r = weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop);
-    }
-    if (r == 0) {
-        r = weir_http_server_create(&w->loop, &settings->http, &handler, w, &w->http);
-    }
-    if (r < 0) { /* start-up fails as a whole: the process ends with what is open */
+    bool has_inbox = weir_inbox_init(&w->inbox, &w->loop) == 0;
+    bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
+    if (!has_plugin_loop ||
+        weir_http_server_create(&w->loop, &settings->http, &handler, w, &w->http) < 0) {
+        undo_create(w, has_inbox, has_plugin_loop);
         return weir_error_set(err, WEIR_E_NOMEM, "cannot set up a worker");
     }
     (void)uv_timer_init(&w->loop, &w->tick);

@@ -65,12 +65,16 @@ static int allocate(struct weir_token_trie *t)
 }
 
 /* Gives back what was not needed; that cannot do harm when it fails. */
+static void *shrunk(void *p, size_t n_bytes)
+{
+    void *smaller = realloc(p, n_bytes);
+    return smaller ? smaller : p;
+}
+
 static void shrink(struct weir_token_trie *t)
 {
-    void *p = realloc(t->closers, (t->n_closers + 1) * sizeof(*t->closers));
-    t->closers = p ? p : t->closers;
-    p = realloc(t->long_inside, (t->n_long_inside + 1) * sizeof(*t->long_inside));
-    t->long_inside = p ? p : t->long_inside;
+    t->closers = shrunk(t->closers, (t->n_closers + 1) * sizeof(*t->closers));
+    t->long_inside = shrunk(t->long_inside, (t->n_long_inside + 1) * sizeof(*t->long_inside));
 }
 
 int weir_inside_table_fill(struct weir_token_trie *t)

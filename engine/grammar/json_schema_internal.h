@@ -63,5 +63,6 @@ static inline yyjson_val *weir_json_schema_at(const struct weir_json_schema_comp
 
 static inline weir_str weir_json_schema_text(yyjson_val *v)
 {
-    return (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
+    const char *text = yyjson_get_str(v);
+    return (weir_str){text, text ? yyjson_get_len(v) : 0};
 }

@@ -250,7 +250,8 @@ int weir_hparams_read(const struct weir_gguf *gguf, struct weir_hparams *ret_hpa
         /* The 27B model divides by the root of n_embd / n_head instead (its query_pre_attn_scalar);
          * GGUF has no key for that, 62 layers tell it. */
         if (hp.n_layer == 62) {
-            hp.attn_scale = 1.0f / sqrtf((float)(hp.n_embd / hp.n_head));
+            const uint32_t scalar = hp.n_embd / hp.n_head;
+            hp.attn_scale = 1.0f / sqrtf((float)scalar);
         }
     }
     *ret_hparams = hp;

@@ -300,8 +300,9 @@ FILTER(filter_batch)
         weir_tpl_new_list(run, (list->n + n - 1) / n, WEIR_TPL_FORM_GENERATOR);
     for (size_t i = 0; batches && i < batches->n; i++) {
         size_t left = list->n - i * n, filled = left < n ? left : n;
-        struct weir_tpl_list *batch = weir_tpl_new_list(run, fill ? n : filled, WEIR_TPL_FORM_LIST);
-        for (size_t k = 0; batch && k < batch->n; k++) {
+        size_t width = fill ? n : filled;
+        struct weir_tpl_list *batch = weir_tpl_new_list(run, width, WEIR_TPL_FORM_LIST);
+        for (size_t k = 0; batch && k < width; k++) {
             batch->items[k] = k < filled ? list->items[i * n + k] : *fill;
         }
         batches->items[i] = list_or_nothing(batch);

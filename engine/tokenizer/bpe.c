@@ -50,7 +50,7 @@ static int add_merge(struct weir_bpe *b, struct weir_text_table *texts, weir_str
     weir_str right_text = {space + 1, merge.n - left_text.n - 1};
     memcpy(joined, left_text.p, left_text.n);
     memcpy(joined + left_text.n, right_text.p, right_text.n);
-    uint32_t left, right, merged;
+    uint32_t left = 0, right = 0, merged = 0;
     int r = weir_text_table_add(texts, left_text, &left);
     if (r == 0) {
         r = weir_text_table_add(texts, right_text, &right);

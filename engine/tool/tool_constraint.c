@@ -49,6 +49,7 @@ static void rewrite_object(struct rewrite *w, yyjson_mut_val *v, int depth)
 {
     size_t i, n;
     yyjson_mut_val *key, *value;
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): yyjson links the members to a ring
     yyjson_mut_obj_foreach(v, i, n, key, value)
     {
         if (yyjson_mut_equals_str(key, "$ref") && yyjson_mut_is_str(value)) {

@@ -235,8 +235,12 @@ static bool take_object(struct weir_tool_parser *p)
         give_arguments(p, args);
     } else { /* arguments as a JSON text inside a string */
         yyjson_doc *doc = yyjson_read(args.p, args.n, 0);
-        yyjson_val *v = doc ? yyjson_doc_get_root(doc) : NULL;
-        give_arguments(p, (weir_str){yyjson_get_str(v), yyjson_get_len(v)});
+        weir_str text = {NULL, 0};
+        if (doc) {
+            yyjson_val *v = yyjson_doc_get_root(doc);
+            text = (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
+        }
+        give_arguments(p, text);
         yyjson_doc_free(doc);
     }
     end_call(p);
@@ -534,7 +538,10 @@ int weir_tool_parser_feed(struct weir_tool_parser *p, weir_str piece)
 int weir_tool_parser_end(struct weir_tool_parser *p)
 {
     size_t filler = leading_filler(p);
-    weir_str rest = {p->held.data ? p->held.data + filler : NULL, p->held.len - filler};
+    weir_str rest = {NULL, 0};
+    if (p->held.data) {
+        rest = (weir_str){p->held.data + filler, p->held.len - filler};
+    }
     bool behind_call = p->mode == WEIR_TOOL_TEXT && p->after_call &&
                        (rest.n == 0 || is_prefix(rest, p->format->end));
     if (p->started) {

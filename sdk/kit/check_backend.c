@@ -245,13 +245,14 @@ static bool generate(struct rig *g, struct sequence *all, uint32_t n, uint32_t c
                 batch.n_tokens += parts[batch.n_parts++].n_tokens;
             }
         }
-        busy = batch.n_parts > 0;
+        const uint32_t n_parts = batch.n_parts;
+        busy = n_parts > 0;
         int rc = busy ? g->backend->step(g->model, &batch, results) : 0;
         if (rc < 0) {
             weir_kit_find(g->bench.probe, "a sound step failed with %d", rc);
             ok = false;
         }
-        for (uint32_t i = 0; ok && i < batch.n_parts; i++) {
+        for (uint32_t i = 0; ok && i < n_parts; i++) {
             ok = take_result(g, of[i], &parts[i], &results[i]);
         }
     }

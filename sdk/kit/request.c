@@ -58,7 +58,7 @@ static int set_num(weir_req *req, int number, int64_t value)
 
 static bool same_name(weir_str a, weir_str b)
 {
-    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
 }
 
 static int header(weir_req *req, weir_str name, weir_str *out)

@@ -74,23 +74,25 @@ static void wander(const struct weir_vocabulary *v, const struct weir_grammar *g
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct weir_vocabulary v = pieces_vocabulary();
-    struct weir_token_trie *trie = NULL;
-    struct weir_walker *w = NULL;
+    /* Made once for the life of the fuzzer. */
+    static struct weir_vocabulary v;
+    static struct weir_token_trie *trie;
+    static struct weir_walker *w;
+    if (!trie) {
+        v = pieces_vocabulary();
+        require(weir_token_trie_create(&v, &trie) == 0 && weir_walker_create(&w) == 0);
+    }
     struct weir_grammar *g = NULL;
     struct weir_error err = {0};
     struct weir_grammar_source source;
     weir_str choices;
     source = (struct weir_grammar_source){.schema = {NULL, 0}};
     split((weir_str){(const char *)data, size}, &source.schema, &choices);
-    require(weir_token_trie_create(&v, &trie) == 0 && weir_walker_create(&w) == 0);
     int r = weir_grammar_compile(&source, trie, &g, &err);
     require((r < 0) == (err.message[0] != '\0'));
     if (r == 0) {
         wander(&v, g, w, choices);
     }
     weir_grammar_unref(g);
-    weir_walker_destroy(w);
-    weir_token_trie_destroy(trie);
     return 0;
 }

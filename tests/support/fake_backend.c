@@ -144,15 +144,21 @@ static int fake_load(const weir_host *host, const weir_load_params *params, void
     }
     free(f->kv);
     f->kv = calloc((size_t)f->n_pages * WEIR_PAGE_TOKENS, sizeof(*f->kv));
+    if (!f->kv) {
+        *err = weir_str_from("out of memory");
+        return WEIR_E_NOMEM;
+    }
     memset(f->open, 0, sizeof(f->open));
+    f->is_loaded = true;
     *model = f;
-    return f->kv ? 0 : WEIR_E_NOMEM;
+    return 0;
 }
 
 static void fake_unload(void *model)
 {
     struct fake_backend *f = model;
     atomic_fetch_add(&f->n_unloads, 1);
+    f->is_loaded = false;
     for (uint32_t i = 0; i < FAKE_MAX_SLOTS; i++) {
         if (f->open[i]) {
             violate(f, "unloaded with an open sequence", i, 0);
@@ -182,7 +188,7 @@ void *fake_backend_open(struct fake_backend *f, weir_model_info *ret_info)
     void *model = NULL;
     weir_str err;
     weir_load_params params = {.struct_size = sizeof(params)};
-    if (fake_load(&f->host, &params, &model, &err) == 0) {
+    if (fake_load(&f->host, &params, &model, &err) == 0 && model) {
         (void)fake_info(model, ret_info);
     }
     return model;

@@ -40,6 +40,7 @@ struct fake_backend {
     _Atomic bool interrupted;
     struct fake_position *kv; /* [n_pages * 16] */
     bool open[FAKE_MAX_SLOTS];
+    bool is_loaded;
 };
 
 /* Defaults: 1024 pages, context 4096, 32 sequences, 512 tokens a step. */

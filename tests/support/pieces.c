@@ -57,12 +57,12 @@ enum { N_LONG = sizeof(long_pieces) / sizeof(long_pieces[0]) };
 static weir_str piece(const void *impl, int32_t token)
 {
     static const unsigned char bytes[256] = {
-#define ROW(n)                                                                                     \
-    n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7, n + 8, n + 9, n + 10, n + 11, n + 12,      \
-        n + 13, n + 14, n + 15
+#define FOUR(n) (n), (n) + 1, (n) + 2, (n) + 3
+#define ROW(n) FOUR(n), FOUR((n) + 4), FOUR((n) + 8), FOUR((n) + 12)
         ROW(0),   ROW(16),  ROW(32),  ROW(48),  ROW(64),  ROW(80),  ROW(96),  ROW(112),
         ROW(128), ROW(144), ROW(160), ROW(176), ROW(192), ROW(208), ROW(224), ROW(240),
 #undef ROW
+#undef FOUR
     };
     (void)impl;
     if (token < 256) {

@@ -191,7 +191,7 @@ static float *run(const struct fixture *f, uint32_t n_tokens)
 {
     size_t n_rows = f->m.n_rows, ldy = n_rows + 37, pad = 64, n = pad + n_tokens * ldy + pad;
     float *y = must(malloc(n * sizeof(float)));
-    float *out = must(malloc(n_tokens * n_rows * sizeof(float)));
+    float *out = must(calloc(n_tokens * n_rows, sizeof(float)));
     poison(y, n);
     weir_cpu_linear(&f->m, 0, f->m.n_tiles, &f->act, n_tokens, y + pad, ldy);
     for (size_t i = 0; i < n; i++) {

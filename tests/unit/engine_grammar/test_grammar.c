@@ -61,7 +61,7 @@ static int32_t cut(const struct fixture *f, weir_str text, uint64_t *seed, size_
     *ret_len = 1;
     for (uint32_t t = PIECES_FIRST_LONG; t < f->vocabulary.n_vocab; t++) {
         weir_str p = weir_vocabulary_visible(&f->vocabulary, (int32_t)t);
-        if (p.n <= text.n && memcmp(p.p, text.p, p.n) == 0 && pieces_random(seed) % 3 != 0) {
+        if (p.p && p.n <= text.n && memcmp(p.p, text.p, p.n) == 0 && pieces_random(seed) % 3 != 0) {
             found = (int32_t)t;
             *ret_len = p.n;
         }
@@ -263,6 +263,7 @@ static int32_t pick(const struct fixture *f, const uint32_t *bits, bool hurry, u
         }
     }
     int32_t token;
+    assert_true(f->vocabulary.n_vocab > 0);
     do {
         token = (int32_t)(pieces_random(seed) % f->vocabulary.n_vocab);
     } while (!weir_mask_allows(bits, token));

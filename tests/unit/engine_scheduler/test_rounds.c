@@ -99,7 +99,7 @@ static void a_chat_that_goes_on_finds_its_own_answer_in_the_cache(void **state)
     int32_t tokens[400];
     uint32_t n = (uint32_t)g.prompt.n;
     for (uint32_t i = 0; i < n; i++) {
-        tokens[i] = g.prompt.p[i];
+        tokens[i] = (unsigned char)g.prompt.p[i];
     }
     for (uint32_t i = 0; i < 40; i++, n++) {
         tokens[n] = fake_backend_next(&r.backend, tokens, n, (uint32_t)g.prompt.n, &g.sampling);

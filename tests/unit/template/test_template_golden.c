@@ -15,7 +15,8 @@ static const char *golden_path;
 
 static weir_str text_of(yyjson_val *v)
 {
-    return (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
+    const char *text = yyjson_get_str(v);
+    return (weir_str){text, text ? yyjson_get_len(v) : 0};
 }
 
 /* The case's own variables and, where it asks for them, the shared ones. */
