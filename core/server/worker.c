@@ -21,6 +21,7 @@ struct weir_worker {
     uv_timer_t tick;
     struct weir_inbox inbox;
     struct weir_inbox_item drain_item, stop_item;
+    struct weir_tenants_reader *tenants_reader;
     struct weir_plugin_loop_uv plugin_loop;
     struct weir_http_server *http;
     struct weir_request *requests; /* live, newest first */
@@ -106,6 +107,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct weir_worker *w = timer->data;
     uint64_t now_us = weir_clock_mono_us();
+    weir_tenants_reader_turn(w->tenants_reader);
     atomic_store_explicit(&w->heartbeat_us, now_us, memory_order_relaxed);
     for (struct weir_request *r = w->requests, *next; r; r = next) {
         next = r->next;
@@ -177,6 +179,9 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
         return weir_error_set(err, WEIR_E_IO, "cannot make an event loop: %s", uv_strerror(r));
     }
     r = weir_inbox_init(&w->inbox, &w->loop);
+    if (r == 0) {
+        r = weir_tenants_reader_add(server->tenants, &w->tenants_reader);
+    }
     if (r == 0) {
         r = weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop);
     }
