@@ -85,6 +85,15 @@ static const struct weir_plugin_instance *find(const struct weir_plugin_chain *c
     return NULL;
 }
 
+static bool path_matches(const char *route, weir_str path)
+{
+    size_t n = strlen(route);
+    if (n > 0 && route[n - 1] == '*') {
+        return path.n > n - 1 && memcmp(path.p, route, n - 1) == 0;
+    }
+    return weir_str_is(path, route);
+}
+
 int weir_plugin_chain_admin(struct weir_plugin_chain *chain, weir_req *r, weir_str plugin,
                             weir_str method, weir_str path)
 {
@@ -92,7 +101,7 @@ int weir_plugin_chain_admin(struct weir_plugin_chain *chain, weir_req *r, weir_s
     int rc = WEIR_E_NOTFOUND;
     for (uint32_t i = 0; inst && i < inst->n_routes; i++) {
         const struct weir_instance_route *route = &inst->routes[i];
-        if (!weir_str_is(path, route->path)) {
+        if (!path_matches(route->path, path)) {
             continue;
         }
         if (weir_str_is(method, route->method)) {

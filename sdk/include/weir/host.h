@@ -139,7 +139,8 @@ typedef struct weir_ext_metrics {
 /* Host extension "weir.admin/1": routes under /admin/v1/plugins/<plugin>/. */
 typedef struct weir_ext_admin {
     uint32_t struct_size;
-    /* Only inside instance_create; at most 32 routes. `fn` answers with host->respond() or deny();
+    /* Only inside instance_create; at most 32 routes. A path that ends in a star ("tenants/" and a
+     * star) takes whatever stands there, not nothing; WEIR_FIELD_PATH has it. `fn` answers with host->respond() or deny();
      * a negative return becomes a 500. [main]; fn runs on [loop]. */
     int (*route)(const weir_host *, const char *method, const char *path,
                  int (*fn)(void *arg, weir_req *r), void *arg);

@@ -51,6 +51,13 @@ static void note(const char *text)
     (void)snprintf(events + n, sizeof(events) - n, "%s ", text);
 }
 
+static int on_route(void *arg, weir_req *r)
+{
+    (void)r;
+    note(arg);
+    return 0;
+}
+
 static void *instance_create(const weir_host *host, weir_str config_json, weir_str *err)
 {
     if (config_json.n && strstr(config_json.p, "\"refuse\":true")) {
@@ -59,6 +66,12 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     }
     note("create");
     last_host = host;
+    static char list[] = "list", thing[] = "thing";
+    const weir_ext_admin *admin = host->get_ext(host, WEIR_EXT_ADMIN);
+    if (admin) {
+        (void)admin->route(host, "GET", "things", on_route, list);
+        (void)admin->route(host, "GET", "things/*", on_route, thing);
+    }
     return (void *)host;
 }
 
@@ -119,6 +132,15 @@ static int on_resume(void *instance, weir_req *r, int phase, int rc, weir_str da
     return rc < 0 ? WEIR_FAIL : act(instance, r, data.p, data.n);
 }
 
+static int on_chunk(void *instance, weir_req *r, const weir_chunk *c, weir_str *out)
+{
+    (void)instance;
+    (void)r;
+    (void)out;
+    note("chunk");
+    return c->n_tokens ? WEIR_CHUNK_REST : WEIR_CHUNK_PASS;
+}
+
 static void on_complete(void *instance, weir_req *r, const weir_usage *u)
 {
     (void)instance;
@@ -136,6 +158,7 @@ static const weir_policy policy = {
     .instance_destroy = instance_destroy,
     .on_phase = on_phase,
     .on_resume = on_resume,
+    .on_chunk = on_chunk,
     .on_complete = on_complete,
 };
 
