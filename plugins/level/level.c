@@ -10,6 +10,32 @@ const char *level_name(enum level level)
     return level < LEVEL__COUNT ? names[level] : "none";
 }
 
+const char *level_whose(enum level level)
+{
+    static const char *const words[LEVEL__COUNT] = {"this tenant",  "this user",
+                                                    "this API key", "this tenant and model",
+                                                    "this service", "this model"};
+    return level < LEVEL__COUNT ? words[level] : "this service";
+}
+
+static uint64_t number(const weir_host *h, weir_req *r, int which, uint64_t otherwise, uint64_t max)
+{
+    int64_t n = 0;
+    if (h->req_get_num(h, r, which, &n) < 0 || n <= 0) {
+        return otherwise;
+    }
+    return (uint64_t)n < max ? (uint64_t)n : max;
+}
+
+void level_tokens_read(const weir_host *h, weir_req *r, uint64_t assumed, uint64_t *ret_prompt,
+                       uint64_t *ret_answer)
+{
+    const uint64_t max = UINT64_C(1) << 32; /* so that sums and prices of them fit */
+    *ret_prompt = number(h, r, WEIR_NUMBER_PROMPT_TOKENS, 0, max);
+    *ret_answer =
+        number(h, r, WEIR_NUMBER_N, 1, 128) * number(h, r, WEIR_NUMBER_MAX_TOKENS, assumed, max);
+}
+
 static weir_str field(const weir_host *h, weir_req *r, int field)
 {
     weir_str s = {NULL, 0};

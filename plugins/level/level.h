@@ -29,11 +29,17 @@ static inline enum level_group level_group(enum level level)
 
 const char *level_name(enum level level); /* "tenant", for people and metrics */
 
+const char *level_whose(enum level level); /* "this tenant", for clients */
+
 /* Who asks for what; {NULL, 0} where unknown. Borrowed until the hook returns. */
 struct level_ids {
     weir_str tenant, user, key, model;
 };
 void level_ids_read(const weir_host *h, weir_req *r, struct level_ids *ret_ids);
+/* The most tokens that the request can use: its prompt, and max_tokens for each of its choices, or
+ * `assumed` where nothing bounds an answer. [loop] */
+void level_tokens_read(const weir_host *h, weir_req *r, uint64_t assumed, uint64_t *ret_prompt,
+                       uint64_t *ret_answer);
 
 /* The subject at a level: the user's name and so on; "" for tenant and global. False: the request
  * has none at this level (no user given). */

@@ -44,6 +44,28 @@ uint64_t rules_duration_ms(yyjson_val *v, uint64_t otherwise)
     return otherwise;
 }
 
+unsigned rules_levels(yyjson_val *list)
+{
+    static const struct {
+        const char *name;
+        unsigned bits;
+    } known[] = {{"global", 1u << LEVEL_GLOBAL},
+                 {"tenant", 1u << LEVEL_TENANT},
+                 {"user", 1u << LEVEL_USER},
+                 {"key", 1u << LEVEL_KEY},
+                 {"model", 1u << LEVEL_MODEL | 1u << LEVEL_TENANT_MODEL}};
+    unsigned bits = 0;
+    size_t i, max;
+    yyjson_val *v;
+    yyjson_arr_foreach(list, i, max, v)
+    {
+        for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+            bits |= yyjson_equals_str(v, known[k].name) ? known[k].bits : 0;
+        }
+    }
+    return bits;
+}
+
 static void add(yyjson_val *found[RULES_MAX], unsigned *n, yyjson_val *v)
 {
     if (yyjson_is_obj(v) && *n < RULES_MAX) {

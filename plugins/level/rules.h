@@ -22,6 +22,10 @@ void rules_finish(struct rules *rules);
 /* "50ms", "15s", "2m", "1h" as milliseconds; `otherwise` when it is nothing like that. */
 uint64_t rules_duration_ms(yyjson_val *v, uint64_t otherwise);
 
+/* ["global", "tenant", "user", "key", "model"] as bits of enum level; a model stands for both of
+ * its levels. */
+unsigned rules_levels(yyjson_val *list);
+
 /* The objects that speak for a subject, general before special; at most RULES_MAX. */
 enum { RULES_MAX = 4 };
 unsigned rules_find(const struct rules *config, const struct rules *tenant, enum level level,

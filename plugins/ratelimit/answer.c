@@ -93,14 +93,6 @@ static void set_retry(const struct limiter *l, weir_req *r, uint64_t us)
     set_number(l, r, LITERAL("retry-after-ms"), us / 1000 + (us % 1000 != 0));
 }
 
-static const char *whose(enum level level)
-{
-    static const char *const words[LEVEL__COUNT] = {"this tenant",  "this user",
-                                                    "this API key", "this model and tenant",
-                                                    "this service", "this model"};
-    return words[level];
-}
-
 static void say_limit(struct text *t, const struct admission *a)
 {
     bool slots = a->by_item == SUBJECT_SLOT;
@@ -134,7 +126,7 @@ void answer_refusal(struct limiter *l, const struct admission *a, weir_req *r, e
     struct text t = text_on(buffer, sizeof(buffer));
     bool never = why == ADMIT_NEVER;
     text_add(&t, weir_str_from(never ? "Request too large for " : "Rate limit reached for "));
-    text_add(&t, weir_str_from(whose((enum level)a->by->e.level)));
+    text_add(&t, weir_str_from(level_whose((enum level)a->by->e.level)));
     TEXT_ADD(&t, " on ");
     say_limit(&t, a);
     if (never) {

@@ -14,8 +14,6 @@
 #include "weir/plugin.h"
 #include "weir/policy.h"
 
-#define MAX_TOKENS (UINT64_C(1) << 40)
-
 struct state { /* per request */
     struct admission admission;
     struct adaptive_cell *cell; /* NULL: no adaptive limit */
@@ -100,32 +98,15 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     return rl;
 }
 
-static uint64_t number(const weir_host *h, weir_req *r, int which, uint64_t otherwise)
-{
-    int64_t n = 0;
-    if (h->req_get_num(h, r, which, &n) < 0 || n <= 0) {
-        return otherwise;
-    }
-    return (uint64_t)n < MAX_TOKENS ? (uint64_t)n : MAX_TOKENS;
-}
-
-/* What the request can use at most. */
-static uint64_t tokens_of(const struct ratelimit *rl, weir_req *r)
-{
-    const weir_host *h = rl->limiter.host;
-    uint64_t n = number(h, r, WEIR_NUMBER_N, 1);
-    uint64_t answer = number(h, r, WEIR_NUMBER_MAX_TOKENS, rl->settings.assumed_tokens);
-    n = n < 128 ? n : 128;
-    return number(h, r, WEIR_NUMBER_PROMPT_TOKENS, 0) + n * answer;
-}
-
 static int enter_adaptive(struct ratelimit *rl, weir_req *r, struct state *s, weir_str model)
 {
     const weir_host *h = rl->limiter.host;
     weir_str class = {NULL, 0};
     uint64_t now_us = limiter_now(&rl->limiter);
     (void)h->req_get(h, r, WEIR_FIELD_CLASS, &class);
-    s->arrived_us = number(h, r, WEIR_NUMBER_ARRIVED_US, now_us);
+    int64_t arrived = 0;
+    bool known = h->req_get_num(h, r, WEIR_NUMBER_ARRIVED_US, &arrived) == 0 && arrived > 0;
+    s->arrived_us = known && (uint64_t)arrived < now_us ? (uint64_t)arrived : now_us;
     if (adaptive_enter(&rl->adaptive, model, adaptive_class(class), now_us, &s->cell)) {
         return WEIR_CONTINUE;
     }
@@ -161,7 +142,9 @@ static int on_phase(void *instance, weir_req *r, int phase)
     if (rl->settings.is_adaptive && enter_adaptive(rl, r, s, ids.model) != WEIR_CONTINUE) {
         return WEIR_DENY;
     }
-    if (limiter_begin(&rl->limiter, &ids, r, tokens_of(rl, r), &s->admission) < 0) {
+    uint64_t prompt, answer;
+    level_tokens_read(rl->limiter.host, r, rl->settings.assumed_tokens, &prompt, &answer);
+    if (limiter_begin(&rl->limiter, &ids, r, prompt + answer, &s->admission) < 0) {
         return WEIR_FAIL;
     }
     return admit(rl, r, s);

@@ -69,28 +69,6 @@ const char settings_schema[] =
                                                          "time\",\"type\":\"integer\","
                                                          "\"minimum\":1,\"maximum\":1000000}}}}}";
 
-static unsigned level_bits(yyjson_val *list)
-{
-    static const struct {
-        const char *name;
-        unsigned bits;
-    } known[] = {{"global", 1u << LEVEL_GLOBAL},
-                 {"tenant", 1u << LEVEL_TENANT},
-                 {"user", 1u << LEVEL_USER},
-                 {"key", 1u << LEVEL_KEY},
-                 {"model", 1u << LEVEL_MODEL | 1u << LEVEL_TENANT_MODEL}};
-    unsigned bits = 0;
-    size_t i, max;
-    yyjson_val *v;
-    yyjson_arr_foreach(list, i, max, v)
-    {
-        for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
-            bits |= yyjson_equals_str(v, known[k].name) ? known[k].bits : 0;
-        }
-    }
-    return bits;
-}
-
 static uint64_t ms_as_us(yyjson_val *v)
 {
     double ms = yyjson_get_num(v);
@@ -121,7 +99,7 @@ int settings_read(weir_str json, struct settings *ret_settings, struct limiter *
     int rc = doc ? rules_read(json, "limits", &l->config) : WEIR_E_NOMEM;
     *ret_error = "out of memory";
     if (rc == 0) {
-        l->levels = level_bits(yyjson_obj_get(root, "levels"));
+        l->levels = rules_levels(yyjson_obj_get(root, "levels"));
         l->replicas = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "replicas"));
         l->slot_ttl_ms = rules_duration_ms(yyjson_obj_get(root, "concurrent_ttl"), 15000);
         l->slot_ttl_ms = l->slot_ttl_ms < 1000 ? 1000 : l->slot_ttl_ms;

@@ -151,7 +151,7 @@ static void the_tenants_record_is_obeyed_and_may_change(void **state)
     assert_non_null(strstr(r->text, "this user on requests per minute: limit 1"));
     assert_int_equal(fake_ask(h, "acme", "bob", 1, 1)->verdict, WEIR_CONTINUE);
     r = fake_ask(h, "acme", "carol", 1, 1);
-    assert_non_null(strstr(r->text, "this model and tenant on requests per hour: limit 2"));
+    assert_non_null(strstr(r->text, "this tenant and model on requests per hour: limit 2"));
     fake_tenant(w, "acme", "{\"limits\":{\"requests_per_minute\":6}}");
     for (int i = 0; i < 2; i++) { /* two thirds are used, as before */
         assert_int_equal(fake_ask(h, "acme", "dave", 1, 1)->verdict, WEIR_CONTINUE);
