@@ -13,8 +13,8 @@ enum {
     LOST_US = 1000000,
     PROBE_US = 200000,
 };
-/* The store knows for ten minutes that an id was settled. */
-#define RETRY_US (UINT64_C(9) * 60 * 1000000)
+/* The store knows for a minute that an id was settled. */
+#define RETRY_US (UINT64_C(50) * 1000000)
 
 uint64_t ledger_now(const struct ledger *l)
 {
@@ -122,6 +122,9 @@ static void on_settled(void *arg, const weir_store_result *a)
     r->n_asked = 0;
     note_answer(r->ledger, a->rc);
     if (a->rc < 0) {
+        if (a->rc != WEIR_E_IO && r->unsure_us == 0) {
+            r->unsure_us = ledger_now(r->ledger); /* it may have happened */
+        }
         put_off(r);
         return;
     }
@@ -159,7 +162,7 @@ void ledger_retry(struct ledger *l)
     pthread_mutex_unlock(&l->lock);
     while (r) {
         struct reservation *next = r->next;
-        if (ledger_now(l) - r->ended_us > RETRY_US) {
+        if (r->unsure_us && ledger_now(l) - r->unsure_us > RETRY_US) {
             add_one(&l->counters.dropped);
             ledger_drop(r);
         } else {
@@ -225,7 +228,6 @@ void ledger_settle(struct reservation *r, const struct usage *used)
         r->holds[i].units = units;
     }
     r->ended = true;
-    r->ended_us = ledger_now(r->ledger);
     bool may_be_reserved = r->n_done > 0 || r->rc == WEIR_E_TIMEOUT || used;
     if (r->n_asked) {
         return; /* on_reserved goes on */

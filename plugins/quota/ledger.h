@@ -6,8 +6,9 @@
  * is replaced by what it used. Reservations are kept: those of a replica that died count as used
  * when their time is over, so a crash can never free what may have been spent. Their time is long,
  * since it changes nothing for a request that lives.
- * A settlement that the store does not take is tried again; when too many wait, the oldest are
- * dropped, which leaves the reservation in force: too much is counted, never too little.
+ * A settlement that the store does not take is tried again, as long as it is certain that it does
+ * not count twice; when too many wait, the oldest are dropped. Either leaves the reservation in
+ * force: too much is counted, never too little.
  *
  * Ownership: the ledger owns its owners (subjects with budgets) and the pending settlements; a
  * reservation is the request's, and becomes the ledger's at the end. Threads: shard locks for
@@ -88,7 +89,7 @@ struct reservation {
     bool lost;                 /* admitted without the store */
     bool ended;                /* the request is over */
     bool in_reserve;           /* inside the store's function */
-    uint64_t ended_us;
+    uint64_t unsure_us;        /* since when a settlement may have happened; 0: it has not */
     uint32_t tenant_len, text_len;
     struct hold *holds; /* [n] */
     char *text;         /* tenant, then keys */

@@ -38,8 +38,8 @@ static void instance_destroy(void *instance)
 static void on_timer(void *arg)
 {
     struct quota *q = arg;
+    quota_publish(q); /* before what is pending is under way */
     ledger_retry(&q->ledger);
-    quota_publish(q);
 }
 
 static int start(struct quota *q, weir_str config_json, char error[QUOTA_ERROR_BYTES])

@@ -118,9 +118,10 @@ static void a_settlement_that_never_comes_leaves_the_reservation(void **state)
     (void)state;
     struct fake_host *h = begin(CONFIG(BUDGET, "deny"), FAKE_STORE_WORKS);
     struct fake_request *r = ask(h);
-    w->fault = FAKE_STORE_IS_GONE;
+    w->fault = FAKE_STORE_HANGS; /* it may have happened */
     settle(r, 40, 10);
-    for (int i = 0; i < 600; i++) {
+    w->fault = FAKE_STORE_IS_GONE;
+    for (int i = 0; i < 60; i++) {
         fake_advance(w, 1000000);
         fake_answer_all(w);
     }
@@ -131,6 +132,26 @@ static void a_settlement_that_never_comes_leaves_the_reservation(void **state)
     }
     assert_int_equal(fake_budget_taken(w, "acme", KEY), 100);
     assert_true(fake_metric(h, "settlements_dropped") == 1);
+}
+
+static void a_settlement_that_did_not_happen_waits_for_the_store(void **state)
+{
+    (void)state;
+    struct fake_host *h = begin(CONFIG(BUDGET, "deny"), FAKE_STORE_WORKS);
+    struct fake_request *r = ask(h);
+    w->fault = FAKE_STORE_IS_GONE;
+    settle(r, 40, 10);
+    for (int i = 0; i < 600; i++) {
+        fake_advance(w, 1000000);
+        fake_answer_all(w);
+    }
+    assert_true(fake_metric(h, "settlements_pending") == 1);
+    w->fault = FAKE_STORE_WORKS;
+    for (int i = 0; i < 3; i++) {
+        fake_advance(w, 1000000);
+        fake_answer_all(w);
+    }
+    assert_int_equal(fake_budget_taken(w, "acme", KEY), 50);
 }
 
 static void what_may_have_been_reserved_is_settled(void **state)
@@ -166,6 +187,7 @@ int main(void)
         cmocka_unit_test_teardown(local_spends_a_share_of_what_was_left, end),
         cmocka_unit_test_teardown(a_lost_settlement_is_tried_again_and_counts_once, end),
         cmocka_unit_test_teardown(a_settlement_that_never_comes_leaves_the_reservation, end),
+        cmocka_unit_test_teardown(a_settlement_that_did_not_happen_waits_for_the_store, end),
         cmocka_unit_test_teardown(what_may_have_been_reserved_is_settled, end),
         cmocka_unit_test_teardown(settlements_that_wait_are_sent_at_the_end, end),
     };
