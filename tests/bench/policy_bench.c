@@ -15,7 +15,7 @@
 #include "sdk/kit/request.h"
 #include "sdk/kit/stage.h"
 
-enum { DEFAULT_REQUESTS = 200000, N_TENANTS = 16, US_PER_REQUEST = 50 };
+enum { DEFAULT_REQUESTS = 200000, N_TENANTS = 16, US_PER_REQUEST = 500 };
 
 static void ignore(void *arg, const weir_chunk *chunk)
 {
