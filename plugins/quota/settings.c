@@ -91,9 +91,12 @@ static int check_money(const struct ledger *l, char error[QUOTA_ERROR_BYTES])
         budget_set_add(&set, yyjson_obj_get(root, blocks[i]), currency);
     }
     size_t i, max;
-    yyjson_obj_foreach(yyjson_obj_get(root, "models"), i, max, name, v)
-    {
-        budget_set_add(&set, v, currency);
+    yyjson_val *models = yyjson_obj_get(root, "models");
+    if (models) {
+        yyjson_obj_foreach(models, i, max, name, v)
+        {
+            budget_set_add(&set, v, currency);
+        }
     }
     return !set.wrong_currency
                ? 0

@@ -400,7 +400,7 @@ static void take_out(struct fake_host *h)
     }
 }
 
-void fake_host_destroy(struct fake_host *h)
+static void end_requests(struct fake_host *h)
 {
     struct fake_request *r = h->world->requests;
     while (r) {
@@ -410,8 +410,12 @@ void fake_host_destroy(struct fake_host *h)
         }
         r = next;
     }
-    /* The host waits for what is under way before the instance ends, and not for what it asks
-     * then. */
+}
+
+/* The host waits for what is under way before the instance ends, and not for what it asks then. */
+static void end_instance(struct fake_host *h)
+{
+    end_requests(h);
     fake_answer_all(h->world);
     fake_time_out(h->world);
     h->policy->instance_destroy(h->instance);
@@ -420,17 +424,18 @@ void fake_host_destroy(struct fake_host *h)
     free(h);
 }
 
+void fake_host_destroy(struct fake_host *h)
+{
+    end_instance(h);
+}
+
 void fake_host_kill(struct fake_host *h)
 {
     struct fake_world *w = h->world;
     enum fake_fault fault = w->fault;
-    fake_store_drop(w, h);
-    w->fault = FAKE_STORE_IS_GONE; /* what it says at its end is not heard */
-    h->policy->instance_destroy(h->instance);
+    w->fault = FAKE_STORE_IS_GONE; /* it frees its memory as always, but the store hears nothing */
+    end_instance(h);
     w->fault = fault;
-    fake_store_drop(w, h);
-    take_out(h);
-    free(h);
 }
 
 struct fake_request *fake_request(struct fake_host *h, const char *tenant, const char *user,
