@@ -130,7 +130,9 @@ static int deny(const weir_host *h, weir_req *req, int status, weir_str type, we
     (void)type;
     r->status = status;
     copy(r->code, sizeof(r->code), code);
-    copy(r->text, sizeof(r->text), message);
+    free(r->text);
+    r->text = calloc(1, message.n + 1);
+    copy(r->text, message.n + 1, message);
     return 0;
 }
 
@@ -337,6 +339,7 @@ static void free_all(struct fake_request *r)
 {
     while (r) {
         struct fake_request *next = r->next;
+        free(r->text);
         free(r);
         r = next;
     }
@@ -443,6 +446,7 @@ struct fake_request *fake_request(struct fake_host *h, const char *tenant, const
 {
     struct fake_request *r = calloc(1, sizeof(*r));
     r->on = h;
+    r->text = calloc(1, 1);
     r->next = h->world->requests;
     h->world->requests = r;
     r->fields[WEIR_FIELD_REQUEST_ID] = "req-1";

@@ -74,7 +74,8 @@ struct fake_request {
     bool resumed; /* on_resume is due */
     int verdict;  /* of the last hook; WEIR_SUSPEND while waiting */
     int status;   /* of deny or respond; 0: none */
-    char code[64], text[65536];
+    char code[64];
+    char *text; /* "" when there is none */
     struct {
         char name[64], value[256];
     } headers[FAKE_MAX_HEADERS];

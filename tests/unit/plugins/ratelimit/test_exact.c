@@ -144,7 +144,7 @@ static void run(const char *config, double per_s, double burst, uint64_t seed, i
 static void no_interleaving_exceeds_an_exact_limit(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 30; seed++) {
+    for (uint64_t seed = 1; seed <= 12; seed++) {
         run(CONFIG("{\"tenant\":{\"requests_per_second\":40}}", "deny"), 40, 40, seed, 3000);
         assert_true(n_admitted > 30 && n_refused > 0);
     }
@@ -153,7 +153,7 @@ static void no_interleaving_exceeds_an_exact_limit(void **state)
 static void no_interleaving_exceeds_a_leased_limit(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 30; seed++) {
+    for (uint64_t seed = 1; seed <= 12; seed++) {
         run(CONFIG("{\"tenant\":{\"requests_per_second\":300},"
                    "\"user\":{\"requests_per_second\":2000},"
                    "\"global\":{\"requests_per_second\":900}}",
@@ -166,7 +166,7 @@ static void no_interleaving_exceeds_a_leased_limit(void **state)
 static void no_interleaving_exceeds_the_places(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 10; seed++) {
         begin(CONFIG("{\"tenant\":{\"concurrent\":7},\"user\":{\"concurrent\":3}}", "deny"), seed);
         struct meter unlimited = {.per_us = 1, .burst = 1e9, .last_us = w->now_us};
         for (int i = 0; i < 3000; i++) {
@@ -188,7 +188,7 @@ static void no_interleaving_exceeds_the_places(void **state)
 static void no_interleaving_exceeds_a_token_limit(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 10; seed++) {
         begin(
             CONFIG("{\"tenant\":{\"tokens_per_second\":{\"limit\":2000,\"burst\":4000}}}", "deny"),
             seed);
