@@ -125,6 +125,19 @@ void weir__schema_complain_choice(const struct weir_schema_voice *v,
     weir_buf_finish(&allowed);
 }
 
+/* The keys as a list; those of patterns without the anchors that they have. */
+static void add_keys(struct weir_buf *out, const struct weir_doc_node *keys)
+{
+    for (const struct weir_doc_node *k = keys ? keys->first : NULL; k; k = k->next) {
+        weir_str key = k->key;
+        if (key.n > 2 && key.p[0] == '^' && key.p[key.n - 1] == '$') {
+            key = (weir_str){key.p + 1, key.n - 2};
+        }
+        weir_buf_add_text(out, out->len == 0 ? "; known here are " : ", ");
+        weir_buf_add_str(out, key);
+    }
+}
+
 void weir__schema_complain_unknown_key(const struct weir_schema_voice *v,
                                        const struct weir_schema_rule *rule,
                                        const struct weir_doc_node *node)
@@ -142,10 +155,8 @@ void weir__schema_complain_unknown_key(const struct weir_schema_voice *v,
     }
     struct weir_buf known;
     weir_buf_init(&known, LIST_BYTES);
-    for (const struct weir_doc_node *k = keys ? keys->first : NULL; k; k = k->next) {
-        weir_buf_add_text(&known, k->index == 0 ? "; known here are " : ", ");
-        weir_buf_add_str(&known, k->key);
-    }
+    add_keys(&known, rule->pattern_properties.keys);
+    add_keys(&known, keys);
     weir_doc_complain_key(v->findings, node, NULL, "is not a known key%s%s",
                           known.data ? known.data : "", known.failed ? ", ..." : "");
     weir_buf_finish(&known);

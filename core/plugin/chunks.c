@@ -137,6 +137,7 @@ static bool is_hook_action(int action, const weir_chunk *chunk, weir_str out)
 {
     switch (action) {
     case WEIR_CHUNK_PASS:
+    case WEIR_CHUNK_REST:
     case WEIR_CHUNK_ABORT: return true;
     case WEIR_CHUNK_REPLACE:
         return chunk->kind != WEIR_CHUNK_FINISH && (out.n == 0 || weir_utf8_is_valid(out));
@@ -172,6 +173,9 @@ static int call_plugin(struct flow *f, weir_chunk *chunk, uint32_t at, bool *ret
         bool held = h->any || hold(f, h, chunk);
         return held ? 0 : end_choice(f, chunk->choice, at, WEIR_FINISH_FILTER);
     }
+    if (action == WEIR_CHUNK_REST) {
+        f->run->chunks_done |= UINT64_C(1) << at;
+    }
     if (action == WEIR_CHUNK_REPLACE) {
         chunk->text = out;
         chunk->logprobs = NULL;
@@ -204,10 +208,11 @@ static int pass(struct flow *f, const weir_chunk *chunk, uint32_t from)
     weir_chunk c = *chunk;
     uint32_t n = f->run->chain->n;
     for (uint32_t i = from; i < n; i++) {
-        if (!f->run->chain->links[i].instance->lib->policy.on_chunk) {
-            continue;
-        }
         struct held *h = &f->choice->held[i];
+        if (!f->run->chain->links[i].instance->lib->policy.on_chunk ||
+            ((f->run->chunks_done & UINT64_C(1) << i) && !h->any)) {
+            continue; /* text that it held of another choice comes to it once more */
+        }
         int rc = h->any && !continues(h, &c) ? flush(f, c.choice, i) : 0;
         if (rc < 0) {
             return rc;

@@ -48,6 +48,7 @@ struct weir_plugin_run {
     bool entered;   /* a phase was begun: on_complete is owed */
     bool completed;
     bool abandoned;
+    uint64_t chunks_done; /* bits of plugins that answered WEIR_CHUNK_REST */
     struct weir_plugin_choice *choices[WEIR_PLUGIN_MAX_CHOICES];
 };
 

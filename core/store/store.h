@@ -28,7 +28,7 @@ enum {
 #define WEIR_STORE_ANY_VERSION UINT64_MAX
 /* How long ids are remembered: of logs, and of reservations that are settled, or over and kept. */
 #define WEIR_STORE_LOG_ID_MS (UINT64_C(40) * 24 * 3600 * 1000)
-#define WEIR_STORE_SETTLED_MS (UINT64_C(600) * 1000)
+#define WEIR_STORE_SETTLED_MS (UINT64_C(60) * 1000)
 #define WEIR_STORE_BUDGET_IDLE_MS (UINT64_C(40) * 24 * 3600 * 1000)
 
 enum weir_store_op {

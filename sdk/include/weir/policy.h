@@ -95,7 +95,8 @@ enum weir_chunk_action {
         1,               /* *out holds the new text (may be empty), borrowed until the next call */
     WEIR_CHUNK_HOLD = 2, /* withhold: its text comes again, with the next chunk's behind it; not
                             for FINISH; at most 64 KiB in all */
-    WEIR_CHUNK_ABORT = 3 /* end the choice with finish "content_filter" */
+    WEIR_CHUNK_ABORT = 3, /* end the choice with finish "content_filter" */
+    WEIR_CHUNK_REST = 4   /* PASS, this and all others: the request's output is not shown again */
 };
 
 typedef struct weir_usage { /* what on_complete gets */

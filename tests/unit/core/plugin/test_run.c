@@ -255,6 +255,31 @@ static void fields_may_be_set_when_and_as_stated_only(void **state)
     end();
 }
 
+static void count_chunk(void *arg, const weir_chunk *chunk)
+{
+    (void)chunk;
+    ++*(uint32_t *)arg;
+}
+
+static void a_plugin_that_has_seen_enough_sees_no_more_chunks(void **state)
+{
+    (void)state;
+    begin_with("", NULL, NULL);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < 10; i++) {
+        const weir_chunk c = {.struct_size = sizeof(c),
+                              .kind = WEIR_CHUNK_TEXT,
+                              .choice = i % 2,
+                              .n_tokens = i >= 3,
+                              .text = WEIR_STR_INIT("x")};
+        assert_int_equal(weir_plugin_run_chunk(&req.run, &c, count_chunk, &n),
+                         WEIR_PLUGIN_CHUNK_OK);
+    }
+    assert_int_equal(n, 10);
+    assert_string_equal(events(0), "create chunk chunk chunk chunk ");
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +295,7 @@ int main(void)
         cmocka_unit_test(a_client_that_leaves_takes_its_ticket_along),
         cmocka_unit_test(a_ticket_of_a_hook_that_did_not_suspend_is_void),
         cmocka_unit_test(fields_may_be_set_when_and_as_stated_only),
+        cmocka_unit_test(a_plugin_that_has_seen_enough_sees_no_more_chunks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

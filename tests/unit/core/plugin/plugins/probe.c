@@ -119,6 +119,15 @@ static int on_resume(void *instance, weir_req *r, int phase, int rc, weir_str da
     return rc < 0 ? WEIR_FAIL : act(instance, r, data.p, data.n);
 }
 
+static int on_chunk(void *instance, weir_req *r, const weir_chunk *c, weir_str *out)
+{
+    (void)instance;
+    (void)r;
+    (void)out;
+    note("chunk");
+    return c->n_tokens ? WEIR_CHUNK_REST : WEIR_CHUNK_PASS;
+}
+
 static void on_complete(void *instance, weir_req *r, const weir_usage *u)
 {
     (void)instance;
@@ -136,6 +145,7 @@ static const weir_policy policy = {
     .instance_destroy = instance_destroy,
     .on_phase = on_phase,
     .on_resume = on_resume,
+    .on_chunk = on_chunk,
     .on_complete = on_complete,
 };
 

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text.h"
+
+#include <string.h>
+
+void text_add(struct text *t, weir_str s)
+{
+    size_t room = t->cap - t->n, n = s.n < room ? s.n : room;
+    if (n) {
+        memcpy(t->p + t->n, s.p, n);
+        t->n += n;
+    }
+}
+
+void text_add_char(struct text *t, char c)
+{
+    if (t->n < t->cap) {
+        t->p[t->n++] = c;
+    }
+}
+
+void text_add_u64(struct text *t, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    text_add(t, (weir_str){digits + at, sizeof(digits) - at});
+}
+
+void text_add_duration(struct text *t, uint64_t us)
+{
+    uint64_t ms = us / 1000 + (us % 1000 != 0), s = ms / 1000;
+    if (s == 0) {
+        text_add_u64(t, ms);
+        TEXT_ADD(t, "ms");
+        return;
+    }
+    s += ms % 1000 != 0; /* above a second, seconds are fine enough */
+    if (s >= 3600) {
+        text_add_u64(t, s / 3600);
+        text_add_char(t, 'h');
+    }
+    if (s >= 60) {
+        text_add_u64(t, s / 60 % 60);
+        text_add_char(t, 'm');
+    }
+    text_add_u64(t, s % 60);
+    text_add_char(t, 's');
+}
+
+void text_add_seconds(struct text *t, uint64_t us)
+{
+    text_add_u64(t, us / 1000000 + (us % 1000000 != 0));
+}
+
+void text_add_json(struct text *t, weir_str s)
+{
+    static const char hex[] = "0123456789abcdef";
+    text_add_char(t, '"');
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c == '"' || c == '\\') {
+            text_add_char(t, '\\');
+            text_add_char(t, (char)c);
+        } else if (c < 0x20) {
+            TEXT_ADD(t, "\\u00");
+            text_add_char(t, hex[c >> 4]);
+            text_add_char(t, hex[c & 15]);
+        } else {
+            text_add_char(t, (char)c);
+        }
+    }
+    text_add_char(t, '"');
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Reserving and settling of budgets.
+ *
+ * Before a request runs, what it can use at most is reserved in all of its budgets; afterwards that
+ * is replaced by what it used. Reservations are kept: those of a replica that died count as used
+ * when their time is over, so a crash can never free what may have been spent. Their time is long,
+ * since it changes nothing for a request that lives.
+ * A settlement that the store does not take is tried again, as long as it is certain that it does
+ * not count twice; when too many wait, the oldest are dropped. Either leaves the reservation in
+ * force: too much is counted, never too little.
+ *
+ * Ownership: the ledger owns its owners (subjects with budgets) and the pending settlements; a
+ * reservation is the request's, and becomes the ledger's at the end. Threads: shard locks for
+ * owners; a lock for what is pending. Errors: enum reserve_result. */
+#include <stdatomic.h>
+
+#include "budget.h"
+#include "table.h"
+#include "weir/store.h"
+
+enum {
+    LEDGER_MAX_HOLDS = 64, /* of one request */
+    LEDGER_MAX_PENDING = 4096,
+    LEDGER_KEY_BYTES = LEVEL_KEY_BYTES + 64,
+    LEDGER_TEXT_BYTES = 16 * 1024,
+};
+
+enum on_loss { ON_LOSS_DENY, ON_LOSS_ALLOW, ON_LOSS_LOCAL };
+
+enum reserve_result {
+    RESERVE_OK,
+    RESERVE_WAIT,      /* suspended */
+    RESERVE_EXHAUSTED, /* by reservation.by */
+    RESERVE_LOST,      /* no store, and on_store_loss says deny */
+    RESERVE_UNPRICED,  /* a budget of money, and the model has no price now */
+    RESERVE_CURRENCY,  /* a budget in another currency than the prices' */
+    RESERVE_BROKEN,    /* no memory, or more than LEDGER_MAX_HOLDS */
+    RESERVE__COUNT
+};
+
+/* What is known of one budget of an owner; for headers, warnings, and the time without a store. */
+struct budget_state {
+    int64_t window_s; /* start of the window that it speaks of */
+    int64_t left;     /* in the store, at the last answer; its limit before */
+    bool known;       /* there was an answer */
+    uint8_t warned;   /* percentage that was logged in this window; 0: none */
+    uint64_t local;   /* reserved here while the store was lost, in this window */
+};
+
+struct owner { /* a subject with budgets */
+    struct level_entry e;
+    struct budget_set set;
+    struct budget_state states[BUDGET_MAX];
+    struct zone *zone; /* LEVEL_TENANT: the tenant's; NULL: the ledger's */
+};
+
+struct hold {
+    struct owner *owner; /* pinned */
+    struct budget budget;
+    struct window window;
+    uint64_t units;        /* reserved, then used */
+    int64_t left;          /* after the last answer */
+    uint16_t key, key_len; /* in reservation.text */
+    uint8_t at;            /* index in the owner's set */
+    bool is_binding;       /* of rolling windows: the one that is full first */
+};
+
+struct ledger;
+struct price;
+
+struct usage {
+    uint64_t prompt_tokens, cached_tokens, completion_tokens, gpu_us;
+};
+
+/* One request's. Everything but `next` belongs to the request's loop until it is pending. */
+struct reservation {
+    struct ledger *ledger;
+    struct reservation *next; /* pending */
+    weir_req *req;
+    weir_ticket ticket;
+    char id[48];
+    const struct price *price; /* NULL: no money is counted */
+    uint32_t n, n_tenant;      /* holds; those of the tenant's group come first */
+    uint32_t n_done;           /* reserved, later: settled */
+    uint32_t n_asked;          /* of the call under way; 0: none is */
+    uint32_t rounds, by;       /* by: the hold that refused */
+    int rc;                    /* of the last call */
+    bool lost;                 /* admitted without the store */
+    bool ended;                /* the request is over */
+    bool in_reserve;           /* inside the store's function */
+    uint64_t unsure_us;        /* since when a settlement may have happened; 0: it has not */
+    uint32_t tenant_len, text_len;
+    struct hold *holds; /* [n] */
+    char *text;         /* tenant, then keys */
+};
+
+struct ledger_counters {
+    atomic_uint_least64_t results[LEVEL__COUNT][RESERVE__COUNT];
+    atomic_uint_least64_t reserved, local, unlimited, failures, dropped;
+    atomic_uint_least64_t warnings[LEVEL__COUNT];
+};
+
+struct ledger {
+    const weir_host *host;
+    const weir_ext_store *store;
+    const weir_ext_tenants *tenants; /* NULL: no records */
+    struct rules config;
+    struct price_book *prices; /* NULL: no money */
+    struct zone *zone;         /* where a tenant names none */
+    unsigned levels;
+    enum on_loss on_loss;
+    uint32_t replicas;
+    uint8_t warn_at[4]; /* percentages, ascending; 0: no more */
+    bool free_without_price;
+    char prefix[24]; /* of reservation ids */
+    atomic_uint_least64_t last_id;
+    struct level_table table;
+    atomic_uint_least64_t lost_until_us; /* 0: the store answers */
+    pthread_mutex_t lock;                /* pending */
+    struct reservation *pending, *last_pending;
+    uint32_t n_pending;
+    struct ledger_counters counters;
+};
+
+int ledger_init(struct ledger *l);
+void ledger_finish(struct ledger *l);
+
+/* The reservation of a request for at most `most`; NULL in *ret when it has no budget. */
+enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, weir_req *r,
+                                 const struct usage *most, struct reservation **ret);
+/* On RESERVE_WAIT the request is suspended; again when it is resumed. */
+enum reserve_result ledger_reserve(struct reservation *r);
+/* The request has ended; used NULL: it did not run. Takes the reservation. */
+void ledger_settle(struct reservation *r, const struct usage *used);
+/* Sends what is pending, when the store answers. [main] */
+void ledger_retry(struct ledger *l);
+
+/* ---- between the ledger's files ---- */
+
+uint64_t ledger_now(const struct ledger *l);
+/* Adds the holds of all levels. */
+enum reserve_result ledger_add_holds(struct reservation *r, const struct level_ids *ids,
+                                     const struct usage *most);
+uint64_t ledger_units(const struct hold *h, const struct reservation *r, const struct usage *u);
+weir_str ledger_key(const struct reservation *r, const struct hold *h);
+/* What an answer said of holds [first, first + n). */
+void ledger_learn(struct reservation *r, uint32_t first, uint32_t n, const weir_store_result *a);
+/* Decides by on_store_loss about the holds that are not reserved. */
+enum reserve_result ledger_decide_alone(struct reservation *r);
+/* The owners may go; frees it. */
+void ledger_drop(struct reservation *r);
+void ledger_unpin(struct reservation *r);
+/* The highest warning threshold that a hold has reached, in percent; 0: none. */
+unsigned ledger_threshold(const struct ledger *l, const struct hold *h);

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subjects with budgets: which a request has, and what is known of their budgets. */
+#include <stdlib.h>
+
+#include "ledger.h"
+#include "price_book.h"
+
+static bool is_idle(const struct level_entry *e)
+{
+    const struct owner *o = (const struct owner *)e;
+    for (uint32_t i = 0; i < o->set.n; i++) {
+        if (o->states[i].local) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void finish(struct level_entry *e)
+{
+    zone_destroy(((struct owner *)e)->zone);
+}
+
+static const struct level_entry_type owner_type = {sizeof(struct owner), is_idle, finish};
+
+int ledger_init(struct ledger *l)
+{
+    int rc = level_table_init(&l->table, &owner_type);
+    return rc == 0 && pthread_mutex_init(&l->lock, NULL) != 0 ? WEIR_E_NOMEM : rc;
+}
+
+/* The tenant's time zone, of its record. */
+static void set_zone(struct ledger *l, struct owner *o)
+{
+    const char *name =
+        yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(o->e.rules->doc), "timezone"));
+    zone_destroy(o->zone);
+    o->zone = NULL;
+    if (name && zone_load(weir_str_from(name), &o->zone) < 0) {
+        char buffer[256];
+        struct text t = text_on(buffer, sizeof(buffer));
+        TEXT_ADD(&t, "tenant ");
+        text_add(&t, level_entry_tenant(&o->e));
+        TEXT_ADD(&t, ": quota.timezone is no zone of the IANA database; the plugin's is used: ");
+        text_add(&t, weir_str_from(name));
+        l->host->log(l->host, WEIR_LEVEL_ERROR, NULL, text_view(&t));
+    }
+}
+
+/* Brings the budgets up to `version` of the tenant's record; what is known of one that stays is
+ * kept. */
+static void update(struct ledger *l, struct owner *o, const struct rules *tenant, uint64_t version)
+{
+    if (o->e.version == version) {
+        return;
+    }
+    const struct budget_set before = o->set;
+    struct budget_state known[BUDGET_MAX];
+    memcpy(known, o->states, sizeof(known));
+    yyjson_val *found[RULES_MAX];
+    unsigned n =
+        rules_find(&l->config, tenant, (enum level)o->e.level, level_entry_name(&o->e), found);
+    o->set = (struct budget_set){.n = 0};
+    for (unsigned i = 0; i < n; i++) {
+        budget_set_add(&o->set, found[i], l->prices ? price_book_currency(l->prices) : "");
+    }
+    for (uint32_t i = 0; i < o->set.n; i++) {
+        o->states[i] = (struct budget_state){.known = false};
+        for (uint32_t k = 0; k < before.n; k++) {
+            if (budget_is_same(&before.list[k], &o->set.list[i])) {
+                o->states[i] = known[k];
+            }
+        }
+    }
+    o->e.version = version;
+}
+
+uint64_t ledger_units(const struct hold *h, const struct reservation *r, const struct usage *u)
+{
+    switch (h->budget.unit) {
+    case BUDGET_REQUESTS: return 1;
+    case BUDGET_TOKENS: return u->prompt_tokens + u->completion_tokens;
+    default:
+        return r->price
+                   ? price_amount(r->price,
+                                  &(struct price_usage){.prompt_tokens = u->prompt_tokens,
+                                                        .cached_tokens = u->cached_tokens,
+                                                        .completion_tokens = u->completion_tokens,
+                                                        .requests = 1,
+                                                        .gpu_us = u->gpu_us})
+                   : 0;
+    }
+}
+
+weir_str ledger_key(const struct reservation *r, const struct hold *h)
+{
+    return (weir_str){r->text + h->key, h->key_len};
+}
+
+/* Everything that one window of a budget needs. False: no room. */
+static bool add_hold(struct reservation *r, struct owner *o, uint32_t at, const struct zone *zone,
+                     const struct window *w, bool is_binding, const struct usage *most)
+{
+    const struct budget *b = &o->set.list[at];
+    if (r->n == LEDGER_MAX_HOLDS || LEDGER_TEXT_BYTES - r->text_len < LEDGER_KEY_BYTES) {
+        return false;
+    }
+    struct text key = text_on(r->text + r->text_len, LEDGER_TEXT_BYTES - r->text_len);
+    level_key_add(&key, "quota", (enum level)o->e.level, level_entry_name(&o->e));
+    text_add(&key, weir_str_from(budget_unit_name(b)));
+    text_add_char(&key, '/');
+    window_key_add(&key, (enum window_period)b->period, b->rolling, zone, w);
+    struct hold *h = &r->holds[r->n++];
+    *h = (struct hold){.owner = o,
+                       .budget = *b,
+                       .window = *w,
+                       .left = (int64_t)b->limit,
+                       .key = (uint16_t)r->text_len,
+                       .key_len = (uint16_t)key.n,
+                       .at = (uint8_t)at,
+                       .is_binding = is_binding};
+    h->units = ledger_units(h, r, most);
+    r->text_len += (uint32_t)key.n;
+    o->e.pins++;
+    return true;
+}
+
+static bool add_budget(struct reservation *r, struct owner *o, uint32_t at, const struct zone *zone,
+                       const struct usage *most)
+{
+    const struct budget *b = &o->set.list[at];
+    int64_t now_s = (int64_t)(r->ledger->host->wall_us(r->ledger->host) / 1000000);
+    if (!b->rolling) {
+        struct window w = window_calendar((enum window_period)b->period, zone, now_s);
+        return add_hold(r, o, at, zone, &w, true, most);
+    }
+    bool ok = true;
+    for (unsigned i = 0; i < WINDOW_SPANS && ok; i++) {
+        struct window w = window_rolling((enum window_period)b->period, now_s, i);
+        ok = add_hold(r, o, at, zone, &w, i == 0, most);
+    }
+    return ok;
+}
+
+static enum reserve_result add_owner(struct reservation *r, struct owner *o,
+                                     const struct zone *zone, const struct usage *most)
+{
+    const struct ledger *l = r->ledger;
+    if (o->set.wrong_currency) {
+        return RESERVE_CURRENCY;
+    }
+    for (uint32_t i = 0; i < o->set.n; i++) {
+        bool money = o->set.list[i].unit == BUDGET_MONEY;
+        if (money && !r->price) {
+            if (l->free_without_price) {
+                continue;
+            }
+            return RESERVE_UNPRICED;
+        }
+        if (!add_budget(r, o, i, zone, most)) {
+            return RESERVE_BROKEN;
+        }
+    }
+    return RESERVE_OK;
+}
+
+static enum reserve_result add_level(struct reservation *r, struct level_shard *sh,
+                                     enum level level, weir_str tenant, const struct level_ids *ids,
+                                     const struct owner *of, uint64_t version,
+                                     const struct usage *most)
+{
+    struct ledger *l = r->ledger;
+    weir_str name;
+    if (!(l->levels & 1u << level) || !level_subject(ids, level, &name)) {
+        return RESERVE_OK;
+    }
+    struct owner *o = (struct owner *)level_entry_get(&l->table, sh, level, tenant, name);
+    if (!o) {
+        return RESERVE_BROKEN;
+    }
+    update(l, o, of ? of->e.rules : NULL, version);
+    return add_owner(r, o, of && of->zone ? of->zone : l->zone, most);
+}
+
+static enum reserve_result add_tenant(struct reservation *r, const struct level_ids *ids,
+                                      const struct usage *most)
+{
+    struct ledger *l = r->ledger;
+    uint64_t version = 0;
+    struct owner *of = (struct owner *)level_table_lock_tenant(&l->table, l->host, l->tenants,
+                                                               "quota", ids->tenant, &version);
+    struct level_shard *sh = level_table_shard(&l->table, ids->tenant);
+    enum reserve_result result = of ? RESERVE_OK : RESERVE_BROKEN;
+    if (of && of->e.version != version) {
+        set_zone(l, of);
+        update(l, of, of->e.rules, version);
+    }
+    for (int i = LEVEL_TENANT; i < LEVEL_GLOBAL && result == RESERVE_OK; i++) {
+        result = add_level(r, sh, (enum level)i, ids->tenant, ids, of, version, most);
+    }
+    pthread_mutex_unlock(&sh->lock);
+    r->n_tenant = r->n;
+    return result;
+}
+
+enum reserve_result ledger_add_holds(struct reservation *r, const struct level_ids *ids,
+                                     const struct usage *most)
+{
+    const weir_str nobody = {NULL, 0};
+    struct ledger *l = r->ledger;
+    enum reserve_result result = add_tenant(r, ids, most);
+    if (result != RESERVE_OK || !(l->levels & (1u << LEVEL_GLOBAL | 1u << LEVEL_MODEL))) {
+        return result;
+    }
+    struct level_shard *sh = level_table_shard(&l->table, nobody);
+    pthread_mutex_lock(&sh->lock);
+    for (int i = LEVEL_GLOBAL; i < LEVEL__COUNT && result == RESERVE_OK; i++) {
+        result = add_level(r, sh, (enum level)i, nobody, ids, NULL, 0, most);
+    }
+    pthread_mutex_unlock(&sh->lock);
+    return result;
+}
+
+/* The state of the hold's window; another window's is forgotten. [locked] */
+static struct budget_state *state_of(const struct hold *h)
+{
+    struct budget_state *s = &h->owner->states[h->at];
+    if (s->window_s != h->window.start_s) {
+        *s = (struct budget_state){.window_s = h->window.start_s};
+    }
+    return s;
+}
+
+static unsigned percent_used(const struct hold *h)
+{
+    uint64_t limit = h->budget.limit;
+    uint64_t left = h->left > 0 ? (uint64_t)h->left : 0;
+    return limit == 0 || left > limit ? 0 : (unsigned)((limit - left) * 100 / limit);
+}
+
+unsigned ledger_threshold(const struct ledger *l, const struct hold *h)
+{
+    unsigned used = percent_used(h), reached = 0;
+    for (unsigned i = 0; i < sizeof(l->warn_at) && l->warn_at[i]; i++) {
+        reached = used >= l->warn_at[i] ? l->warn_at[i] : reached;
+    }
+    return reached;
+}
+
+static void log_warning(const struct ledger *l, const struct hold *h, unsigned reached)
+{
+    char buffer[512];
+    struct text t = text_on(buffer, sizeof(buffer));
+    text_add(&t, weir_str_from(level_name((enum level)h->owner->e.level)));
+    text_add_char(&t, ' ');
+    text_add(&t, level_entry_tenant(&h->owner->e));
+    text_add_char(&t, '/');
+    text_add(&t, level_entry_name(&h->owner->e));
+    TEXT_ADD(&t, ": ");
+    text_add_u64(&t, reached);
+    TEXT_ADD(&t, " % of ");
+    budget_words_add(&t, &h->budget);
+    TEXT_ADD(&t, " are used or reserved");
+    l->host->log(l->host, WEIR_LEVEL_WARN, NULL, text_view(&t));
+}
+
+void ledger_learn(struct reservation *r, uint32_t first, uint32_t n, const weir_store_result *a)
+{
+    if (!a->left || a->n_left < n) {
+        return;
+    }
+    struct ledger *l = r->ledger;
+    struct level_shard *sh = r->holds[first].owner->e.shard; /* one for all of a group */
+    pthread_mutex_lock(&sh->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        struct hold *h = &r->holds[first + i];
+        h->left = a->left[i].units;
+        if (!h->is_binding || h->at >= h->owner->set.n) {
+            continue;
+        }
+        struct budget_state *s = state_of(h);
+        s->left = h->left;
+        s->known = true;
+        s->local = 0;
+        unsigned reached = ledger_threshold(l, h);
+        if (reached > s->warned) {
+            s->warned = (uint8_t)reached;
+            (void)atomic_fetch_add_explicit(&l->counters.warnings[h->owner->e.level], 1,
+                                            memory_order_relaxed);
+            log_warning(l, h, reached);
+        }
+    }
+    pthread_mutex_unlock(&sh->lock);
+}
+
+/* This replica's share of what was left when the store was lost. */
+static bool take_local(const struct ledger *l, const struct hold *h)
+{
+    struct budget_state *s = state_of(h);
+    uint64_t left = s->known ? (s->left > 0 ? (uint64_t)s->left : 0) : h->budget.limit;
+    if (s->local + h->units > left / l->replicas) {
+        return false;
+    }
+    s->local += h->units;
+    return true;
+}
+
+enum reserve_result ledger_decide_alone(struct reservation *r)
+{
+    struct ledger *l = r->ledger;
+    r->lost = true;
+    r->by = r->n_done;
+    if (l->on_loss == ON_LOSS_DENY) {
+        return RESERVE_LOST;
+    }
+    for (uint32_t i = r->n_done; i < r->n && l->on_loss == ON_LOSS_LOCAL; i++) {
+        const struct hold *h = &r->holds[i];
+        pthread_mutex_lock(&h->owner->e.shard->lock);
+        bool taken = !h->is_binding || h->at >= h->owner->set.n || take_local(l, h);
+        pthread_mutex_unlock(&h->owner->e.shard->lock);
+        if (!taken) {
+            r->by = i;
+            return RESERVE_EXHAUSTED;
+        }
+    }
+    return RESERVE_OK;
+}
+
+void ledger_unpin(struct reservation *r)
+{
+    for (uint32_t i = 0; i < r->n; i++) {
+        struct level_shard *sh = r->holds[i].owner->e.shard;
+        pthread_mutex_lock(&sh->lock);
+        r->holds[i].owner->e.pins--;
+        pthread_mutex_unlock(&sh->lock);
+    }
+}
+
+void ledger_drop(struct reservation *r)
+{
+    ledger_unpin(r);
+    free(r);
+}

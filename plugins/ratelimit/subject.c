@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "subject.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* No call, nothing debited or owed. */
+static bool is_idle(const struct level_entry *e)
+{
+    const struct subject *s = (const struct subject *)e;
+    if (s->is_dirty || s->slots.reserved || s->slots.running) {
+        return false;
+    }
+    for (unsigned i = 0; i < LIMIT_MAX_RATES; i++) {
+        if (s->buckets[i] && s->buckets[i]->balance != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void finish(struct level_entry *e)
+{
+    struct subject *s = (struct subject *)e;
+    for (unsigned i = 0; i < LIMIT_MAX_RATES; i++) {
+        free(s->buckets[i]);
+    }
+}
+
+const struct level_entry_type subject_type = {sizeof(struct subject), is_idle, finish};
+
+static int put_rate(struct subject *s, const struct rate *rate, bool leased)
+{
+    unsigned at = (unsigned)rate->resource * PERIOD__COUNT + rate->period;
+    if (!s->buckets[at]) {
+        s->buckets[at] = malloc(sizeof(*s->buckets[at]));
+        if (!s->buckets[at]) {
+            return WEIR_E_NOMEM;
+        }
+        bucket_init(s->buckets[at], rate, leased);
+    } else if (memcmp(&s->buckets[at]->rate, rate, sizeof(*rate)) != 0) {
+        bucket_change(s->buckets[at], rate, leased);
+    }
+    s->active |= (uint16_t)(1u << at);
+    return 0;
+}
+
+int subject_update(struct subject *s, const struct limits_source *from, const struct rules *tenant,
+                   uint64_t version)
+{
+    if (s->e.version == version) {
+        return 0;
+    }
+    yyjson_val *found[RULES_MAX];
+    unsigned n =
+        rules_find(from->config, tenant, (enum level)s->e.level, level_entry_name(&s->e), found);
+    struct limit_set set;
+    memset(&set, 0, sizeof(set)); /* padding too: rates are compared as bytes */
+    for (unsigned i = 0; i < n; i++) {
+        limit_set_add(&set, found[i]);
+    }
+    s->active = 0;
+    for (uint32_t i = 0; i < set.n_rates; i++) {
+        int rc = put_rate(s, &set.rates[i], from->leased);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    s->slots.limit = set.concurrent;
+    s->slots.left_at_us = 0;
+    if (set.concurrent) {
+        s->active |= 1u << SUBJECT_SLOT;
+    }
+    s->e.version = version;
+    return 0;
+}
+
+void subject_key(const struct subject *s, const struct rate *rate, struct text *to)
+{
+    level_key_add(to, "ratelimit", (enum level)s->e.level, level_entry_name(&s->e));
+    text_add(to, weir_str_from(rate ? limit_suffix(rate) : "slots"));
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Whoever a limit is for: a tenant, user, key or model, with all of its limits.
+ *
+ * Ownership: the limiter's table; a pinned one stays. Threads: the shard's lock. Limits stay at
+ * their index for the life of a subject, so that requests can remember what they hold by bits. */
+#include "bucket.h"
+#include "table.h"
+
+enum {
+    SUBJECT_SLOT = LIMIT_MAX_RATES, /* index of the concurrency limit beside the rates */
+    SUBJECT_ITEMS = LIMIT_MAX_RATES + 1,
+};
+
+struct fetch;
+
+/* Requests at a time. The replica holds one reservation for each subject, of `reserved` places, and
+ * hands them out itself. */
+struct slots {
+    uint32_t limit; /* 0: none */
+    uint32_t running, reserved, wanted, local;
+    uint64_t expires_us; /* of the reservation */
+    int64_t left;        /* free places in the store at left_at_us */
+    uint64_t left_at_us;
+};
+
+struct subject {
+    struct level_entry e;       /* first */
+    struct subject *next_dirty; /* see sweep.c */
+    bool is_dirty;
+    uint16_t active;                         /* bits of the limits in force */
+    struct bucket *buckets[LIMIT_MAX_RATES]; /* by resource and period; NULL: never limited */
+    struct slots slots;
+    struct fetch *fetching[SUBJECT_ITEMS]; /* the call under way */
+};
+
+extern const struct level_entry_type subject_type;
+
+struct limits_source {
+    const struct rules *config;
+    bool leased;
+};
+
+/* Brings the limits up to `version` of the tenant's record. */
+int subject_update(struct subject *s, const struct limits_source *from, const struct rules *tenant,
+                   uint64_t version);
+
+/* Under which the store keeps a rate, or with NULL the places. */
+void subject_key(const struct subject *s, const struct rate *rate, struct text *to);
+/* Units of a request at limit `item`. */
+static inline uint64_t subject_need(unsigned item, uint64_t tokens)
+{
+    return item < SUBJECT_SLOT && item / PERIOD__COUNT == RESOURCE_TOKENS ? tokens : 1;
+}
