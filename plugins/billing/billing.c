@@ -15,6 +15,7 @@
 #include "idempotency.h"
 #include "metrics.h"
 #include "reaper.h"
+#include "usage.h"
 #include "webhook.h"
 #include "weir/plugin.h"
 
@@ -109,6 +110,10 @@ static bool start(struct billing *b, weir_str *err)
             return false;
         }
     }
+    if (billing_usage_route(b) < 0) {
+        *err = weir_str_from("the route for the ledger is taken");
+        return false;
+    }
     b->timer = b->host->timer_start(b->host, BILLING_TICK_MS, BILLING_TICK_MS, tick, b);
     *err = weir_str_from("no timer is left");
     return b->timer != 0;
@@ -124,6 +129,7 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     memset(b, 0, sizeof(*b));
     b->host = host;
     b->store = host->get_ext(host, WEIR_EXT_STORE);
+    b->admin = host->get_ext(host, WEIR_EXT_ADMIN);
     if (!make_nonce(b) || billing_config_read(config_json, &b->config) < 0) {
         *err = weir_str_from("its configuration, or a random number, cannot be read");
         host->free(host, b);
@@ -241,7 +247,7 @@ static const void *get_ext(const char *id)
 
 static const char *const provides[] = {WEIR_EXT_POLICY, NULL};
 static const char *const needs[] = {WEIR_EXT_STORE, NULL};
-static const char *const wants[] = {WEIR_EXT_METRICS, NULL};
+static const char *const wants[] = {WEIR_EXT_METRICS, WEIR_EXT_ADMIN, NULL};
 /* Behind those that refuse, so that what they refuse is not written down, and behind those that
  * hold back output, so that what it counts is what goes out. */
 static const char *const after[] = {"auth", "ratelimit", "quota", "lua", NULL};
