@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-
 enum { MAX_ANSWER_BYTES = 128 * 1024 * 1024, MAX_URL_BYTES = 2048 };
 
 static int keep(void *arg, weir_str piece)
@@ -66,7 +64,13 @@ int weir_admin_call(const struct weir_admin_request *request, struct weir_admin_
                                         .arg = &body,
                                         .ret_etag = ret_answer->etag};
     r = weir_http_call(&call, &ret_answer->status, err);
-    if (r == 0 && body.len) {
+    bool is_text = request->text && ret_answer->status < 400;
+    if (r == 0 && is_text) {
+        weir_buf_reset(request->text);
+        weir_buf_add_str(request->text, weir_buf_view(&body));
+        r = request->text->failed ? weir_error_set(err, WEIR_E_TOOBIG, "the answer is too large")
+                                  : 0;
+    } else if (r == 0 && body.len) {
         ret_answer->json = yyjson_read(body.data, body.len, 0);
     }
     weir_buf_finish(&body);

@@ -8,6 +8,7 @@
  * Errors: one sentence; an answer of 400 and above is one, with the API's own message. */
 #include <yyjson.h>
 
+#include "base/buf.h"
 #include "cli/command.h"
 #include "cli/http_call.h"
 
@@ -23,6 +24,7 @@ struct weir_admin_request {
     const char *path; /* from the root, encoded */
     const char *body; /* JSON; NULL: none */
     const char *if_match;
+    struct weir_buf *text; /* gets the body of an answer that is no JSON; NULL: it is JSON */
 };
 
 int weir_admin_call(const struct weir_admin_request *request, struct weir_admin_answer *ret_answer,
@@ -40,6 +42,5 @@ int weir_admin_each(const struct weir_args *args, const char *path,
 
 #define WEIR_ADMIN_OPTION                                                                          \
     {                                                                                              \
-        "admin", 0, "URL",                                                                         \
-            "where; default $WEIR_ADMIN, else http://127.0.0.1:9090"            \
+        "admin", 0, "URL", "where; default $WEIR_ADMIN, else http://127.0.0.1:9090"                \
     }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+extern const struct weir_command weir_cmd_billing;
 extern const struct weir_command weir_cmd_chat;
 extern const struct weir_command weir_cmd_check;
 extern const struct weir_command weir_cmd_completions;
@@ -16,6 +17,7 @@ extern const struct weir_command weir_cmd_version;
 /* Sorted by name, one a line. */
 static const struct weir_command *const commands[] = {
     /* clang-format off */
+    &weir_cmd_billing,
     &weir_cmd_chat,
     &weir_cmd_check,
     &weir_cmd_completions,

@@ -37,7 +37,7 @@ static void add_list(struct weir_buf *out, const char *key, const char *const *l
 static void add_hooks(struct weir_buf *out, const struct weir_plugin_library *lib)
 {
     static const char *const phases[] = {"headers", "body", "route", "admit"};
-    const char *hooks[8] = {NULL};
+    const char *hooks[9] = {NULL};
     size_t n = 0;
     for (int i = 0; i < 4 && lib->is_policy; i++) {
         if (lib->policy.on_phase && lib->policy.phases & WEIR_PHASE_BIT(i + WEIR_PHASE_HEADERS)) {
@@ -46,6 +46,9 @@ static void add_hooks(struct weir_buf *out, const struct weir_plugin_library *li
     }
     if (lib->policy.on_chunk) {
         hooks[n++] = "chunk";
+    }
+    if (lib->policy.on_delivered) {
+        hooks[n++] = "delivered";
     }
     if (lib->policy.on_complete) {
         hooks[n++] = "complete";

@@ -110,6 +110,9 @@ static void after_send(struct weir_http_connection *c)
     if (!ex) {
         return;
     }
+    if (ex->is_announced && !ex->is_ended && s->handler.on_sent) {
+        s->handler.on_sent(s->user, ex);
+    }
     if (ex->is_paused && ex->reply == WEIR_HTTP_REPLY_STREAM && !ex->is_ended &&
         pending <= s->limits.pending_low_bytes) {
         ex->is_paused = false;

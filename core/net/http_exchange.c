@@ -83,6 +83,16 @@ size_t weir_http_pending_bytes(const struct weir_http_exchange *ex)
     return weir_http_output_pending(&ex->connection->out);
 }
 
+uint64_t weir_http_given_bytes(const struct weir_http_exchange *ex)
+{
+    return ex->connection->out.n_given;
+}
+
+uint64_t weir_http_taken_bytes(const struct weir_http_exchange *ex)
+{
+    return weir_http_output_taken(&ex->connection->out);
+}
+
 uint64_t weir_http_sent_bytes(const struct weir_http_exchange *ex)
 {
     return ex->n_sent;

@@ -80,5 +80,9 @@ void weir_http_abort(struct weir_http_exchange *ex);
 bool weir_http_response_begun(const struct weir_http_exchange *ex);
 /* Response bytes that the kernel has not taken yet. */
 size_t weir_http_pending_bytes(const struct weir_http_exchange *ex);
+/* Positions in the bytes of the connection, to tell when the kernel has taken a piece: `given` is
+ * behind the last byte handed in, `taken` behind the last that the kernel took. */
+uint64_t weir_http_given_bytes(const struct weir_http_exchange *ex);
+uint64_t weir_http_taken_bytes(const struct weir_http_exchange *ex);
 /* Response body bytes given so far (without framing). */
 uint64_t weir_http_sent_bytes(const struct weir_http_exchange *ex);

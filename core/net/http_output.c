@@ -50,6 +50,12 @@ size_t weir_http_output_pending(const struct weir_http_output *out)
     return out->fill.len + (out->is_flying ? uv_stream_get_write_queue_size(out->stream) : 0);
 }
 
+uint64_t weir_http_output_taken(const struct weir_http_output *out)
+{
+    size_t waiting = out->is_flying ? uv_stream_get_write_queue_size(out->stream) : 0;
+    return out->n_taken + (out->is_flying ? out->n_flying - waiting : 0);
+}
+
 size_t weir_http_output_room(const struct weir_http_output *out)
 {
     size_t pending = weir_http_output_pending(out);
@@ -60,6 +66,7 @@ static void on_write(uv_write_t *write, int status)
 {
     struct weir_http_output *out = write->data;
     out->is_flying = false;
+    out->n_taken += status < 0 ? 0 : out->n_flying;
     weir_buf_reset(&out->flight);
     out->on_written(out, status);
 }
@@ -73,6 +80,8 @@ static int take_off(struct weir_http_output *out, size_t n_sent)
 
     uv_buf_t rest = uv_buf_init(out->flight.data + n_sent, (unsigned)(out->flight.len - n_sent));
     out->write.data = out;
+    out->n_taken += n_sent;
+    out->n_flying = rest.len;
     int r = uv_write(&out->write, out->stream, &rest, 1, on_write);
     out->is_flying = r == 0;
     return r;
@@ -92,6 +101,7 @@ int weir_http_output_flush(struct weir_http_output *out)
     if (n_sent < out->fill.len) {
         return take_off(out, n_sent);
     }
+    out->n_taken += out->fill.len;
     weir_buf_reset(&out->fill);
     return 0;
 }

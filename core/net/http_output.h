@@ -24,7 +24,9 @@ struct weir_http_output {
     uv_write_t write;
     weir_http_output_cb on_written; /* flight is empty again, or status < 0 */
     bool is_flying;
+    size_t n_flying;  /* bytes given to uv_write */
     uint64_t n_given; /* bytes ever added to fill */
+    uint64_t n_taken; /* of these, what the kernel took, without the flight under way */
 
     uint64_t n_taken_seen; /* for the stall clock */
     uint64_t stall_start_ms;
@@ -40,6 +42,8 @@ void weir_http_output_trim(struct weir_http_output *out);
 
 void weir_http_output_add(struct weir_http_output *out, const void *bytes, size_t n_bytes);
 size_t weir_http_output_pending(const struct weir_http_output *out);
+/* Of all bytes ever given, those that the kernel has taken. */
+uint64_t weir_http_output_taken(const struct weir_http_output *out);
 /* How many bytes fit before max_pending_bytes. */
 size_t weir_http_output_room(const struct weir_http_output *out);
 /* Sends what the kernel takes now and queues the rest. 0, or libuv's error. */

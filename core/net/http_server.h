@@ -40,6 +40,9 @@ struct weir_http_handler {
     void (*on_request)(void *user, struct weir_http_exchange *ex);
     /* weir_http_stream_write returned 1 before, and there is room again. */
     void (*on_writable)(void *user, struct weir_http_exchange *ex);
+    /* The kernel may have taken response bytes: see weir_http_taken_bytes. Before on_writable and
+     * on_closed. */
+    void (*on_sent)(void *user, struct weir_http_exchange *ex);
     /* Last sight of the exchange. Requests that are rejected before on_headers have none. */
     void (*on_closed)(void *user, struct weir_http_exchange *ex, enum weir_http_end why);
     /* The server answers a bad request itself: writes the body (JSON), may add headers to the

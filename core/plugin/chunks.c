@@ -159,7 +159,9 @@ static int call_plugin(struct flow *f, weir_chunk *chunk, uint32_t at, bool *ret
     }
     weir_str out = {NULL, 0};
     uint64_t start_ns = weir_plugin_run_now_ns(f->run);
+    f->run->may_pause = inst;
     int action = inst->lib->policy.on_chunk(inst->self, f->run->req, chunk, &out);
+    f->run->may_pause = NULL;
     bool sound = is_hook_action(action, chunk, out);
     weir_plugin_run_note(f->run, inst, WEIR_HOOK_CHUNK, start_ns, !sound);
     if (!sound) {

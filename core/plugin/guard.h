@@ -20,6 +20,7 @@ enum weir_plugin_hook {
     WEIR_HOOK_ADMIT,
     WEIR_HOOK_RESUME,
     WEIR_HOOK_CHUNK,
+    WEIR_HOOK_DELIVERED,
     WEIR_HOOK_COMPLETE,
     WEIR_HOOK__COUNT,
 };

@@ -68,7 +68,7 @@ static int req_set(const weir_host *h, weir_req *r, int field, weir_str value)
 
 static int req_get_num(const weir_host *h, weir_req *r, int number, int64_t *out)
 {
-    if (!r || !out || number < WEIR_NUMBER_PROMPT_TOKENS || number > WEIR_NUMBER_ARRIVED_US) {
+    if (!r || !out || number < WEIR_NUMBER_PROMPT_TOKENS || number > WEIR_NUMBER_OUTPUT_TOKENS) {
         return WEIR_E_ARG;
     }
     return ops_of(h)->get_num(r, number, out);
@@ -214,6 +214,12 @@ static weir_ticket suspend(const weir_host *h, weir_req *r, uint32_t timeout_ms)
     return run->ticket;
 }
 
+static weir_ticket pause_output(const weir_host *h, weir_req *r, uint32_t timeout_ms)
+{
+    struct weir_plugin_run *run = r ? ops_of(h)->run(r) : NULL;
+    return run ? weir_plugin_run_pause(run, weir_host_instance(h), timeout_ms) : 0;
+}
+
 static int resume(const weir_host *h, weir_ticket ticket, int rc, weir_str data)
 {
     return weir_tickets_resume(weir_host_instance(h)->plugins->tickets, ticket, rc, data);
@@ -233,4 +239,5 @@ void weir_host_fill_request(weir_host *host)
     host->set_header = set_header;
     host->suspend = suspend;
     host->resume = resume;
+    host->pause = pause_output;
 }

@@ -34,7 +34,7 @@ struct weir_plugin_chain {
     struct weir_plugins *plugins;
     struct weir_plugin_chain *next_dead;
     size_t state_bytes;
-    bool has_chunk_hooks;
+    bool has_chunk_hooks, has_delivered_hooks;
     uint32_t n;
     struct weir_plugin_link links[WEIR_PLUGIN_CHAIN_MAX];
 };

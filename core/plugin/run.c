@@ -49,9 +49,8 @@ void weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instan
     }
 }
 
-/* A failure, or a plugin in quarantine: on_error decides. */
-static enum weir_plugin_outcome fail(struct weir_plugin_run *run,
-                                     const struct weir_plugin_instance *inst)
+enum weir_plugin_outcome weir_plugin_run_fail(struct weir_plugin_run *run,
+                                              const struct weir_plugin_instance *inst)
 {
     if (inst->fail_open) {
         return WEIR_PLUGIN_DONE;
@@ -93,7 +92,7 @@ static enum weir_plugin_outcome apply_verdict(struct weir_plugin_run *run,
         return WEIR_PLUGIN_ANSWERED;
     case WEIR_RESPOND: return WEIR_PLUGIN_ANSWERED;
     case WEIR_SUSPEND: return WEIR_PLUGIN_SUSPENDED;
-    default: return fail(run, inst);
+    default: return weir_plugin_run_fail(run, inst);
     }
 }
 
@@ -141,8 +140,9 @@ static enum weir_plugin_outcome advance(struct weir_plugin_run *run)
         if (!(policy->phases & WEIR_PHASE_BIT(run->phase)) || !policy->on_phase) {
             continue;
         }
-        enum weir_plugin_outcome outcome =
-            weir_plugin_run_admits(run, inst) ? call_hook(run, NULL, NULL) : fail(run, inst);
+        enum weir_plugin_outcome outcome = weir_plugin_run_admits(run, inst)
+                                               ? call_hook(run, NULL, NULL)
+                                               : weir_plugin_run_fail(run, inst);
         if (outcome == WEIR_PLUGIN_SUSPENDED) {
             return outcome;
         }
@@ -184,6 +184,20 @@ void weir_plugin_run_abandon(struct weir_plugin_run *run)
     run->phase = 0;
     if (run->ticket != 0) {
         drop_ticket(run);
+    }
+    weir_plugin_run_unpause(run);
+}
+
+void weir_plugin_run_delivered(struct weir_plugin_run *run, uint64_t n_tokens)
+{
+    for (uint32_t i = 0; run->chain->has_delivered_hooks && i < run->chain->n; i++) {
+        struct weir_plugin_instance *inst = run->chain->links[i].instance;
+        if (!inst->lib->policy.on_delivered) {
+            continue;
+        }
+        uint64_t start_ns = weir_plugin_run_now_ns(run);
+        inst->lib->policy.on_delivered(inst->self, run->req, n_tokens);
+        weir_plugin_run_note(run, inst, WEIR_HOOK_DELIVERED, start_ns, false);
     }
 }
 

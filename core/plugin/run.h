@@ -4,8 +4,9 @@
  *
  * Use by core/request, all on the request's loop:
  *   run_init(); then for each phase run_phase(); SUSPENDED: wait for resumed(); ANSWERED: send what
- *   ops->deny or ops->respond stored; DONE: go on. Then run_chunk() for every chunk;
- *   run_complete() once the end is known; run_finish() last.
+ *   ops->deny or ops->respond stored; DONE: go on. Then run_chunk() for every chunk; while
+ *   run_is_paused(), nothing goes out. run_delivered() as the client takes it; run_complete() once
+ *   the end is known; run_finish() last.
  * A client that leaves: run_abandon() (also while suspended), then run_complete(), run_finish().
  * Ownership: the run owns its reference to the chain; state lives in the request's arena.
  * Threads: the request's loop only. Errors: WEIR_E_NOMEM from init, when the arena is full.
@@ -31,6 +32,7 @@ struct weir_plugin_run;
 typedef void (*weir_plugin_resumed)(struct weir_plugin_run *run, enum weir_plugin_outcome outcome);
 
 struct weir_plugin_choice; /* what plugins hold back of one choice */
+struct weir_plugin_pause;  /* a plugin's hold on the output */
 
 struct weir_plugin_run {
     struct weir_plugin_chain *chain;
@@ -43,13 +45,20 @@ struct weir_plugin_run {
     int phase;          /* enum weir_phase while a phase runs or is suspended, else 0 */
     uint32_t index;     /* plugin whose turn it is */
     bool in_phase_hook;
-    bool answered;  /* this hook called deny() or respond() */
-    bool responded; /* … and it was respond() */
-    bool entered;   /* a phase was begun: on_complete is owed */
+    const struct weir_plugin_instance *may_pause; /* whose hook may pause the output now */
+    bool answered;                                /* this hook called deny() or respond() */
+    bool responded;                               /* … and it was respond() */
+    bool entered;                                 /* a phase was begun: on_complete is owed */
     bool completed;
     bool abandoned;
     uint64_t chunks_done; /* bits of plugins that answered WEIR_CHUNK_REST */
     struct weir_plugin_choice *choices[WEIR_PLUGIN_MAX_CHOICES];
+    struct weir_plugin_pause *pauses; /* [chain->n], in the arena; NULL until the first */
+    uint32_t n_pauses;                /* that are open */
+    /* Set by the owner after init; NULL: host->pause() is refused. Called on the loop, never from
+     * within run_chunk(), when the last pause has ended. DONE: output goes on; ANSWERED: the run
+     * ends as an error, with what ops->deny stored. */
+    weir_plugin_resumed output_resumed;
 };
 
 /* Takes its own reference to the chain. */
@@ -70,6 +79,14 @@ enum weir_plugin_chunk_outcome {
 enum weir_plugin_chunk_outcome
 weir_plugin_run_chunk(struct weir_plugin_run *run, const weir_chunk *chunk,
                       void (*emit)(void *arg, const weir_chunk *chunk), void *arg);
+
+/* A plugin has paused the output: neither what the last run_chunk() emitted nor anything behind it
+ * may go out until `output_resumed`. */
+bool weir_plugin_run_is_paused(const struct weir_plugin_run *run);
+/* Gives up all pauses; `output_resumed` is not called. */
+void weir_plugin_run_unpause(struct weir_plugin_run *run);
+/* The client's socket has taken n_tokens tokens by now, which is more than before. */
+void weir_plugin_run_delivered(struct weir_plugin_run *run, uint64_t n_tokens);
 
 /* Idempotent: the second call does nothing. */
 void weir_plugin_run_complete(struct weir_plugin_run *run, const weir_usage *usage);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Shared by run.c, chunks.c, admin.c and the host table. */
+/* Shared by run.c, chunks.c, pauses.c, admin.c and the host table. */
 #include "core/plugin/plugins_internal.h"
 #include "core/plugin/run.h"
 
@@ -16,4 +16,14 @@ void weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instan
                           enum weir_plugin_hook hook, uint64_t start_ns, bool failed);
 bool weir_plugin_run_admits(struct weir_plugin_run *run, struct weir_plugin_instance *inst);
 
+/* A failure, or a plugin in quarantine: on_error decides. */
+enum weir_plugin_outcome weir_plugin_run_fail(struct weir_plugin_run *run,
+                                              const struct weir_plugin_instance *inst);
+
 void weir_plugin_choices_finish(struct weir_plugin_run *run); /* chunks.c */
+
+/* host->pause() for the instance whose hook runs; the ticket that is open already, if so. 0: not
+ * now, or no memory. */
+weir_ticket weir_plugin_run_pause(struct weir_plugin_run *run,
+                                  const struct weir_plugin_instance *inst,
+                                  uint32_t timeout_ms); /* pauses.c */

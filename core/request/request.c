@@ -99,6 +99,8 @@ static void complete_plugins(struct weir_request *r)
         .model = r->model ? weir_str_from(weir_model_name(r->model)) : (weir_str){NULL, 0},
         .target = r->target ? weir_str_from(weir_target_name(r->target)) : (weir_str){NULL, 0},
         .error_code = r->error_code ? weir_str_from(r->error_code) : (weir_str){NULL, 0},
+        .delivered_tokens = r->delivery.n_delivered,
+        .device_us = r->outcome.device_us,
     };
     weir_plugin_run_complete(&r->run, &usage);
     weir_plugin_run_finish(&r->run);
@@ -145,6 +147,14 @@ static void phase_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome 
 {
     phase_ended((struct weir_request *)(void *)((char *)run - offsetof(struct weir_request, run)),
                 outcome);
+}
+
+/* The plugin host: the last pause of the output has ended. */
+static void output_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome outcome)
+{
+    weir_run_unpaused(
+        (struct weir_request *)(void *)((char *)run - offsetof(struct weir_request, run)),
+        outcome == WEIR_PLUGIN_ANSWERED);
 }
 
 void weir_request_phase(struct weir_request *r, enum weir_phase phase,
@@ -223,6 +233,7 @@ void weir_request_headers(struct weir_request *r)
         weir_answer_busy(r, 503, "out_of_memory", 1000000, "No memory for this request now.");
         return;
     }
+    r->run.output_resumed = output_resumed;
     r->run_begun = true;
     weir_request_phase(r, WEIR_PHASE_HEADERS, headers_passed);
 }
@@ -240,8 +251,17 @@ void weir_request_writable(struct weir_request *r)
     weir_run_writable(r);
 }
 
+void weir_request_sent(struct weir_request *r)
+{
+    if (r->delivery.n && weir_delivery_taken(&r->delivery, weir_http_taken_bytes(r->ex)) &&
+        r->run_begun) {
+        weir_plugin_run_delivered(&r->run, r->delivery.n_delivered);
+    }
+}
+
 void weir_request_closed(struct weir_request *r, enum weir_http_end why)
 {
+    weir_request_sent(r); /* a client that left has taken a part of what was under way */
     r->ex = NULL;
     if (why != WEIR_HTTP_END_DONE) {
         if (why == WEIR_HTTP_END_CLIENT_GONE || why == WEIR_HTTP_END_STALLED) {
@@ -258,6 +278,9 @@ void weir_request_closed(struct weir_request *r, enum weir_http_end why)
 
 void weir_request_tick(struct weir_request *r, uint64_t now_us)
 {
+    if (r->ex) {
+        weir_request_sent(r); /* a slow client takes its bytes without an event for us */
+    }
     bool late = r->deadline_ms && now_us > r->arrived_us + (uint64_t)r->deadline_ms * 1000u;
     if (late && (r->holds & WEIR_HOLD_TARGET) && !r->cancelled) {
         weir_run_end_late(r);

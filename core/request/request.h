@@ -19,6 +19,7 @@
 #include "core/net/http_exchange.h"
 #include "core/net/http_server.h"
 #include "core/plugin/run.h"
+#include "core/request/delivery.h"
 #include "core/target/model.h"
 
 struct weir_admin_call;
@@ -71,6 +72,8 @@ struct weir_request {
     struct weir_api_request api;
     struct weir_reply reply;
     struct weir_buf out; /* bytes on their way into the exchange */
+    uint64_t n_out_tokens; /* in the bytes of `out`, or gathered by the reply, and all before */
+    struct weir_delivery delivery;
     struct weir_model *model;
     struct weir_target *target; /* the one it is prepared for */
     uint32_t target_index;      /* where it was chosen */
@@ -110,6 +113,8 @@ struct weir_request *weir_request_create(struct weir_worker *worker, struct weir
 void weir_request_headers(struct weir_request *r);
 void weir_request_body(struct weir_request *r);
 void weir_request_writable(struct weir_request *r);
+/* The kernel may have taken more of the response. */
+void weir_request_sent(struct weir_request *r);
 void weir_request_closed(struct weir_request *r, enum weir_http_end why);
 /* Every 100 ms: ends waits that took too long. */
 void weir_request_tick(struct weir_request *r, uint64_t now_us);

@@ -65,24 +65,42 @@ void weir_run_cancel(struct weir_request *r)
     }
 }
 
-/* Sends what `out` holds; marks the request paused when the client is slow. */
-static void send_out(struct weir_request *r)
+/* Tokens given so far are delivered when the kernel has taken all that was written until now. */
+static void note_sent(struct weir_request *r, uint64_t n_tokens)
+{
+    weir_delivery_note(&r->delivery, weir_http_given_bytes(r->ex), n_tokens);
+}
+
+/* Sends the first n_bytes of `out`, which carry n_tokens with those before; marks the request
+ * paused when the client is slow. */
+static void send_part(struct weir_request *r, size_t n_bytes, uint64_t n_tokens)
 {
     if (!r->ex || r->failed || r->out.len == 0) {
         weir_buf_reset(&r->out);
         return;
     }
+    if (n_bytes == 0) {
+        return;
+    }
     if (!weir_http_response_begun(r->ex)) {
         begin_stream(r);
     }
-    int rc = weir_http_stream_write(r->ex, weir_buf_view(&r->out));
-    weir_buf_reset(&r->out);
+    int rc = weir_http_stream_write(r->ex, (weir_str){r->out.data, n_bytes});
+    weir_buf_consume(&r->out, n_bytes);
+    if (rc >= 0) {
+        note_sent(r, n_tokens);
+    }
     if (rc == 1) {
         r->paused = true;
     } else if (rc < 0) {
         weir_http_abort(r->ex); /* a stream with a hole must not end as if it were whole */
         weir_run_cancel(r);
     }
+}
+
+static void send_out(struct weir_request *r)
+{
+    send_part(r, r->out.len, r->n_out_tokens);
 }
 
 static void mark_chunk(struct weir_request *r, const weir_chunk *chunk)
@@ -104,6 +122,7 @@ static void deliver(void *arg, const weir_chunk *chunk)
     if (chunk->kind == WEIR_CHUNK_FINISH && chunk->choice == 0) {
         r->finish = chunk->finish;
     }
+    r->n_out_tokens += chunk->n_tokens;
     int rc = weir_reply_add(&r->reply, chunk, &r->out);
     if (rc < 0 && r->deliver_rc == 0) {
         r->deliver_rc = rc;
@@ -116,6 +135,7 @@ static void fail_run(struct weir_request *r, uint32_t status, const char *code, 
         return; /* the first failure is the one that the client was told */
     }
     r->failed = true;
+    weir_plugin_run_unpause(&r->run);
     r->error_code = code;
     r->finish = WEIR_FINISH_ERROR;
     if (weir_http_response_begun(r->ex)) {
@@ -153,9 +173,14 @@ static void finish_reply(struct weir_request *r)
     } else if (r->api.stream) {
         send_out(r);
         weir_answer_stream_trailers(r);
-        (void)weir_http_stream_end(r->ex);
+        if (weir_http_stream_end(r->ex) >= 0) {
+            note_sent(r, r->n_out_tokens);
+        }
     } else {
         weir_answer_json(r, 200, weir_buf_view(&r->out));
+        if (weir_http_response_begun(r->ex)) {
+            note_sent(r, r->n_out_tokens);
+        }
     }
 }
 
@@ -184,14 +209,25 @@ static void choice_filtered(struct weir_request *r, uint32_t choice)
     }
 }
 
+/* A plugin holds back the output; nobody waits for it after a failure. */
+static bool is_held(const struct weir_request *r)
+{
+    return weir_plugin_run_is_paused(&r->run) && r->ex && !r->failed;
+}
+
 static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
 {
     mark_chunk(r, chunk);
     if (!r->ex || r->failed) {
         return;
     }
+    size_t n_bytes = r->out.len;
+    uint64_t n_tokens = r->n_out_tokens;
     if (weir_plugin_run_chunk(&r->run, chunk, deliver, r) == WEIR_PLUGIN_CHUNK_ENDED) {
         choice_filtered(r, chunk->choice);
+    }
+    if (is_held(r) && r->api.stream) {
+        send_part(r, n_bytes, n_tokens); /* what came before this chunk need not wait with it */
     }
     if (r->deliver_rc < 0 && !r->cancelled) {
         fail_run(r, 500, "response_too_large", "The answer is larger than this server allows.");
@@ -205,14 +241,17 @@ static void read_chunks(struct weir_request *r)
         return; /* the end was read already; only the exchange still lives */
     }
     const weir_chunk *chunk;
-    while (!r->paused && (chunk = weir_flow_peek(&r->flow)) != NULL) {
+    while (!r->paused && !is_held(r) && (chunk = weir_flow_peek(&r->flow)) != NULL) {
         handle_chunk(r, chunk);
         if (weir_flow_pop(&r->flow)) {
             weir_target_wake(r->target, r->ticket);
         }
-        if (r->out.len > WEIR_FLOW_BYTES) {
+        if (r->out.len > WEIR_FLOW_BYTES && !is_held(r)) {
             send_out(r);
         }
+    }
+    if (is_held(r)) {
+        return;
     }
     if (r->api.stream) {
         send_out(r);
@@ -220,6 +259,17 @@ static void read_chunks(struct weir_request *r)
     if (weir_flow_ended(&r->flow, &r->outcome)) {
         end_run(r);
     }
+}
+
+void weir_run_unpaused(struct weir_request *r, bool denied)
+{
+    if (denied) {
+        fail_run(r, r->answer_status ? r->answer_status : 503,
+                 r->answer_code.n ? r->answer_code.p : "policy_ended",
+                 r->answer_text.n ? r->answer_text.p : "The answer was ended by a policy.");
+        weir_run_cancel(r);
+    }
+    read_chunks(r);
 }
 
 void weir_run_writable(struct weir_request *r)

@@ -14,6 +14,8 @@
 int weir_run_begin(struct weir_request *r);
 /* The client takes bytes again. */
 void weir_run_writable(struct weir_request *r);
+/* Pauses of plugins have ended: the output goes on, or the run ends with what a plugin denied. */
+void weir_run_unpaused(struct weir_request *r, bool denied);
 /* Nobody wants the rest: the target is told, what it sent is dropped, and the end comes soon. No-op
  * when nothing runs. */
 void weir_run_cancel(struct weir_request *r);

@@ -67,6 +67,15 @@ static void on_writable(void *user, struct weir_http_exchange *ex)
     }
 }
 
+static void on_sent(void *user, struct weir_http_exchange *ex)
+{
+    (void)user;
+    struct weir_request *r = weir_http_user(ex);
+    if (r) {
+        weir_request_sent(r);
+    }
+}
+
 static void close_if_idle(struct weir_worker *w);
 
 static void on_closed(void *user, struct weir_http_exchange *ex, enum weir_http_end why)
@@ -160,6 +169,7 @@ static const struct weir_http_handler handler = {
     .on_headers = on_headers,
     .on_request = on_request,
     .on_writable = on_writable,
+    .on_sent = on_sent,
     .on_closed = on_closed,
     .on_problem = on_problem,
     .on_drained = on_drained,

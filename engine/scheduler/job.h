@@ -26,6 +26,7 @@ struct weir_job {
     int rc; /* of the outcome */
     const char *message;
     uint64_t cached_tokens, completion_tokens;
+    uint64_t device_ns; /* its share of the steps' time, by tokens */
     uint64_t admitted_us, first_token_us; /* of choice 0; 0: not yet */
 
     struct weir_job *next, *prev; /* all unfinished jobs [mailbox] */

@@ -290,6 +290,7 @@ static void report_end(struct weir_scheduler *s, struct weir_job *job)
         .completion_tokens = job->completion_tokens,
         .prefill_us = first - admitted,
         .decode_us = now - first,
+        .device_us = job->device_ns / 1000,
         .message = weir_str_from(job->message),
     };
     weir_tenant_share_leave(job->share);
@@ -320,6 +321,15 @@ static void close_round(struct weir_scheduler *s)
     }
 }
 
+/* A step's time belongs to its sequences, by the tokens of each. */
+static void charge_time(struct weir_scheduler *s, uint64_t took_us)
+{
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        s->part_sequences[i]->job->device_ns +=
+            took_us * 1000 * s->parts[i].n_tokens / s->n_step_tokens;
+    }
+}
+
 static int step(struct weir_scheduler *s)
 {
     weir_step_batch batch = {
@@ -335,8 +345,9 @@ static int step(struct weir_scheduler *s)
     if (r < 0) {
         return r;
     }
-    weir_pacer_record(&s->pacer, s->n_decode_rows, s->n_step_tokens - s->n_decode_rows,
-                      weir_scheduler_now_us(s) - began);
+    uint64_t took_us = weir_scheduler_now_us(s) - began;
+    weir_pacer_record(&s->pacer, s->n_decode_rows, s->n_step_tokens - s->n_decode_rows, took_us);
+    charge_time(s, took_us);
     s->config.counters->steps++;
     return 0;
 }

@@ -32,6 +32,8 @@ static const struct weir_kit_check policy_checks[] = {
     {"config", "takes or refuses whatever its schema allows, and never crashes",
      weir_kit_check_config},
     {"chunks", "treats output alike however it is cut", weir_kit_check_chunks},
+    {"output", "lets paused output go on, and copes when its client leaves or others resume it",
+     weir_kit_check_output},
     {0},
 };
 

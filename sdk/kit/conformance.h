@@ -66,6 +66,7 @@ void weir_kit_check_bare_host(struct weir_kit_probe *p);
 void weir_kit_check_policy_sizes(struct weir_kit_probe *p);
 void weir_kit_check_config(struct weir_kit_probe *p);  /* check_config.c */
 void weir_kit_check_chunks(struct weir_kit_probe *p);  /* check_chunks.c */
+void weir_kit_check_output(struct weir_kit_probe *p);  /* check_output.c */
 void weir_kit_check_devices(struct weir_kit_probe *p); /* check_backend.c */
 void weir_kit_check_load(struct weir_kit_probe *p);
 void weir_kit_check_steps(struct weir_kit_probe *p);

@@ -205,11 +205,20 @@ static void on_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome out
     r->outcome = outcome;
 }
 
+static void on_output_resumed(struct weir_plugin_run *run, enum weir_plugin_outcome outcome)
+{
+    struct weir_kit_request *r = from(run->req);
+    r->n_unpaused++;
+    r->output = outcome;
+}
+
 int weir_kit_request_begin(struct weir_kit_request *r, struct weir_plugin_chain *chain,
                            struct weir_plugin_loop *loop)
 {
-    return weir_plugin_run_init(&r->run, chain, weir_kit_request_handle(r), loop, &r->arena,
-                                on_resumed);
+    int rc = weir_plugin_run_init(&r->run, chain, weir_kit_request_handle(r), loop, &r->arena,
+                                  on_resumed);
+    r->run.output_resumed = on_output_resumed;
+    return rc;
 }
 
 static enum weir_plugin_admin_outcome admin_route(struct weir_kit_request *r)

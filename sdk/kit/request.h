@@ -11,7 +11,7 @@
 enum {
     WEIR_KIT_MAX_HEADERS = 16,
     WEIR_KIT_N_FIELDS = WEIR_FIELD_KEY_LIMITS + 1,
-    WEIR_KIT_N_NUMBERS = WEIR_NUMBER_ARRIVED_US + 1,
+    WEIR_KIT_N_NUMBERS = WEIR_NUMBER_OUTPUT_TOKENS + 1,
 };
 
 struct weir_kit_header {
@@ -40,6 +40,8 @@ struct weir_kit_request {
     size_t n_sent;
     uint32_t n_resumed; /* calls of `resumed` */
     enum weir_plugin_outcome outcome;
+    uint32_t n_unpaused; /* calls of `output_resumed` */
+    enum weir_plugin_outcome output;
 };
 
 extern const struct weir_plugin_request_ops weir_kit_request_ops;

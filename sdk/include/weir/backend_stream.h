@@ -122,6 +122,7 @@ typedef struct weir_outcome {
     uint64_t prompt_tokens, cached_tokens, completion_tokens;
     uint64_t prefill_us, decode_us;
     weir_str message; /* for rc < 0 */
+    uint64_t device_us; /* this generation's share of the device's time; 0: unknown */
 } weir_outcome;
 
 /* Where a target delivers; one per target, from the host. */

@@ -56,7 +56,10 @@ enum weir_number {
     WEIR_NUMBER_STREAM = 4,        /* 0 or 1 */
     WEIR_NUMBER_PRIORITY = 5,      /* [set] within the class; lower runs sooner */
     WEIR_NUMBER_DEADLINE_MS = 6,   /* [set] from arrival; 0: none */
-    WEIR_NUMBER_ARRIVED_US = 7     /* host->now_us() at arrival */
+    WEIR_NUMBER_ARRIVED_US = 7,    /* host->now_us() at arrival */
+    /* Tokens that have left the last plugin's on_chunk: held back by a pause, on their way to the
+     * client, or delivered. */
+    WEIR_NUMBER_OUTPUT_TOKENS = 8
 };
 
 struct weir_host {
@@ -115,11 +118,12 @@ struct weir_host {
      * WEIR_E_GONE: resumed before, timed out, or the client left; harmless. [any] */
     int (*resume)(const weir_host *, weir_ticket, int rc, weir_str data);
 
-    /* Inside on_chunk: when the present chunk has gone out, nothing more of this request does until
-     * the ticket is resumed or timeout_ms (max 60000) is over; the target waits. on_resume is
-     * called with WEIR_PHASE_OUTPUT; CONTINUE goes on, every other verdict ends the run as an
-     * error. After the last FINISH the pause holds back the end of the answer, and all of an answer
-     * that is not streamed. 0 on failure. [loop] */
+    /* Inside on_chunk: the present chunk and all that comes behind it wait until the ticket is
+     * resumed or timeout_ms (max 60000) is over; the target waits too, when its buffer is full. All
+     * of an answer that is not streamed waits. A second call for the same chunk gives the same
+     * ticket. on_resume is called with WEIR_PHASE_OUTPUT: CONTINUE goes on; SUSPEND, after another
+     * pause(), waits again; DENY, with what deny() set, and FAIL end the run as an error. 0 on
+     * failure. [loop] */
     weir_ticket (*pause)(const weir_host *, weir_req *, uint32_t timeout_ms);
 };
 

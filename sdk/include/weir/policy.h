@@ -109,6 +109,7 @@ typedef struct weir_usage { /* what on_complete gets */
     weir_str model, target, error_code;
     /* Of completion_tokens, those whose bytes the client's socket took. */
     uint64_t delivered_tokens;
+    uint64_t device_us; /* share of the device's time; 0: unknown */
 } weir_usage;
 
 typedef struct weir_policy {
@@ -127,7 +128,8 @@ typedef struct weir_policy {
     int (*on_chunk)(void *instance, weir_req *r, const weir_chunk *c, weir_str *out); /* [loop] */
     void (*on_complete)(void *instance, weir_req *r, const weir_usage *u);            /* [loop] */
     /* The client's socket has taken the bytes of n_tokens tokens of this request by now. Called
-     * when the number has grown; an answer that is not streamed is taken as a whole. [loop] */
+     * when the number has grown; an answer that is not streamed is taken as a whole. Before
+     * on_complete. [loop] */
     void (*on_delivered)(void *instance, weir_req *r, uint64_t n_tokens);
 } weir_policy;
 

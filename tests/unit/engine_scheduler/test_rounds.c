@@ -428,10 +428,32 @@ static void a_long_prompt_does_not_hold_up_a_stream(void **state)
     }
 }
 
+static void the_device_s_time_is_shared_by_tokens(void **state)
+{
+    (void)state;
+    static struct rig r;
+    rig_init(&r);
+    r.backend.step_us = 1000;
+    rig_open(&r);
+    uint64_t begin_us = r.backend.now_us;
+    weir_generation g = endless(LONG_PROMPT, 40), h = endless("another prompt", 10);
+    weir_ticket first = rig_add(&r, &g), second = rig_add(&r, &h);
+    rig_run(&r, 1000);
+
+    uint64_t all_us = r.backend.now_us - begin_us;
+    uint64_t first_us = r.sink->streams[first].outcome.device_us;
+    uint64_t second_us = r.sink->streams[second].outcome.device_us;
+    assert_true(first_us > second_us && second_us > 0);
+    assert_true(first_us + second_us <= all_us);
+    assert_true(first_us + second_us + 2 + r.counters.steps / 1000 >= all_us); /* rounding */
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_repeated_prompt_comes_from_the_cache_but_for_its_tail),
+        cmocka_unit_test(the_device_s_time_is_shared_by_tokens),
         cmocka_unit_test(prompts_that_arrive_together_are_computed_once),
         cmocka_unit_test(the_last_prompt_token_is_always_computed),
         cmocka_unit_test(a_chat_that_goes_on_finds_its_own_answer_in_the_cache),

@@ -47,6 +47,7 @@ static void each_mistake_is_found(void **state)
     finds("bad_resume", "stranger", "it crashed");
     finds("bad_wants", "bare-host", "it crashed");
     finds("bad_cuts", "chunks", "the output differs");
+    finds("bad_holds", "output", "is still held back");
     finds("bad_silent", "config", "without a sentence");
 }
 

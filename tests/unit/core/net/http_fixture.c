@@ -39,9 +39,19 @@ static void on_writable(void *user, struct weir_http_exchange *ex)
     f->n_writable++;
 }
 
+static void on_taken(void *user, struct weir_http_exchange *ex)
+{
+    struct fixture *f = user;
+    if (f->held == ex) {
+        f->given = weir_http_given_bytes(ex);
+        f->taken = weir_http_taken_bytes(ex);
+    }
+}
+
 static void on_closed(void *user, struct weir_http_exchange *ex, enum weir_http_end why)
 {
     struct fixture *f = user;
+    on_taken(user, ex);
     f->n_closed++;
     f->last_end = why;
     if (f->held == ex) {
@@ -70,6 +80,7 @@ void fixture_start(struct fixture *f)
         .on_headers = on_headers,
         .on_request = on_request,
         .on_writable = on_writable,
+        .on_sent = on_taken,
         .on_closed = on_closed,
         .on_drained = on_drained,
     };

@@ -40,6 +40,7 @@ struct fixture {
     size_t n_headers;
     size_t n_requests;
     size_t n_writable;
+    uint64_t given, taken; /* by the last on_sent or on_closed of the held exchange */
     size_t n_closed;
     enum weir_http_end last_end;
     bool is_drained;

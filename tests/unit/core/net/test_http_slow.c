@@ -164,6 +164,38 @@ static void paused_producer_goes_on_when_the_client_reads_again(void **state)
     fixture_finish(&f);
 }
 
+static void taken_bytes_are_those_that_the_kernel_took(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_start(&f);
+    struct client *c = fixture_connect(&f);
+    client_send_text(c, GET_HOLD);
+    RUN_UNTIL(&f, f.held);
+    assert_int_equal(weir_http_stream_begin(f.held, 200), 0);
+    assert_int_equal(weir_http_stream_write(f.held, (weir_str){"piece", 5}), 0);
+    uint64_t given = weir_http_given_bytes(f.held);
+    assert_int_equal(weir_http_taken_bytes(f.held), 0);
+    RUN_UNTIL(&f, f.taken == given);
+
+    client_stop_reading(c);
+    (void)fill(&f);
+    assert_true(f.taken < f.given);
+    assert_int_equal(f.given - f.taken, weir_http_pending_bytes(f.held));
+    client_start_reading(c);
+    RUN_UNTIL(&f, f.taken == f.given);
+    RUN_UNTIL(&f, c->received.len == f.taken);
+
+    client_stop_reading(c);
+    (void)fill(&f);
+    client_close(c); /* what the kernel had not taken stays untaken */
+    RUN_UNTIL(&f, f.n_closed == 1);
+    assert_int_equal(f.last_end, WEIR_HTTP_END_CLIENT_GONE);
+    assert_true(f.taken < f.given);
+    fixture_finish(&f);
+}
+
 static void pending_bytes_have_a_hard_bound(void **state)
 {
     (void)state;
@@ -290,6 +322,7 @@ int main(void)
         cmocka_unit_test(idle_connection_is_closed_silently),
         cmocka_unit_test(stalled_reader_pauses_the_producer_and_is_ended),
         cmocka_unit_test(paused_producer_goes_on_when_the_client_reads_again),
+        cmocka_unit_test(taken_bytes_are_those_that_the_kernel_took),
         cmocka_unit_test(pending_bytes_have_a_hard_bound),
         cmocka_unit_test(client_that_leaves_ends_its_exchange_at_once),
         cmocka_unit_test(client_that_leaves_behind_a_full_pipeline_is_noticed),

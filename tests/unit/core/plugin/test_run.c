@@ -271,7 +271,7 @@ static void a_plugin_that_has_seen_enough_sees_no_more_chunks(void **state)
                               .kind = WEIR_CHUNK_TEXT,
                               .choice = i % 2,
                               .n_tokens = i >= 3,
-                              .text = WEIR_STR_INIT("x")};
+                              .text = WEIR_STR_INIT("more")};
         assert_int_equal(weir_plugin_run_chunk(&req.run, &c, count_chunk, &n),
                          WEIR_PLUGIN_CHUNK_OK);
     }

@@ -79,6 +79,11 @@ static int on_phase(void *instance, weir_req *r, int phase)
 
 static int on_resume(void *instance, weir_req *r, int phase, int rc, weir_str data)
 {
+#ifdef BAD_HOLDS
+    struct bad *b = instance;
+    b->ticket = b->host->pause(b->host, r, 1000); /* for ever */
+    return WEIR_SUSPEND;
+#endif
     (void)instance;
     (void)r;
     (void)phase;
@@ -97,6 +102,10 @@ static int on_chunk(void *instance, weir_req *r, const weir_chunk *c, weir_str *
         *out = weir_str_from("******"); /* only where it is not cut */
         return WEIR_CHUNK_REPLACE;
     }
+#endif
+#ifdef BAD_HOLDS
+    struct bad *b = instance;
+    b->ticket = b->host->pause(b->host, r, 1000);
 #endif
     (void)c;
     (void)out;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A policy that does what the request's headers tell it, and notes each call in probe_events().
  *
- * Header "x-<NAME>-<phase>": deny, respond, suspend, fail, nonsense, or absent: continue. Compiled
- * several times with different PROBE_NAMEs. */
+ * Header "x-<NAME>-<phase>": deny, respond, suspend, fail, nonsense, or absent: continue. Output
+ * with a '<NAME>' in it pauses; what its ticket is resumed with is done then ("pause": again).
+ * Compiled several times with different PROBE_NAMEs. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -90,6 +91,10 @@ static int act(const weir_host *host, weir_req *r, const char *what, size_t n)
         last_ticket = host->suspend(host, r, 100);
         return WEIR_CONTINUE;
     }
+    if (n == 5 && memcmp(what, "pause", 5) == 0) {
+        last_ticket = host->pause(host, r, 100);
+        return WEIR_SUSPEND;
+    }
     return n == 4 && memcmp(what, "fail", 4) == 0 ? WEIR_FAIL : n == 8 ? 77 : WEIR_CONTINUE;
 }
 
@@ -112,20 +117,36 @@ static int on_phase(void *instance, weir_req *r, int phase)
 
 static int on_resume(void *instance, weir_req *r, int phase, int rc, weir_str data)
 {
-    (void)phase;
     char text[64];
-    (void)snprintf(text, sizeof(text), "resume(%d,%.*s)", rc, (int)data.n, data.n ? data.p : "");
+    (void)snprintf(text, sizeof(text), "%s(%d,%.*s)",
+                   phase == WEIR_PHASE_OUTPUT ? "output" : "resume", rc, (int)data.n,
+                   data.n ? data.p : "");
     note(text);
     return rc < 0 ? WEIR_FAIL : act(instance, r, data.p, data.n);
 }
 
 static int on_chunk(void *instance, weir_req *r, const weir_chunk *c, weir_str *out)
 {
-    (void)instance;
-    (void)r;
+    const weir_host *host = instance;
     (void)out;
+    if (c->text.n && memchr(c->text.p, PROBE_NAME[0], c->text.n)) {
+        last_ticket = host->pause(host, r, 100);
+        note(last_ticket ? "pause" : "NO-PAUSE");
+    }
+    if (!weir_str_is(c->text, "more")) {
+        return WEIR_CHUNK_PASS;
+    }
     note("chunk");
     return c->n_tokens ? WEIR_CHUNK_REST : WEIR_CHUNK_PASS;
+}
+
+static void on_delivered(void *instance, weir_req *r, uint64_t n_tokens)
+{
+    (void)instance;
+    (void)r;
+    char text[64];
+    (void)snprintf(text, sizeof(text), "delivered(%llu)", (unsigned long long)n_tokens);
+    note(text);
 }
 
 static void on_complete(void *instance, weir_req *r, const weir_usage *u)
@@ -146,6 +167,7 @@ static const weir_policy policy = {
     .on_phase = on_phase,
     .on_resume = on_resume,
     .on_chunk = on_chunk,
+    .on_delivered = on_delivered,
     .on_complete = on_complete,
 };
 
