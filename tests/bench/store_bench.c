@@ -48,7 +48,7 @@ enum { N_LEVELS = 3 };
 static struct weir_store *store;
 static uv_loop_t loop;
 static uint64_t n_done, n_failed;
-static unsigned n_runs; /* part of ids, so that none comes twice */
+static uint64_t n_runs; /* part of ids, so that none comes twice; begins with the time */
 
 static void on_done(void *arg, const weir_store_result *r)
 {
@@ -77,8 +77,9 @@ static void ask(enum weir_store_op op, uint64_t i)
                           value = WEIR_STR_INIT("a value as small as most of them are");
     bool settles = op == WEIR_STORE_SETTLE && i % 2 == 1; /* what the one before has reserved */
     op = op == WEIR_STORE_SETTLE && !settles ? WEIR_STORE_RESERVE : op;
-    char id[40];
-    int n = snprintf(id, sizeof(id), "req-%03u-%012llx", n_runs, (unsigned long long)(i / 2));
+    char id[64];
+    int n = snprintf(id, sizeof(id), "req-%012llx-%010llx", (unsigned long long)n_runs,
+                     (unsigned long long)(i / 2));
     struct weir_store_call c = {.op = op, .tenant = tenant, .key = key, .id = {id, (size_t)n}};
     if (op == WEIR_STORE_TAKE) {
         c.levels = levels;
@@ -155,6 +156,7 @@ int main(int argc, char **argv)
     }
     uint32_t per_turn = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 32;
     uint64_t n = argc > 3 ? strtoull(argv[3], NULL, 10) : 200000;
+    n_runs = weir_clock_wall_us();
     uv_timer_t step;
     (void)uv_loop_init(&loop);
     (void)uv_timer_init(&loop, &step);

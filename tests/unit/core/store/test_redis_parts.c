@@ -8,6 +8,7 @@
 
 static struct weir_redis_scripts scripts;
 static struct weir_redis_room room;
+static void *last_reply; /* what a result points to */
 
 static int set_up(void **state)
 {
@@ -19,6 +20,7 @@ static int tear_down(void **state)
 {
     (void)state;
     weir_redis_scripts_finish(&scripts);
+    freeReplyObject(last_reply);
     return 0;
 }
 
@@ -58,12 +60,14 @@ static int decode(const struct weir_store_call *c, const char *bytes,
     struct weir_redis_op op = op_of(c);
     redisReader *reader = redisReaderCreate();
     void *reply = NULL;
+    freeReplyObject(last_reply);
+    last_reply = NULL;
     *ret_result = (weir_store_result){0};
     assert_int_equal(redisReaderFeed(reader, bytes, strlen(bytes)), REDIS_OK);
     assert_int_equal(redisReaderGetReply(reader, &reply), REDIS_OK);
     assert_non_null(reply);
     *ret_answer = weir_redis_decode(&op, &scripts, weir_str_from("weir"), reply, &room, ret_result);
-    freeReplyObject(reply);
+    last_reply = reply;
     redisReaderFree(reader);
     weir_buf_finish(&op.command);
     return ret_result->rc;
