@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a look-up of a tenant costs: alone, and with a thread that changes tenants all the time.
+/* What a look-up of a tenant costs: alone, and with a thread that changes tenants all the time; and
+ * what memory a tenant costs.
  * Usage: tenants_bench [tenants] [readers] [look-ups]. Prints JSON. */
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +82,7 @@ int main(int argc, char **argv)
     if (weir_tenants_create(&tenants) < 0) {
         return 1;
     }
+    size_t before = mallinfo2().uordblks;
     for (long i = 0; i < n_tenants; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "tenant-%ld", i);
         if (weir_tenants_set_record(tenants, weir_str_from(names[i]), weir_str_from(record),
@@ -87,6 +90,7 @@ int main(int argc, char **argv)
             return 1;
         }
     }
+    double bytes = (double)(mallinfo2().uordblks - before) / (double)n_tenants;
     for (long i = 0; i < n_readers; i++) {
         if (weir_tenants_reader_add(tenants, &readers[i].reader) < 0) {
             return 1;
@@ -100,8 +104,8 @@ int main(int argc, char **argv)
     atomic_store(&stop, true);
     (void)pthread_join(writer, NULL);
     printf("{\"tenants\":%ld,\"readers\":%ld,\"lookup_ns\":%.1f,\"lookup_ns_beside_writer\":%.1f,"
-           "\"writes\":%llu}\n",
-           n_tenants, n_readers, alone, beside, (unsigned long long)n_writes);
+           "\"writes\":%llu,\"bytes_per_tenant\":%.0f}\n",
+           n_tenants, n_readers, alone, beside, (unsigned long long)n_writes, bytes);
     weir_tenants_destroy(tenants);
     return 0;
 }

@@ -161,6 +161,13 @@ static struct weir_store faulty;
 static bool broken; /* every call ends with WEIR_E_IO */
 static int n_messages;
 
+/* The memory driver answers before the call returns, so `then` is still there. */
+static void pass_on(void *arg, const weir_store_result *result)
+{
+    weir_store_result copy = *result;
+    weir_store_complete(&faulty, arg, &copy);
+}
+
 static int call_faulty(struct weir_store *s, const struct weir_store_call *c,
                        const struct weir_store_then *then)
 {
@@ -177,8 +184,8 @@ static int call_faulty(struct weir_store *s, const struct weir_store_call *c,
         return 0;
     }
     struct weir_store_call copy = *c;
-    copy.owner = NULL;
-    return weir_store_call(memory, &copy, then->done, then->arg);
+    copy.owner = NULL; /* it is this store's call */
+    return weir_store_call(memory, &copy, pass_on, (void *)then);
 }
 
 static const struct weir_store_driver faulty_driver = {.name = "faulty", .call = call_faulty};
