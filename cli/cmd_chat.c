@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "cli/command.h"
-#include "cli/http_post.h"
+#include "cli/http_call.h"
 
 #define DEFAULT_URL "http://127.0.0.1:8080"
 
@@ -124,7 +124,7 @@ static int ask(struct chat *c)
     weir_buf_reset(&c->answer);
     c->failed = false;
     interrupted = 0;
-    const struct weir_http_post post = {.url = url,
+    const struct weir_http_call post = {.url = url,
                                         .token = c->token,
                                         .body = weir_buf_view(&body),
                                         .on_body = take_piece,
@@ -133,7 +133,7 @@ static int ask(struct chat *c)
     struct weir_error err = {0};
     int status = 0;
     int r = body.failed ? weir_error_set(&err, WEIR_E_TOOBIG, "the talk is too long; /clear it")
-                        : weir_http_post(&post, &status, &err);
+                        : weir_http_call(&post, &status, &err);
     weir_buf_finish(&body);
     if (c->answer.len) {
         putchar('\n');
@@ -234,8 +234,9 @@ static int run(const struct weir_args *args)
     }
     int r = talk(&c);
     if (r == WEIR_E_IO) {
-        fprintf(stderr, "weir chat: is the daemon running? start it with: scripts/run, or weir serve "
-                        "-c FILE\n");
+        fprintf(stderr,
+                "weir chat: is the daemon running? start it with: scripts/run, or weir serve "
+                "-c FILE\n");
     }
     weir_buf_finish(&c.messages);
     weir_buf_finish(&c.events);

@@ -7,14 +7,15 @@
 
 /* What follows a command (verb "") or a verb. Everything else: files, as the shell completes them.
  */
-enum completion { FILES, COMMANDS, MODELS, PLUGINS };
+enum completion { FILES, COMMANDS, KEY_VERBS, MODELS, PLUGINS };
 
 static const struct {
     const char *command, *verb;
     enum completion what;
 } completions[] = {
-    {"chat", "", MODELS},        {"help", "", COMMANDS},      {"model", "get", MODELS},
-    {"plugin", "info", PLUGINS}, {"plugin", "test", PLUGINS}, {"plugin", "why", PLUGINS},
+    {"chat", "", MODELS},         {"help", "", COMMANDS},      {"model", "get", MODELS},
+    {"plugin", "info", PLUGINS},  {"plugin", "test", PLUGINS}, {"plugin", "why", PLUGINS},
+    {"tenant", "key", KEY_VERBS},
 };
 
 static enum completion completion_of(const char *command, const char *verb)
@@ -57,6 +58,8 @@ static void print_completion(enum completion what)
 {
     if (what == COMMANDS) {
         print_names();
+    } else if (what == KEY_VERBS) {
+        fputs("create list rotate revoke", stdout);
     } else if (what == MODELS) {
         for (const struct weir_known_model *m = weir_known_models(); m->name; m++) {
             printf("%s%s", m == weir_known_models() ? "" : " ", m->name);

@@ -10,6 +10,7 @@ extern const struct weir_command weir_cmd_help;
 extern const struct weir_command weir_cmd_model;
 extern const struct weir_command weir_cmd_plugin;
 extern const struct weir_command weir_cmd_serve;
+extern const struct weir_command weir_cmd_tenant;
 extern const struct weir_command weir_cmd_version;
 
 /* Sorted by name, one a line. */
@@ -22,6 +23,7 @@ static const struct weir_command *const commands[] = {
     &weir_cmd_model,
     &weir_cmd_plugin,
     &weir_cmd_serve,
+    &weir_cmd_tenant,
     &weir_cmd_version,
     /* clang-format on */
 };

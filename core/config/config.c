@@ -22,23 +22,28 @@ static void destroy(struct weir_config *config)
     free(config);
 }
 
+weir_str weir_config_schema(void)
+{
+    return (weir_str){weir__config_schema_text, weir__config_schema_text_bytes};
+}
+
 /* The built-in schema is part of the program: its mistakes are the program's. */
 static int load_schema(struct weir_schema **ret_schema)
 {
     struct weir_findings own;
     weir_findings_init(&own, "weir.schema.json");
-    weir_str text = {weir__config_schema_text, weir__config_schema_text_bytes};
-    int r = weir_schema_load(text, &own, ret_schema);
+    int r = weir_schema_load(weir_config_schema(), &own, ret_schema);
     weir_findings_finish(&own);
     return r;
 }
 
-static int check_shape(struct weir_config *config, struct weir_findings *findings)
+int weir__config_check_shape(const struct weir_doc *doc, struct weir_findings *findings,
+                             yyjson_doc **ret_json)
 {
     struct weir_schema *schema = NULL;
     int r = load_schema(&schema);
     if (r == 0) {
-        r = weir_schema_check(schema, weir_doc_root(config->doc), findings, &config->json);
+        r = weir_schema_check(schema, weir_doc_root(doc), findings, ret_json);
     }
     weir_schema_destroy(schema);
     return r;
@@ -57,7 +62,7 @@ static int load_document(struct weir_doc *doc, struct weir_findings *findings, b
     weir_arena_init(&config->arena, ARENA_BYTES);
     config->doc = doc;
     config->file = weir_arena_strdup(&config->arena, findings->file);
-    int r = check_shape(config, findings);
+    int r = weir__config_check_shape(doc, findings, &config->json);
     if (r == 0) {
         weir_references_check(weir_doc_root(doc), findings);
         r = weir_findings_malformed(findings) ? WEIR_E_FORMAT : weir__config_build(config);

@@ -36,9 +36,16 @@ struct weir_config_limits {
     uint32_t write_stall_timeout_ms;
 };
 
+enum weir_admin_keys {                       /* must callers of the admin listener show a key? */
+                       WEIR_ADMIN_KEYS_AUTO, /* unless it is on loopback or a Unix socket */
+                       WEIR_ADMIN_KEYS_REQUIRED,
+                       WEIR_ADMIN_KEYS_OPTIONAL, /* one that is shown is checked all the same */
+};
+
 struct weir_config_server {
     struct weir_config_strings listen; /* "host:port" or "unix:/path", at least one */
     const char *admin;
+    enum weir_admin_keys admin_keys;
     uint32_t n_workers; /* 0: one for each core that the engines leave over */
     bool pin_threads;
     const char *tls_cert, *tls_key; /* both or none */
@@ -150,6 +157,9 @@ int weir_config_parse(weir_str text, struct weir_findings *findings, bool with_r
 
 struct weir_config *weir_config_ref(struct weir_config *config);
 void weir_config_unref(struct weir_config *config); /* NULL ok */
+
+/* The built-in JSON Schema of the file, as text. */
+weir_str weir_config_schema(void);
 
 /* NULL: there is none. */
 const struct weir_config_model *weir_config_model_find(const struct weir_config *config,

@@ -87,6 +87,10 @@ static void build_server(struct builder *b, yyjson_val *json)
     *s = (struct weir_config_server){
         .listen = strings_of(b, get(json, "listen")),
         .admin = text_of(json, "admin"),
+        .admin_keys =
+            yyjson_equals_str(get(json, "admin_keys"), "required")   ? WEIR_ADMIN_KEYS_REQUIRED
+            : yyjson_equals_str(get(json, "admin_keys"), "optional") ? WEIR_ADMIN_KEYS_OPTIONAL
+                                                                     : WEIR_ADMIN_KEYS_AUTO,
         .n_workers = number_of(json, "workers"),
         .pin_threads = yyjson_equals_str(get(json, "affinity"), "auto"),
         .tls_cert = text_of(get(json, "tls"), "cert"),

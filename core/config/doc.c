@@ -68,7 +68,7 @@ int weir_doc_read(struct weir_findings *findings, struct weir_doc **ret_doc)
     if (r < 0) {
         r = complain_file(findings, r, os_error);
     } else {
-        r = weir_doc_parse(weir_buf_view(&text), findings, ret_doc);
+        r = weir__doc_parse(weir_buf_view(&text), true, findings, ret_doc);
     }
     weir_buf_finish(&text);
     return r;

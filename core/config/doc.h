@@ -32,6 +32,7 @@ enum weir_doc_type {
 struct weir_doc_node {
     enum weir_doc_type type;
     bool quoted;                 /* a scalar in quotes or a block: always a string */
+    bool secret;                 /* came from ${env:…} or ${file:…}: not to be shown */
     struct weir_place place;     /* of the value */
     struct weir_place key_place; /* of the key; equals place when the parent is not a map */
     weir_str key;                /* NUL-ended; empty when the parent is not a map */
@@ -51,7 +52,8 @@ struct weir_doc;
 
 /* Parses text; `findings` gets the mistake when there is one. */
 int weir_doc_parse(weir_str text, struct weir_findings *findings, struct weir_doc **ret_doc);
-/* Reads and parses the file findings->file. */
+/* Reads and parses the file findings->file; ${env:NAME} and ${file:/path} as whole values are
+ * replaced by what they name. */
 int weir_doc_read(struct weir_findings *findings, struct weir_doc **ret_doc);
 void weir_doc_destroy(struct weir_doc *doc); /* NULL ok */
 

@@ -8,5 +8,10 @@ struct weir_doc {
     const struct weir_doc_node *root;
 };
 
+/* follow: values like ${env:NAME} are replaced by what they name; only for files of the operator.
+ */
+int weir__doc_parse(weir_str text, bool follow, struct weir_findings *findings,
+                    struct weir_doc **ret_doc);
+
 /* memcmp order, shorter first. */
 int weir__doc_key_order(weir_str a, weir_str b);

@@ -4,6 +4,7 @@
 
 #include "base/utf8.h"
 #include "core/config/doc_internal.h"
+#include "core/config/reference_text.h"
 #include "core/config/scalar.h"
 
 enum { ARENA_BYTES = 64 * 1024 * 1024 };
@@ -24,6 +25,7 @@ struct builder {
     size_t depth;
     size_t n_nodes;
     size_t n_documents;
+    bool follow; /* ${env:…} and ${file:…} are replaced */
     int failure; /* 0 while all is well */
 };
 
@@ -205,6 +207,17 @@ static void resolve_plain(struct builder *b, struct weir_doc_node *node, yaml_ma
     node->number = s.number;
 }
 
+static void follow_reference(struct builder *b, struct weir_doc_node *node, yaml_mark_t mark)
+{
+    struct weir_error err = {0};
+    if (weir_reference_text_read(node->text, &b->doc->arena, &node->text, &err) < 0) {
+        fail(b, mark, "%s", err.message);
+        return;
+    }
+    node->quoted = true;
+    node->secret = true;
+}
+
 static void read_scalar(struct builder *b, const yaml_event_t *event)
 {
     weir_str raw = {(const char *)event->data.scalar.value, event->data.scalar.length};
@@ -227,7 +240,9 @@ static void read_scalar(struct builder *b, const yaml_event_t *event)
     }
     node->text = text;
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
-    if (!node->quoted) {
+    if (b->follow && weir_reference_text_is(text)) {
+        follow_reference(b, node, event->start_mark);
+    } else if (!node->quoted) {
         resolve_plain(b, node, event->start_mark);
     }
     if (!b->failure) {
@@ -367,6 +382,12 @@ static int build(struct builder *b, weir_str text)
 
 int weir_doc_parse(weir_str text, struct weir_findings *findings, struct weir_doc **ret_doc)
 {
+    return weir__doc_parse(text, false, findings, ret_doc);
+}
+
+int weir__doc_parse(weir_str text, bool follow, struct weir_findings *findings,
+                    struct weir_doc **ret_doc)
+{
     if (text.n > WEIR_DOC_MAX_BYTES) {
         weir_findings_add(findings, (struct weir_place){1, 1}, "document", NULL,
                           "is larger than %d bytes, the limit", WEIR_DOC_MAX_BYTES);
@@ -380,7 +401,7 @@ int weir_doc_parse(weir_str text, struct weir_findings *findings, struct weir_do
         return WEIR_E_NOMEM;
     }
     weir_arena_init(&doc->arena, ARENA_BYTES);
-    struct builder b = {.doc = doc, .findings = findings};
+    struct builder b = {.doc = doc, .findings = findings, .follow = follow};
     int r = build(&b, text.p ? text : (weir_str)WEIR_STR_INIT(""));
     if (r < 0) {
         if (weir_findings_empty(findings)) {

@@ -74,8 +74,8 @@ static void check_key(const struct weir_doc_node *models, const struct weir_doc_
     check_names(models, weir_doc_find(key, "models"), f);
 }
 
-static void check_tenants(const struct weir_doc_node *models, const struct weir_doc_node *tenants,
-                          struct weir_findings *f)
+void weir_references_check_tenants(const struct weir_doc_node *models,
+                                   const struct weir_doc_node *tenants, struct weir_findings *f)
 {
     for (const struct weir_doc_node *t = tenants ? tenants->first : NULL; t; t = t->next) {
         check_names(models, weir_doc_find(t, "models"), f);
@@ -163,5 +163,5 @@ void weir_references_check(const struct weir_doc_node *root, struct weir_finding
     check_server(weir_doc_find(root, "server"), findings);
     check_store(weir_doc_find(root, "store"), findings);
     check_models(models, findings);
-    check_tenants(models, weir_doc_find(root, "tenants"), findings);
+    weir_references_check_tenants(models, weir_doc_find(root, "tenants"), findings);
 }

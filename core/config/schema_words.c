@@ -10,7 +10,7 @@ enum { LIST_BYTES = 300 };
 const char *weir__schema_quote(const struct weir_schema_voice *v, const struct weir_doc_node *node,
                                char out[WEIR_SCHEMA_QUOTE_BYTES])
 {
-    if (v->n_secret) {
+    if (v->n_secret || node->secret) {
         return "what is there";
     }
     if (node->type == WEIR_DOC_LIST || node->type == WEIR_DOC_MAP || node->type == WEIR_DOC_NULL) {
@@ -79,7 +79,7 @@ void weir__schema_complain_type(const struct weir_schema_voice *v,
     const char *hint = rule->format ? "" : type_hint(rule->types, node);
     bool number_or_text =
         node->type == WEIR_DOC_INT || node->type == WEIR_DOC_FLOAT || node->type == WEIR_DOC_STRING;
-    if (number_or_text && !v->n_secret) {
+    if (number_or_text && !v->n_secret && !node->secret) {
         weir_doc_complain(v->findings, node, NULL, "must be %s, not %s %s%s", want,
                           weir_doc_type_name(node->type), weir__schema_quote(v, node, quote), hint);
     } else {

@@ -75,44 +75,6 @@ bool weir_plugin_chain_has_chunk_hooks(const struct weir_plugin_chain *chain)
     return chain->has_chunk_hooks;
 }
 
-static const struct weir_plugin_instance *find(const struct weir_plugin_chain *chain, weir_str name)
-{
-    for (uint32_t i = 0; i < chain->n; i++) {
-        if (weir_str_is(name, chain->links[i].instance->lib->about.name)) {
-            return chain->links[i].instance;
-        }
-    }
-    return NULL;
-}
-
-static bool path_matches(const char *route, weir_str path)
-{
-    size_t n = strlen(route);
-    if (n > 0 && route[n - 1] == '*') {
-        return path.n > n - 1 && memcmp(path.p, route, n - 1) == 0;
-    }
-    return weir_str_is(path, route);
-}
-
-int weir_plugin_chain_admin(struct weir_plugin_chain *chain, weir_req *r, weir_str plugin,
-                            weir_str method, weir_str path)
-{
-    const struct weir_plugin_instance *inst = find(chain, plugin);
-    int rc = WEIR_E_NOTFOUND;
-    for (uint32_t i = 0; inst && i < inst->n_routes; i++) {
-        const struct weir_instance_route *route = &inst->routes[i];
-        if (!path_matches(route->path, path)) {
-            continue;
-        }
-        if (weir_str_is(method, route->method)) {
-            int result = route->fn(route->arg, r);
-            return result < 0 ? WEIR_E_INTERNAL : 0;
-        }
-        rc = WEIR_E_UNSUPPORTED;
-    }
-    return rc;
-}
-
 static void add_field(struct weir_buf *out, const char *name, weir_str value)
 {
     weir_buf_printf(out, "\"%s\":", name);

@@ -14,12 +14,6 @@ size_t weir_plugin_chain_n(const struct weir_plugin_chain *chain);
 /* Does any plugin look at chunks? When not, run_chunk() needs no call. */
 bool weir_plugin_chain_has_chunk_hooks(const struct weir_plugin_chain *chain);
 
-/* A request to /admin/v1/plugins/<plugin>/<path>: runs the route that the plugin registered. [loop]
- * 0: the answer is in the request; WEIR_E_NOTFOUND: no such plugin or path; WEIR_E_UNSUPPORTED: the
- * path has no such method; other negative: the route failed, answer 500. */
-int weir_plugin_chain_admin(struct weir_plugin_chain *chain, weir_req *r, weir_str plugin,
-                            weir_str method, weir_str path);
-
 /* JSON for /admin/v1/plugins: [{"name","version","path","sha256","on_error","quarantined",
  * "failures","overruns","hooks":{"headers":{"calls","seconds"},…},"alloc_bytes","routes":[…]},…] */
 void weir_plugin_chain_status(const struct weir_plugin_chain *chain, struct weir_buf *out);

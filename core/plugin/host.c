@@ -22,7 +22,7 @@ static const void *get_ext(const weir_host *h, const char *id)
     if (strcmp(id, WEIR_EXT_ADMIN) == 0) {
         return &weir_host_admin;
     }
-    if (strcmp(id, WEIR_EXT_TENANTS) == 0) {
+    if (strcmp(id, WEIR_EXT_TENANTS) == 0 && weir_host_instance(h)->plugins->options.tenants) {
         return &weir_host_tenants;
     }
     if (strcmp(id, WEIR_EXT_STORE) == 0 && weir_host_instance(h)->plugins->options.store) {

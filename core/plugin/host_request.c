@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The host table: what a plugin may read and change of a request, and suspending it. */
+#include "core/plugin/admin.h"
 #include "core/plugin/plugins_internal.h"
 #include "core/plugin/run.h"
 #include "core/plugin/run_internal.h"
@@ -26,7 +27,7 @@ static void *req_state(const weir_host *h, weir_req *r)
 
 static int req_get(const weir_host *h, weir_req *r, int field, weir_str *out)
 {
-    if (!r || !out || field < WEIR_FIELD_REQUEST_ID || field > WEIR_FIELD_TRACEPARENT) {
+    if (!r || !out || field < WEIR_FIELD_REQUEST_ID || field > WEIR_FIELD_KEY_LIMITS) {
         return WEIR_E_ARG;
     }
     return ops_of(h)->get(r, field, out);
@@ -50,6 +51,7 @@ static int check_set(const weir_host *h, weir_req *r, int field, weir_str value)
     case WEIR_FIELD_MODEL: return run->phase <= WEIR_PHASE_ROUTE ? 0 : WEIR_E_ARG;
     case WEIR_FIELD_TENANT:
     case WEIR_FIELD_KEY_ID:
+    case WEIR_FIELD_KEY_LIMITS:
         return run->phase == WEIR_PHASE_HEADERS && ops_of(h)->get(r, field, &old) < 0 ? 0
                                                                                       : WEIR_E_ARG;
     case WEIR_FIELD_USER: return 0;
@@ -108,12 +110,22 @@ static int req_json(const weir_host *h, weir_req *r, const char *pointer, weir_s
     return r && out && pointer ? ops_of(h)->json(r, pointer, out) : WEIR_E_ARG;
 }
 
-/* An answer is possible inside a phase hook, once per hook, and always for admin requests. */
+static int take_admin_answer(const weir_host *h, weir_req *r)
+{
+    struct weir_plugin_admin *a = ops_of(h)->admin(r);
+    if (!a || !a->in_hook || a->answered) {
+        return WEIR_E_ARG;
+    }
+    a->answered = true;
+    return 0;
+}
+
+/* An answer is possible inside a phase hook or an admin route's function, once per call of it. */
 static int take_answer(const weir_host *h, weir_req *r, bool respond)
 {
     struct weir_plugin_run *run = ops_of(h)->run(r);
     if (!run) {
-        return 0;
+        return take_admin_answer(h, r);
     }
     if (!run->in_phase_hook || run->answered) {
         return WEIR_E_ARG;
@@ -176,9 +188,24 @@ static int set_header(const weir_host *h, weir_req *r, weir_str name, weir_str v
     return ops_of(h)->set_header(r, name, value);
 }
 
+static weir_ticket suspend_admin(const weir_host *h, struct weir_plugin_admin *a,
+                                 uint32_t timeout_ms)
+{
+    if (!a->in_hook || a->ticket != 0) {
+        return 0;
+    }
+    a->ticket = weir_tickets_open(weir_host_instance(h)->plugins->tickets, a->loop, timeout_ms,
+                                  weir_plugin_admin_ticket_ended, a);
+    return a->ticket;
+}
+
 static weir_ticket suspend(const weir_host *h, weir_req *r, uint32_t timeout_ms)
 {
     struct weir_plugin_run *run = r ? ops_of(h)->run(r) : NULL;
+    struct weir_plugin_admin *admin = r ? ops_of(h)->admin(r) : NULL;
+    if (admin) {
+        return suspend_admin(h, admin, timeout_ms);
+    }
     if (!run || !run->in_phase_hook || run->ticket != 0) {
         return 0;
     }

@@ -13,8 +13,10 @@ static void free_instance(struct weir_plugin_instance *inst)
         weir_metrics_release(inst->plugins->options.metrics, inst->metrics[i]);
     }
     for (uint32_t i = 0; i < inst->n_routes; i++) {
-        free(inst->routes[i].method);
-        free(inst->routes[i].path);
+        weir_instance_route_finish(&inst->routes[i]);
+    }
+    for (uint32_t i = 0; i < inst->n_exports; i++) {
+        weir_instance_export_finish(&inst->exports[i]);
     }
     weir_plugin_guard_finish(&inst->guard);
     pthread_mutex_destroy(&inst->lock);
@@ -80,6 +82,7 @@ void weir_plugin_instance_end(struct weir_plugin_instance *inst,
 {
     struct weir_plugin_leaks leaks = {0};
     weir_instance_store_unsubscribe(inst);
+    weir_instance_drop_watches(inst);
     if (inst->self && inst->lib->policy.instance_destroy) {
         inst->lib->policy.instance_destroy(inst->self);
     }

@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "core/plugin/plugins.h"
+#include "core/tenants/tenants.h"
 
 enum {
     WEIR_INSTANCE_MAX_TIMERS = 64,
@@ -18,6 +19,8 @@ enum {
     WEIR_INSTANCE_MAX_METRICS = 64,
     WEIR_INSTANCE_MAX_ROUTES = 32,
     WEIR_INSTANCE_MAX_SUBSCRIPTIONS = 32,
+    WEIR_INSTANCE_MAX_WATCHES = 4,
+    WEIR_INSTANCE_MAX_EXPORTS = 8,
 };
 
 struct weir_store_owner;
@@ -41,8 +44,30 @@ struct weir_instance_post {
 };
 
 struct weir_instance_route {
-    char *method, *path;
+    uint32_t scopes;
+    char *method, *path, *summary, *openapi; /* openapi may be NULL */
     int (*fn)(void *arg, weir_req *r);
+    int (*on_resume)(void *arg, weir_req *r, int rc, weir_str data);
+    void *arg;
+};
+void weir_instance_route_finish(struct weir_instance_route *r); /* host_admin.c */
+
+struct weir_instance_guard { /* who says who calls the admin API; fn NULL: not this instance */
+    int (*fn)(void *arg, weir_req *r);
+    int (*on_resume)(void *arg, weir_req *r, int rc, weir_str data);
+    void *arg;
+};
+
+enum { WEIR_INSTANCE_MAX_HIDDEN = 8 };
+struct weir_instance_export { /* a collection that belongs to a tenant's export */
+    char *collection;
+    char *hidden[WEIR_INSTANCE_MAX_HIDDEN + 1]; /* NULL-ended */
+};
+void weir_instance_export_finish(struct weir_instance_export *e); /* host_admin.c */
+
+struct weir_instance_watch { /* of tenants */
+    struct weir_tenants_watch watch;
+    void (*fn)(void *arg, weir_str tenant);
     void *arg;
 };
 
@@ -64,6 +89,12 @@ struct weir_plugin_instance {
     struct weir_store_owner *store_owner; /* NULL: there is no store */
     struct weir_store_subscription *subscriptions[WEIR_INSTANCE_MAX_SUBSCRIPTIONS];
     uint32_t n_subscriptions;
+    struct weir_instance_guard guards;
+    struct weir_instance_export exports[WEIR_INSTANCE_MAX_EXPORTS];
+    uint32_t n_exports;
+    struct weir_instance_watch watches[WEIR_INSTANCE_MAX_WATCHES];
+    uint32_t n_watches;
+    struct weir_error problem; /* of the last tenants->check() */
 
     pthread_mutex_t lock; /* timers and posts */
     struct weir_instance_timer timers[WEIR_INSTANCE_MAX_TIMERS];
@@ -94,10 +125,11 @@ void weir_host_fill(weir_host *host, struct weir_plugin_instance *inst); /* host
 void weir_host_fill_request(weir_host *host);                            /* host_request.c */
 void weir_host_fill_timers(weir_host *host);                             /* host_timers.c */
 void weir_instance_drop_timers(struct weir_plugin_instance *inst, uint32_t *n_timers,
-                               uint32_t *n_posts); /* host_timers.c */
-extern const weir_ext_metrics weir_host_metrics;   /* host_metrics.c */
-extern const weir_ext_admin weir_host_admin;       /* host_ext.c */
-extern const weir_ext_tenants weir_host_tenants;   /* host_ext.c */
+                               uint32_t *n_posts);                  /* host_timers.c */
+extern const weir_ext_metrics weir_host_metrics;                    /* host_metrics.c */
+extern const weir_ext_admin weir_host_admin;                        /* host_admin.c */
+extern const weir_ext_tenants weir_host_tenants;                    /* host_tenants.c */
+void weir_instance_drop_watches(struct weir_plugin_instance *inst); /* host_tenants.c */
 
 static inline struct weir_plugin_instance *weir_host_instance(const weir_host *h)
 {

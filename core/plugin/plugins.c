@@ -62,7 +62,9 @@ int weir_plugins_create(const struct weir_plugins_options *options,
     size_t n = 0;
     ps->ext_ids[n++] = WEIR_EXT_METRICS;
     ps->ext_ids[n++] = WEIR_EXT_ADMIN;
-    ps->ext_ids[n++] = WEIR_EXT_TENANTS;
+    if (options->tenants) {
+        ps->ext_ids[n++] = WEIR_EXT_TENANTS;
+    }
     if (options->store) {
         ps->ext_ids[n++] = WEIR_EXT_STORE;
     }

@@ -23,6 +23,7 @@ struct weir_plugins;
 struct weir_plugin_chain;
 struct weir_plugin_instance;
 struct weir_store;
+struct weir_tenants;
 
 enum { WEIR_PLUGIN_CHAIN_MAX = 64 }; /* plugins in a chain */
 
@@ -31,7 +32,13 @@ struct weir_plugins_options {
     size_t n_dirs;
     const struct weir_plugin_request_ops *ops;
     struct weir_metrics *metrics;
-    struct weir_store *store; /* NULL: weir.store/1 is not offered */
+    struct weir_store *store;     /* NULL: weir.store/1 is not offered */
+    struct weir_tenants *tenants; /* NULL: weir.tenants/1 is not offered */
+    /* For weir.tenants/1. Does the registry know what the store has? NULL: yes. [any] */
+    bool (*tenants_are_read)(void *arg);
+    /* Judges an entry of the tenants block; `ret_problem` gets the sentence. */
+    int (*check_tenant)(void *arg, weir_str name, weir_str entry, struct weir_error *ret_problem);
+    void *tenants_arg;
     struct weir_plugin_loop *main_loop;
     struct weir_plugin_limits limits;
 };

@@ -9,6 +9,7 @@
  * Threads: the request's loop. Errors: WEIR_E_NOTFOUND for a value that is not set yet. */
 #include "weir/host.h"
 
+struct weir_plugin_admin;
 struct weir_plugin_run;
 
 struct weir_plugin_request_ops {
@@ -16,7 +17,8 @@ struct weir_plugin_request_ops {
     int (*set)(weir_req *, int field, weir_str value); /* copies */
     int (*get_num)(weir_req *, int number, int64_t *out);
     int (*set_num)(weir_req *, int number, int64_t value);
-    int (*header)(weir_req *, weir_str name, weir_str *out); /* first, name in any case */
+    /* Name in any case; fields of one name are joined by ", ". */
+    int (*header)(weir_req *, weir_str name, weir_str *out);
     int (*json)(weir_req *, const char *pointer, weir_str *out);
     /* What will be sent; copies. A later call replaces an earlier one. Empty type, code or message:
      * the usual ones of that status. */
@@ -25,4 +27,6 @@ struct weir_plugin_request_ops {
     int (*set_header)(weir_req *, weir_str name, weir_str value); /* replaces the same name */
     /* The request's run; NULL for an admin request, which has none. */
     struct weir_plugin_run *(*run)(weir_req *);
+    /* … which has this instead; NULL for others. */
+    struct weir_plugin_admin *(*admin)(weir_req *);
 };

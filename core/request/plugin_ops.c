@@ -2,7 +2,9 @@
 /* What plugins can read and set of a request (weir/host.h), for the plugin host. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
+#include "core/admin/call.h"
 #include "core/request/request.h"
 
 static struct weir_request *from_req(weir_req *req)
@@ -30,12 +32,14 @@ static int get(weir_req *req, int field, weir_str *out)
     case WEIR_FIELD_TENANT: return give(r->tenant, out);
     case WEIR_FIELD_KEY_ID: return give(r->key_id, out);
     case WEIR_FIELD_USER: return give(r->user, out);
-    case WEIR_FIELD_CLASS: return give(weir_str_from(weir_class_name((enum weir_class)r->class_rank)), out);
+    case WEIR_FIELD_CLASS:
+        return give(weir_str_from(weir_class_name((enum weir_class)r->class_rank)), out);
     case WEIR_FIELD_PEER: return give(r->peer, out);
     case WEIR_FIELD_BODY: return give(r->body_text, out);
     case WEIR_FIELD_TARGET:
         return r->target ? give(weir_str_from(weir_target_name(r->target)), out) : WEIR_E_NOTFOUND;
     case WEIR_FIELD_TRACEPARENT: return give(r->traceparent, out);
+    case WEIR_FIELD_KEY_LIMITS: return give(r->key_limits, out);
     default: return WEIR_E_ARG;
     }
 }
@@ -68,9 +72,9 @@ static int set(weir_req *req, int field, weir_str value)
     case WEIR_FIELD_MODEL: return keep(r, value, &r->api.model);
     case WEIR_FIELD_TENANT: return keep(r, value, &r->tenant);
     case WEIR_FIELD_KEY_ID: return keep(r, value, &r->key_id);
+    case WEIR_FIELD_KEY_LIMITS: return keep(r, value, &r->key_limits);
     case WEIR_FIELD_USER: return keep(r, value, &r->user);
-    case WEIR_FIELD_CLASS:
-        return set_class(r, value);
+    case WEIR_FIELD_CLASS: return set_class(r, value);
     default: return WEIR_E_ARG;
     }
 }
@@ -111,15 +115,26 @@ static int set_num(weir_req *req, int number, int64_t value)
     }
 }
 
+/* A field that came twice must not be read as one of the two: what stands behind reads the other.
+ */
 static int header(weir_req *req, weir_str name, weir_str *out)
 {
     struct weir_request *r = from_req(req);
-    char text[128];
-    if (!r->ex || name.n >= sizeof(text)) {
-        return WEIR_E_NOTFOUND;
+    weir_str all = {NULL, 0};
+    for (size_t i = 0; r->ex && i < weir_http_n_headers(r->ex); i++) {
+        weir_str field, value;
+        weir_http_header_at(r->ex, i, &field, &value);
+        if (field.n != name.n || strncasecmp(field.p, name.p, name.n) != 0) {
+            continue;
+        }
+        all = all.p ? weir_arena_printf(&r->arena, "%.*s, %.*s", (int)all.n, all.p, (int)value.n,
+                                        value.p)
+                    : value;
+        if (!all.p) {
+            return WEIR_E_NOMEM;
+        }
     }
-    (void)snprintf(text, sizeof(text), "%.*s", (int)name.n, name.p);
-    return give(weir_http_header(r->ex, text), out);
+    return give(all, out);
 }
 
 static int json(weir_req *req, const char *pointer, weir_str *out)
@@ -173,6 +188,10 @@ static int set_header(weir_req *req, weir_str name, weir_str value)
         return WEIR_E_GONE;
     }
     (void)snprintf(text, sizeof(text), "%.*s", (int)name.n, name.p);
+    if (r->admin && strcasecmp(text, "location") == 0) {
+        weir_admin_set_location(r, value);
+        return 0;
+    }
     return weir_http_add_header(r->ex, text, value);
 }
 
@@ -181,6 +200,12 @@ static struct weir_plugin_run *run(weir_req *req)
 {
     struct weir_request *r = from_req(req);
     return r->run_begun ? &r->run : NULL;
+}
+
+static struct weir_plugin_admin *admin(weir_req *req)
+{
+    struct weir_request *r = from_req(req);
+    return r->admin ? &r->admin->plugin : NULL;
 }
 
 const struct weir_plugin_request_ops weir_request_plugin_ops = {
@@ -194,4 +219,5 @@ const struct weir_plugin_request_ops weir_request_plugin_ops = {
     .respond = respond,
     .set_header = set_header,
     .run = run,
+    .admin = admin,
 };

@@ -7,12 +7,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/admin/call.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
 #include "core/request/generate.h"
 #include "core/request/observe.h"
 #include "core/request/routes.h"
 #include "core/request/run.h"
+#include "core/request/tenant.h"
 #include "core/server/worker.h"
 
 enum { CLIENT_CLOSED_REQUEST = 499 };
@@ -110,6 +112,7 @@ static void end_request(struct weir_request *r)
         r->finish = WEIR_FINISH_CANCEL;
     }
     complete_plugins(r);
+    weir_admin_finish(r);
     weir_observe_request(weir_worker_observer(r->worker), r);
     weir_generate_finish(r);
     weir_buf_finish(&r->out);
@@ -164,6 +167,9 @@ static void start_body(struct weir_request *r)
 
 static void headers_passed(struct weir_request *r)
 {
+    if (!weir_tenant_is_served(r)) {
+        return;
+    }
     r->headers_done = true;
     if (r->body_ready) {
         start_body(r);
@@ -244,6 +250,7 @@ void weir_request_closed(struct weir_request *r, enum weir_http_end why)
         if (r->run_begun) {
             weir_plugin_run_abandon(&r->run);
         }
+        weir_admin_abandon(r);
         weir_generate_abandon(r);
     }
     weir_request_drop(r, WEIR_HOLD_EXCHANGE);

@@ -21,6 +21,7 @@
 #include "core/plugin/run.h"
 #include "core/target/model.h"
 
+struct weir_admin_call;
 struct weir_worker;
 struct weir_route;
 
@@ -32,6 +33,7 @@ enum weir_request_hold { /* reasons to stay alive */
                          WEIR_HOLD_GRANT =
                              1u << 2, /* in the queue, or granted and not submitted yet */
                          WEIR_HOLD_TARGET = 1u << 3, /* submitted, the end has not come */
+                         WEIR_HOLD_ADMIN = 1u << 4, /* an operation of the admin API is under way */
 };
 
 struct weir_request {
@@ -42,12 +44,13 @@ struct weir_request {
     struct weir_arena arena;
     struct weir_plugin_run run;
     bool run_begun;
-    uint32_t holds; /* enum weir_request_hold */
-    bool closing;   /* being ended: holds no longer end it */
+    struct weir_admin_call *admin; /* NULL: none, or not yet */
+    uint32_t holds;                /* enum weir_request_hold */
+    bool closing;                  /* being ended: holds no longer end it */
 
     char id[WEIR_REQUEST_ID_BYTES];
     weir_str path, peer, method, traceparent;
-    weir_str tenant, key_id, user;
+    weir_str tenant, key_id, key_limits, user;
     uint32_t class_rank;
     bool class_given;
     int32_t priority;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes.h"
 
+#include "core/admin/call.h"
 #include "core/request/endpoints.h"
 #include "core/request/generate.h"
 #include "core/request/request.h"
@@ -17,6 +18,20 @@ static const struct weir_route public_routes[] = {
     {"POST", "/tokenize", true, weir_endpoint_tokenize},
     {"POST", "/detokenize", true, weir_endpoint_detokenize},
 };
+
+/* The admin listener: probes work when nothing else does, the rest is core/admin's. */
+static const struct weir_route admin_routes[] = {
+    {"GET", "/healthz/live", false, weir_endpoint_live},
+    {"GET", "/healthz/ready", false, weir_endpoint_ready},
+    {"GET", "/healthz/startup", false, weir_endpoint_startup},
+    {"GET", "/metrics", false, weir_admin_run},
+    {NULL, "/admin", false, weir_admin_run},
+    {NULL, "/admin/", false, weir_admin_run},
+    {NULL, "/admin/*", false, weir_admin_run},
+};
+
+const struct weir_routes weir_routes_admin = {admin_routes,
+                                              sizeof(admin_routes) / sizeof(admin_routes[0])};
 
 const struct weir_routes weir_routes_public = {public_routes,
                                                sizeof(public_routes) / sizeof(public_routes[0])};
@@ -39,7 +54,7 @@ const struct weir_route *weir_routes_find(const struct weir_routes *routes, weir
         if (!path_matches(route, path)) {
             continue;
         }
-        if (weir_str_is(method, route->method) ||
+        if (!route->method || weir_str_is(method, route->method) ||
             (weir_str_is(method, "HEAD") && strcmp(route->method, "GET") == 0)) {
             return route;
         }
@@ -52,7 +67,7 @@ static bool has_route(const struct weir_routes *routes, weir_str path, const cha
 {
     for (size_t i = 0; i < routes->n; i++) {
         if ((weir_str_is(path, "*") || path_matches(&routes->list[i], path)) &&
-            (!method || strcmp(routes->list[i].method, method) == 0)) {
+            (!method || !routes->list[i].method || strcmp(routes->list[i].method, method) == 0)) {
             return true;
         }
     }

@@ -9,7 +9,7 @@
 struct weir_request;
 
 struct weir_route {
-    const char *method;
+    const char *method; /* NULL: every one */
     const char *path;
     bool phases; /* plugins see it; false: health probes, which must work when plugins do not */
     void (*run)(struct weir_request *r); /* the body is complete and HEADERS passed */
@@ -20,7 +20,7 @@ struct weir_routes {
     size_t n;
 };
 
-extern const struct weir_routes weir_routes_public;
+extern const struct weir_routes weir_routes_public, weir_routes_admin;
 
 /* NULL with *ret_status 404 or 405. HEAD finds the GET route. A path that ends in '*' matches
  * everything that goes on there; rows stand from special to general. */

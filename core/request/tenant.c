@@ -1,29 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tenant.h"
 
-#include "core/request/request.h"
+#include "core/request/answer.h"
 #include "core/server/server.h"
 
-static bool names(const struct weir_config_tenant *tenant, const char *model)
+static const struct weir_tenant *tenant_of(const struct weir_request *r)
 {
-    for (size_t i = 0; i < tenant->n_models; i++) {
-        if (strcmp(tenant->models[i]->name, model) == 0) {
-            return true;
-        }
+    return weir_tenants_find(weir_worker_server(r->worker)->tenants, r->tenant);
+}
+
+bool weir_tenant_is_served(struct weir_request *r)
+{
+    const struct weir_tenant *tenant = tenant_of(r);
+    if (!tenant || tenant->state == WEIR_TENANT_ACTIVE) {
+        return true;
     }
-    return tenant->n_models == 0;
+    if (tenant->state == WEIR_TENANT_SUSPENDED) {
+        weir_answer_error(r, 403, "", "tenant_suspended",
+                          "This account is suspended; ask who runs this service.");
+    } else {
+        weir_answer_error(r, 401, "", "invalid_api_key", "Incorrect API key provided.");
+    }
+    return false;
 }
 
 bool weir_tenant_allows(struct weir_request *r, const struct weir_model *model)
 {
-    if (r->tenant.n == 0) {
-        return true;
-    }
-    struct weir_config *config = weir_server_config(weir_worker_server(r->worker));
-    const struct weir_config_tenant *tenant = weir_config_tenant_find(config, r->tenant);
-    bool allowed = !tenant || names(tenant, weir_model_name(model));
-    weir_config_unref(config);
-    return allowed;
+    const struct weir_tenant *tenant = tenant_of(r);
+    return !tenant || weir_tenant_may_use(tenant, weir_str_from(weir_model_name(model)));
 }
 
 void weir_tenant_choose_class(struct weir_request *r)
@@ -31,14 +35,7 @@ void weir_tenant_choose_class(struct weir_request *r)
     if (r->class_given) {
         return;
     }
-    r->class_rank = weir_model_class_rank(r->model);
-    if (r->tenant.n == 0) {
-        return;
-    }
-    struct weir_config *config = weir_server_config(weir_worker_server(r->worker));
-    const struct weir_config_tenant *tenant = weir_config_tenant_find(config, r->tenant);
-    if (tenant && tenant->has_class) {
-        r->class_rank = (uint32_t)tenant->service_class;
-    }
-    weir_config_unref(config);
+    const struct weir_tenant *tenant = tenant_of(r);
+    r->class_rank = tenant && tenant->has_class ? (uint32_t)tenant->service_class
+                                                : weir_model_class_rank(r->model);
 }

@@ -8,11 +8,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/config/tenant_entry.h"
+#include "core/plugin/admin.h"
 #include "core/request/admission.h"
 #include "core/request/observe.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
-#include "core/server/admin.h"
 #include "core/server/notify.h"
 #include "core/server/open_store.h"
 #include "core/server/progress.h"
@@ -42,6 +43,10 @@ bool weir_server_is_ready(struct weir_server *s, struct weir_error *ret_why)
 {
     if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
         weir_error_set(ret_why, WEIR_E_GONE, "shutting down");
+        return false;
+    }
+    if (!weir_tenant_records_were_tried(s->records)) {
+        weir_error_set(ret_why, WEIR_E_BUSY, "the tenants are being read");
         return false;
     }
     for (uint32_t i = 0; i < s->models.n; i++) {
@@ -242,6 +247,25 @@ static int configure_plugins(struct weir_server *s, const struct weir_config *co
     return r;
 }
 
+static bool tenants_are_read(void *arg)
+{
+    const struct weir_server *s = arg;
+    return weir_tenant_records_are_read(s->records);
+}
+
+static int check_tenant(void *arg, weir_str name, weir_str entry, struct weir_error *ret_problem)
+{
+    struct weir_config *config = weir_server_config(arg);
+    struct weir_tenant_problem problem;
+    char *json = NULL;
+    int r = weir_tenant_entry_check(config, name, entry, &json, &problem);
+    weir_config_unref(config);
+    free(json);
+    return r < 0 ? weir_error_set(ret_problem, r, "%.80s%s%s", problem.path,
+                                  *problem.path ? ": " : "", problem.text)
+                 : 0;
+}
+
 static int create_plugins(struct weir_server *s, struct weir_findings *findings,
                           struct weir_error *err)
 {
@@ -251,11 +275,19 @@ static int create_plugins(struct weir_server *s, struct weir_findings *findings,
         .ops = &weir_request_plugin_ops,
         .metrics = s->metrics,
         .store = s->store,
+        .tenants = s->tenants,
+        .tenants_are_read = tenants_are_read,
+        .check_tenant = check_tenant,
+        .tenants_arg = s,
         .main_loop = weir_worker_plugin_loop(s->admin),
     };
     int r = weir_plugins_create(&options, &s->plugins);
     if (r < 0) {
         return weir_error_set(err, r, "cannot set up the plugin host: %s", weir_error_name(r));
+    }
+    r = weir_tenants_set_entries(s->tenants, s->config->tenants_json);
+    if (r < 0) {
+        return weir_error_set(err, r, "tenants: %s", weir_error_name(r));
     }
     r = configure_plugins(s, s->config, findings);
     return r < 0 ? weir_error_set(err, WEIR_E_ARG, "plugins: the configuration is wrong") : 0;
@@ -286,10 +318,12 @@ static void reload(struct weir_server *s)
     struct weir_config *config = NULL;
     weir_findings_init(&findings, s->options->config_file);
     int r = weir_config_load(&findings, false, &config);
-    if (r == 0) {
-        r = configure_plugins(s, config, &findings);
+    if (r == 0) { /* before the plugins, so that a key's tenant is never unknown */
+        r = weir_tenants_set_entries(s->tenants, config->tenants_json);
+        r = r < 0 ? r : configure_plugins(s, config, &findings);
     }
     if (r < 0) {
+        (void)weir_tenants_set_entries(s->tenants, s->config->tenants_json);
         s->n_failed_reloads++;
         weir_findings_print(&findings, stderr);
         weir_log(WEIR_LOG_ERROR, "server", NULL, "reload failed; the old configuration stays");
@@ -409,6 +443,7 @@ static void on_watch(uv_timer_t *timer)
     for (uint32_t i = 0; i < s->models.n; i++) {
         weir_model_refresh(s->models.list[i]);
     }
+    weir_tenant_records_tick(s->records, weir_clock_mono_us());
     if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
         watch_drain(s);
     } else if (!atomic_load_explicit(&s->started, memory_order_relaxed)) {
@@ -450,6 +485,18 @@ static bool wants_vllm_names(const struct weir_config *config)
     return false;
 }
 
+/* A key must be shown where others than this machine can reach the admin listener. */
+static bool admin_needs_key(const struct weir_config_server *conf)
+{
+    static const char *const local[] = {"127.", "localhost:", "[::1]:", "unix:"};
+    for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++) {
+        if (strncmp(conf->admin, local[i], strlen(local[i])) == 0) {
+            return conf->admin_keys == WEIR_ADMIN_KEYS_REQUIRED;
+        }
+    }
+    return conf->admin_keys != WEIR_ADMIN_KEYS_OPTIONAL;
+}
+
 static int refuse_unsupported(const struct weir_config *config, struct weir_findings *findings,
                               struct weir_error *err)
 {
@@ -477,6 +524,18 @@ static int attach_store(struct weir_server *s, struct weir_error *err)
     return r;
 }
 
+static void note_admin_keys(struct weir_server *s)
+{
+    s->admin_needs_key = admin_needs_key(&s->config->server);
+    struct weir_plugin_chain *chain = weir_plugins_chain(s->plugins);
+    if (s->admin_needs_key && !weir_plugin_chain_has_guard(chain)) {
+        weir_log(WEIR_LOG_WARN, "server", NULL,
+                 "server.admin is open to others than this machine, and no plugin checks keys: all "
+                 "but the probes is refused there. Add auth to plugins, or set server.admin_keys");
+    }
+    weir_plugin_chain_unref(chain);
+}
+
 static int start(struct weir_server *s, struct weir_findings *findings, struct weir_error *err)
 {
     int r = weir_config_load(findings, false, &s->config);
@@ -489,6 +548,8 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     r = r < 0 ? r
               : weir_observer_create(s->metrics, wants_vllm_names(s->config), &s->observer, err);
     r = r < 0 ? r : weir_server_open_store(s->config, s->metrics, &s->store, err);
+    r = r < 0 ? r : weir_tenants_create(&s->tenants);
+    r = r < 0 ? r : weir_tenant_records_create(s->tenants, s->store, &s->records);
     r = r < 0 ? r : create_admin(s, err);
     r = r < 0 ? r : attach_store(s, err);
     r = r < 0 ? r : create_workers(s, err);
@@ -496,6 +557,9 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     r = r < 0 ? r : listen_on_all(s, err);
     r = r < 0 ? r : create_models(s, findings, err);
     r = r < 0 || !s->options->pid_file ? r : write_pid_file(s->options->pid_file, err);
+    if (r >= 0) {
+        note_admin_keys(s);
+    }
     for (uint32_t i = 0; r >= 0 && i < s->n_workers; i++) {
         r = weir_worker_start(s->workers[i], err);
     }
@@ -563,6 +627,8 @@ static void finish(struct weir_server *s)
         weir_worker_join(s->admin);
         weir_worker_destroy(s->admin);
     }
+    weir_tenant_records_destroy(s->records);
+    weir_tenants_destroy(s->tenants);
     if (s->store) {
         weir_store_destroy(s->store);
     }

@@ -2,11 +2,11 @@
 #pragma once
 /* The daemon: configuration, models, plugins and workers, from start to exit.
  *
- * Why: one place knows the order in which things come up and go down. The main thread runs the admin
- * listener's loop, takes signals and reloads; workers serve; engines have threads of their own.
- * Ownership: weir_server_run() owns everything for its duration.
- * Threads: run [main-thread]. Fields are written before the workers start, except atomics.
- * Errors: WEIR_E_* with a sentence; configuration mistakes go to `findings`. */
+ * Why: one place knows the order in which things come up and go down. The main thread runs the
+ * admin listener's loop, takes signals and reloads; workers serve; engines have threads of their
+ * own. Ownership: weir_server_run() owns everything for its duration. Threads: run [main-thread].
+ * Fields are written before the workers start, except atomics. Errors: WEIR_E_* with a sentence;
+ * configuration mistakes go to `findings`. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -15,6 +15,7 @@
 #include "core/plugin/plugins.h"
 #include "core/server/worker.h"
 #include "core/target/model.h"
+#include "core/tenants/tenant_records.h"
 
 enum { WEIR_MAX_WORKERS = 256 };
 
@@ -46,6 +47,8 @@ struct weir_server {
     struct weir_metrics *metrics;
     struct weir_observer *observer;
     struct weir_store *store;
+    struct weir_tenants *tenants;
+    struct weir_tenant_records *records;
     struct weir_plugins *plugins;
     struct weir_models models;
     struct weir_worker *admin; /* its loop is the main loop */
@@ -53,6 +56,7 @@ struct weir_server {
     struct weir_inbox *inboxes[WEIR_MAX_WORKERS]; /* of the workers */
     uint32_t n_workers;
     uint16_t port, admin_port;
+    bool admin_needs_key;
     uv_signal_t signals[3];
     uv_timer_t watch;
     uint64_t started_us, drain_deadline_us;

@@ -23,6 +23,7 @@ struct weir_worker {
     uv_timer_t tick;
     struct weir_inbox inbox;
     struct weir_inbox_item drain_item, stop_item;
+    struct weir_tenants_reader *tenants_reader;
     struct weir_plugin_loop_uv plugin_loop;
     struct weir_http_server *http;
     struct weir_request *requests; /* live, newest first */
@@ -109,6 +110,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct weir_worker *w = timer->data;
     uint64_t now_us = weir_clock_mono_us();
+    weir_tenants_reader_turn(w->tenants_reader);
     atomic_store_explicit(&w->heartbeat_us, now_us, memory_order_relaxed);
     for (struct weir_request *r = w->requests, *next; r; r = next) {
         next = r->next;
@@ -196,7 +198,7 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
     }
     bool has_inbox = weir_inbox_init(&w->inbox, &w->loop) == 0;
     bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
-    if (!has_plugin_loop ||
+    if (!has_plugin_loop || weir_tenants_reader_add(server->tenants, &w->tenants_reader) < 0 ||
         weir_http_server_create(&w->loop, &settings->http, &handler, w, &w->http) < 0) {
         undo_create(w, has_inbox, has_plugin_loop);
         return weir_error_set(err, WEIR_E_NOMEM, "cannot set up a worker");

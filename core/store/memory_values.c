@@ -41,8 +41,11 @@ static struct weir_store_tag *copy_tags(struct weir_store_entry *e, const struct
         n_bytes += c->tags[i].n;
     }
     struct weir_store_tag *copy = malloc(n_bytes);
+    if (!copy) {
+        return NULL;
+    }
     char *at = (char *)(copy + c->n);
-    for (uint32_t i = 0; copy && i < c->n; i++) {
+    for (uint32_t i = 0; i < c->n; i++) {
         memcpy(at, c->tags[i].p, c->tags[i].n);
         copy[i] = (struct weir_store_tag){.entry = e,
                                           .hash = weir_store_tag_hash(c->tenant, c->tags[i]),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /admin/v1/plugins/quota/tenants/NAME: the tenant's budgets as this replica knows them. */
+/* GET /admin/v1/plugins/quota/tenants/{tenant}: the tenant's budgets as this replica knows them. */
 #include <stdlib.h>
 
 #include "price_book.h"
@@ -66,11 +66,9 @@ int quota_show(void *quota, weir_req *r)
 {
     struct ledger *l = &((struct quota *)quota)->ledger;
     const weir_host *h = l->host;
-    weir_str path = {NULL, 0}, tenant = {NULL, 0};
-    if (h->req_get(h, r, WEIR_FIELD_PATH, &path) == 0) {
-        const char *slash = memrchr(path.p, '/', path.n);
-        tenant = slash ? (weir_str){slash + 1, (size_t)(path.p + path.n - slash - 1)} : path;
-    }
+    const weir_ext_admin *admin = h->get_ext(h, WEIR_EXT_ADMIN);
+    weir_str tenant = {NULL, 0};
+    (void)admin->param(h, r, "tenant", &tenant);
     char *page = malloc(PAGE_BYTES);
     if (!page) {
         return WEIR_E_NOMEM;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /admin/v1/plugins/ratelimit/tenants/NAME. */
+/* GET /admin/v1/plugins/ratelimit/tenants/{tenant}. */
 #include <stdlib.h>
 
 #include "ratelimit.h"
@@ -89,11 +89,9 @@ int admin_show(void *ratelimit, weir_req *r)
 {
     struct limiter *l = &((struct ratelimit *)ratelimit)->limiter;
     const weir_host *h = l->host;
-    weir_str path = {NULL, 0}, tenant = {NULL, 0};
-    if (h->req_get(h, r, WEIR_FIELD_PATH, &path) == 0) {
-        const char *slash = memrchr(path.p, '/', path.n);
-        tenant = slash ? (weir_str){slash + 1, (size_t)(path.p + path.n - slash - 1)} : path;
-    }
+    const weir_ext_admin *admin = h->get_ext(h, WEIR_EXT_ADMIN);
+    weir_str tenant = {NULL, 0};
+    (void)admin->param(h, r, "tenant", &tenant);
     char *page = malloc(PAGE_BYTES);
     if (!page) {
         return WEIR_E_NOMEM;

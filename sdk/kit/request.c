@@ -134,6 +134,12 @@ static struct weir_plugin_run *run_of(weir_req *req)
     return r->is_admin ? NULL : &r->run;
 }
 
+static struct weir_plugin_admin *admin_of(weir_req *req)
+{
+    struct weir_kit_request *r = from(req);
+    return r->is_admin ? &r->admin : NULL;
+}
+
 const struct weir_plugin_request_ops weir_kit_request_ops = {
     .get = get,
     .set = set,
@@ -145,6 +151,7 @@ const struct weir_plugin_request_ops weir_kit_request_ops = {
     .respond = respond,
     .set_header = set_header,
     .run = run_of,
+    .admin = admin_of,
 };
 
 void weir_kit_request_field(struct weir_kit_request *r, int field, const char *value)
@@ -205,8 +212,56 @@ int weir_kit_request_begin(struct weir_kit_request *r, struct weir_plugin_chain 
                                 on_resumed);
 }
 
+static enum weir_plugin_admin_outcome admin_route(struct weir_kit_request *r)
+{
+    uint32_t scopes = 0;
+    int rc = weir_plugin_admin_find(&r->admin, r->fields[WEIR_FIELD_METHOD],
+                                    r->fields[WEIR_FIELD_PATH], &scopes);
+    if (rc < 0) {
+        r->status = rc == WEIR_E_UNSUPPORTED ? 405 : 404;
+        return WEIR_PLUGIN_ADMIN_ANSWERED;
+    }
+    return weir_plugin_admin_call(&r->admin);
+}
+
+static void on_admin_resumed(struct weir_plugin_admin *a, enum weir_plugin_admin_outcome outcome)
+{
+    struct weir_kit_request *r = from(a->req);
+    if (outcome == WEIR_PLUGIN_ADMIN_DONE) {
+        outcome = admin_route(r);
+    }
+    r->admin_outcome = outcome;
+    r->n_resumed += outcome != WEIR_PLUGIN_ADMIN_SUSPENDED;
+}
+
+enum weir_plugin_admin_outcome weir_kit_request_admin(struct weir_kit_request *r,
+                                                      struct weir_plugin_chain *chain,
+                                                      struct weir_plugin_loop *loop,
+                                                      const char *method, const char *path)
+{
+    const char *query = strchr(path, '?');
+    weir_str before = {path, query ? (size_t)(query - path) : strlen(path)};
+    r->is_admin = true;
+    weir_kit_request_field(r, WEIR_FIELD_METHOD, method);
+    (void)set(weir_kit_request_handle(r), WEIR_FIELD_PATH, before);
+    weir_plugin_admin_init(&r->admin, chain, weir_kit_request_handle(r), loop, &r->arena,
+                           on_admin_resumed);
+    r->admin.query = weir_str_from(query ? query + 1 : "");
+    weir_str credentials;
+    bool shown =
+        header(weir_kit_request_handle(r), weir_str_from("authorization"), &credentials) == 0;
+    if (!shown) {
+        r->admin.caller = (weir_admin_caller){.struct_size = sizeof(weir_admin_caller),
+                                              .scopes = WEIR_SCOPE_ADMIN};
+        return admin_route(r);
+    }
+    enum weir_plugin_admin_outcome outcome = weir_plugin_admin_guard(&r->admin);
+    return outcome == WEIR_PLUGIN_ADMIN_DONE ? admin_route(r) : outcome;
+}
+
 void weir_kit_request_finish(struct weir_kit_request *r)
 {
+    weir_plugin_admin_finish(&r->admin);
     weir_plugin_run_finish(&r->run);
     yyjson_doc_free(r->body);
     weir_arena_finish(&r->arena);

@@ -5,11 +5,12 @@
  * Ownership: texts are copied into the request's arena. Threads: one. Errors: WEIR_E_NOMEM. */
 #include <yyjson.h>
 
+#include "core/plugin/admin.h"
 #include "core/plugin/run.h"
 
 enum {
     WEIR_KIT_MAX_HEADERS = 16,
-    WEIR_KIT_N_FIELDS = WEIR_FIELD_TRACEPARENT + 1,
+    WEIR_KIT_N_FIELDS = WEIR_FIELD_KEY_LIMITS + 1,
     WEIR_KIT_N_NUMBERS = WEIR_NUMBER_ARRIVED_US + 1,
 };
 
@@ -20,7 +21,9 @@ struct weir_kit_header {
 struct weir_kit_request {
     struct weir_arena arena;
     struct weir_plugin_run run;
-    bool is_admin; /* has no run */
+    bool is_admin; /* has `admin` in place of a run */
+    struct weir_plugin_admin admin;
+    enum weir_plugin_admin_outcome admin_outcome; /* after a suspension */
     weir_str fields[WEIR_KIT_N_FIELDS];
     bool has_field[WEIR_KIT_N_FIELDS];
     int64_t numbers[WEIR_KIT_N_NUMBERS];
@@ -46,6 +49,13 @@ int weir_kit_request_init(struct weir_kit_request *r, const char *body);
 /* Puts it on a chain; the run is finished by weir_kit_request_finish(). */
 int weir_kit_request_begin(struct weir_kit_request *r, struct weir_plugin_chain *chain,
                            struct weir_plugin_loop *loop);
+/* Runs a request to the admin API: guard, then the route of method and path; a request without
+ * "authorization" is an admin's. The answer is in the request; SUSPENDED: it will be when
+ * `n_resumed` has grown. */
+enum weir_plugin_admin_outcome weir_kit_request_admin(struct weir_kit_request *r,
+                                                      struct weir_plugin_chain *chain,
+                                                      struct weir_plugin_loop *loop,
+                                                      const char *method, const char *path);
 void weir_kit_request_finish(struct weir_kit_request *r);
 
 void weir_kit_request_field(struct weir_kit_request *r, int field, const char *value);

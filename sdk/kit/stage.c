@@ -2,10 +2,13 @@
 #include "sdk/kit/stage.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
+#include "core/config/tenant_entry.h"
 #include "core/plugin/chain.h"
 #include "core/store/memory.h"
+#include "core/tenants/tenants.h"
 
 enum { START_S = 1000 };
 #define WALL_START_US UINT64_C(1767225600000000) /* 2026-01-01 00:00 UTC */
@@ -35,6 +38,18 @@ static void wake(void *arg)
     pthread_mutex_unlock(&s->lock);
 }
 
+static int check_tenant(void *arg, weir_str name, weir_str entry, struct weir_error *ret_problem)
+{
+    (void)arg;
+    struct weir_tenant_problem problem;
+    char *json = NULL;
+    int rc = weir_tenant_entry_check(NULL, name, entry, &json, &problem);
+    free(json);
+    return rc < 0 ? weir_error_set(ret_problem, rc, "%.80s%s%s", problem.path,
+                                   *problem.path ? ": " : "", problem.text)
+                  : 0;
+}
+
 int weir_kit_stage_init(struct weir_kit_stage *s, const struct weir_plugin_request_ops *ops,
                         struct weir_plugin_limits limits)
 {
@@ -51,9 +66,14 @@ int weir_kit_stage_init(struct weir_kit_stage *s, const struct weir_plugin_reque
             &(struct weir_store_memory_options){.now_us = store_now_us, .now_arg = s}, &s->store);
     }
     if (rc == 0) {
+        rc = weir_tenants_create(&s->tenants);
+    }
+    if (rc == 0) {
         rc = weir_plugins_create(&(struct weir_plugins_options){.ops = ops,
                                                                 .metrics = s->metrics,
                                                                 .store = s->store,
+                                                                .tenants = s->tenants,
+                                                                .check_tenant = check_tenant,
                                                                 .main_loop = s->loop,
                                                                 .limits = limits},
                                  &s->plugins);
@@ -67,6 +87,7 @@ int weir_kit_stage_init(struct weir_kit_stage *s, const struct weir_plugin_reque
 void weir_kit_stage_finish(struct weir_kit_stage *s)
 {
     weir_plugins_destroy(s->plugins);
+    weir_tenants_destroy(s->tenants);
     weir_store_destroy(s->store);
     weir_metrics_destroy(s->metrics);
     weir_plugin_loop_destroy(s->loop);
@@ -105,6 +126,7 @@ int weir_kit_stage_configure(struct weir_kit_stage *s, const char *plugins,
     if (rc == 0) {
         struct weir_plugin_spec specs[WEIR_PLUGIN_CHAIN_MAX];
         size_t n = read_specs(doc, weir_doc_root(empty), specs);
+        (void)weir_tenants_set_entries(s->tenants, weir_str_from(tenants_json));
         rc = weir_plugins_configure(s->plugins, specs, n, weir_str_from(tenants_json), &findings);
     }
     if (rc < 0) {

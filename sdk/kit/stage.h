@@ -12,6 +12,7 @@
 #include "core/plugin/plugins.h"
 
 struct weir_store;
+struct weir_tenants;
 
 struct weir_kit_stage {
     _Atomic uint64_t now_ns;
@@ -21,6 +22,7 @@ struct weir_kit_stage {
     struct weir_plugin_loop *loop;
     struct weir_metrics *metrics;
     struct weir_store *store;
+    struct weir_tenants *tenants;
     struct weir_plugins *plugins;
 };
 

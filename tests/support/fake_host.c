@@ -240,15 +240,20 @@ double fake_metric(const struct fake_host *h, const char *name)
     return 0;
 }
 
-static int route(const weir_host *host, const char *method, const char *path,
-                 int (*fn)(void *arg, weir_req *r), void *arg)
+static int route(const weir_host *host, const weir_admin_route *route)
 {
     struct fake_host *h = from(host);
-    (void)method;
     assert_true(h->n_routes < 8);
-    (void)snprintf(h->routes[h->n_routes].path, 64, "%s", path);
-    h->routes[h->n_routes].fn = fn;
-    h->routes[h->n_routes++].arg = arg;
+    h->routes[h->n_routes++] = *route;
+    return 0;
+}
+
+/* The last part of the path, whatever its name. */
+static int param(const weir_host *h, weir_req *r, const char *name, weir_str *out)
+{
+    (void)h;
+    (void)name;
+    *out = weir_str_from(strrchr(request(r)->fields[WEIR_FIELD_PATH], '/') + 1);
     return 0;
 }
 
@@ -285,8 +290,9 @@ static int watch(const weir_host *h, void (*fn)(void *arg, weir_str tenant), voi
 }
 
 static const weir_ext_metrics metrics = {sizeof(metrics), define, record};
-static const weir_ext_admin admin = {sizeof(admin), route};
-static const weir_ext_tenants tenants = {sizeof(tenants), config_json, get_tenant, watch};
+static const weir_ext_admin admin = {.struct_size = sizeof(admin), .route = route, .param = param};
+static const weir_ext_tenants tenants = {
+    .struct_size = sizeof(tenants), .config_json = config_json, .get = get_tenant, .watch = watch};
 
 static const void *get_ext(const weir_host *h, const char *id)
 {

@@ -117,7 +117,7 @@ static void succeed(struct weir_redis_control *c)
     c->probe = NULL; /* kept by listen() or closed below */
     end_probe(c);
     pthread_mutex_lock(&r->lock);
-    bool moved = r->epoch && memcmp(&r->address, &c->candidate, sizeof(r->address)) != 0;
+    bool moved = r->epoch && !weir_redis_address_is_same(&r->address, &c->candidate);
     r->address = c->candidate;
     r->epoch++;
     pthread_mutex_unlock(&r->lock);

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/store/redis/link.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/store/redis/command.h"
+#include "weir/store.h"
 
-enum { MAX_OUT_BYTES = 128 * 1024 * 1024, KEEPALIVE_S = 15, MAX_LOGIN = 3 };
+enum {
+    MAX_OUT_BYTES = 128 * 1024 * 1024,
+    MAX_IN_BYTES = 16 * 1024 * 1024, /* of an answer: ours are below 4 MiB */
+    MAX_ELEMENTS = 4 * WEIR_STORE_MAX_ITEMS,
+    KEEPALIVE_S = 15,
+    MAX_LOGIN = 3
+};
 
 enum login_step { LOGIN_AUTH, LOGIN_NAME, LOGIN_SELECT };
 
@@ -24,15 +32,34 @@ struct weir_redis_link {
     void *user;
     struct weir_redis_tls *tls;
     redisReader *reader;
-    struct weir_buf out;     /* plain bytes */
-    struct weir_buf cipher;  /* TLS: what the socket should get */
-    struct weir_buf sending; /* being written */
+    redisReplyObjectFunctions functions; /* of the reader */
+    struct weir_buf out;                 /* plain bytes */
+    struct weir_buf cipher;              /* TLS: what the socket should get */
+    struct weir_buf sending;             /* being written */
     enum login_step login[MAX_LOGIN];
     uint32_t n_login, n_answered;
     bool is_sentinel, is_ready, is_sending, is_closed;
     int failed; /* a write failed inside flush(): told from the loop */
     char why[192];
 };
+
+bool weir_redis_address_is_same(const struct weir_redis_address *a,
+                                const struct weir_redis_address *b)
+{
+    if (a->is_unix || b->is_unix) {
+        return a->is_unix && b->is_unix && strcmp(a->path, b->path) == 0;
+    }
+    if (a->ip.ss_family != b->ip.ss_family || a->port != b->port) {
+        return false;
+    }
+    const struct sockaddr_in *a4 = (const struct sockaddr_in *)&a->ip;
+    const struct sockaddr_in *b4 = (const struct sockaddr_in *)&b->ip;
+    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&a->ip;
+    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)&b->ip;
+    return a->ip.ss_family == AF_INET
+               ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
+               : memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
 
 static void free_link(struct weir_redis_link *link)
 {
@@ -198,6 +225,44 @@ static void take_login_reply(struct weir_redis_link *link, const redisReply *rep
 
 /* ---- input ---- */
 
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_size;
+#else
+typedef int array_size;
+#endif
+
+/* As hiredis' own, which takes whatever size the server names. */
+static void *create_array(const redisReadTask *task, array_size n)
+{
+    redisReply *r = n > MAX_ELEMENTS || (int)n < 0 ? NULL : calloc(1, sizeof(*r));
+    if (!r) {
+        return NULL;
+    }
+    r->type = task->type;
+    r->element = n ? calloc((size_t)n, sizeof(redisReply *)) : NULL;
+    if (n && !r->element) {
+        free(r);
+        return NULL;
+    }
+    r->elements = (size_t)n;
+    if (task->parent) {
+        redisReply *parent = task->parent->obj;
+        parent->element[task->idx] = r;
+    }
+    return r;
+}
+
+static redisReader *create_reader(redisReplyObjectFunctions *functions)
+{
+    redisReader *reader = redisReaderCreate();
+    if (reader) {
+        *functions = *reader->fn;
+        functions->createArray = create_array;
+        reader->fn = functions;
+    }
+    return reader;
+}
+
 static void take_replies(struct weir_redis_link *link)
 {
     void *object = NULL;
@@ -223,6 +288,8 @@ static void take_plain(struct weir_redis_link *link, const char *bytes, size_t n
 {
     if (redisReaderFeed(link->reader, bytes, n) != REDIS_OK) {
         fail(link, "out of memory");
+    } else if (link->reader->len > MAX_IN_BYTES) {
+        fail(link, "an answer is too large");
     } else {
         take_replies(link);
     }
@@ -335,7 +402,7 @@ int weir_redis_link_open(uv_loop_t *loop, struct weir_redis_scratch *scratch,
     weir_buf_init(&link->out, MAX_OUT_BYTES);
     weir_buf_init(&link->cipher, MAX_OUT_BYTES);
     weir_buf_init(&link->sending, MAX_OUT_BYTES);
-    link->reader = redisReaderCreate();
+    link->reader = create_reader(&link->functions);
     int rc = link->reader ? 0 : WEIR_E_NOMEM;
     if (rc == 0 && login->tls) {
         rc = weir_redis_tls_create(login->tls, login->tls_name ? login->tls_name : address->name,

@@ -7,7 +7,8 @@
  * Life: open; `ready` once; `reply` for each reply but those of the login; `down` once when it
  * fails, after which it must not be used. close() ends it without `down`. Memory goes when its
  * handle is closed. Callbacks run out of the loop, never inside a call of this interface.
- * Threads: its loop's. Bounds: what is not written yet, 128 MiB; beyond it the link fails. */
+ * Threads: its loop's. Bounds: what is not written yet 128 MiB, an answer 16 MiB and 4096 elements;
+ * beyond them the link fails. */
 #include <hiredis/hiredis.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -29,6 +30,9 @@ struct weir_redis_address {
     char name[256]; /* what TLS must find, and people see */
     uint16_t port;
 };
+
+bool weir_redis_address_is_same(const struct weir_redis_address *a,
+                                const struct weir_redis_address *b);
 
 struct weir_redis_login {
     const char *user, *password; /* "": none */

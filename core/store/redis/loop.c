@@ -193,6 +193,13 @@ static void forget_link(struct weir_redis_connection *c)
     c->link = NULL;
 }
 
+static void count_failure(struct weir_redis_loop *l)
+{
+    if (weir_redis_breaker_failed(&l->r->breaker)) {
+        weir_redis_trip(l->r, l->epoch);
+    }
+}
+
 static void on_down(void *user, struct weir_redis_link *link, const char *why)
 {
     (void)link;
@@ -200,8 +207,8 @@ static void on_down(void *user, struct weir_redis_link *link, const char *why)
     struct weir_redis_connection *c = user;
     struct weir_redis_loop *l = c->loop;
     forget_link(c);
-    (void)weir_redis_breaker_failed(&l->r->breaker);
     weir_redis_suspect(l->r);
+    count_failure(l);
     fail_sent(l, c);
     if (!choose(l, false) && !is_opening(l)) {
         refuse_waiting(l);
@@ -334,8 +341,7 @@ static void look(struct weir_redis_loop *l)
     if (epoch == l->epoch) {
         return;
     }
-    bool moved = l->epoch && (strcmp(address.path, l->address.path) != 0 ||
-                              memcmp(&address.ip, &l->address.ip, sizeof(address.ip)) != 0);
+    bool moved = l->epoch && !weir_redis_address_is_same(&address, &l->address);
     l->epoch = epoch;
     l->address = address;
     if (moved) {
@@ -370,12 +376,11 @@ static void on_timer(uv_timer_t *timer)
 {
     struct weir_redis_loop *l = timer->data;
     uint64_t now_us = weir_clock_mono_us();
+    /* tell() unlinks it before the release. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     while (l->oldest && l->oldest->deadline_us && l->oldest->deadline_us <= now_us) {
         struct weir_redis_op *op = l->oldest;
+        count_failure(l); /* also a connection that does not come about */
         if (op->is_sent) {
-            if (weir_redis_breaker_failed(&l->r->breaker)) {
-                weir_redis_trip(l->r, l->epoch);
-            }
             tell_rc(l, op, WEIR_E_TIMEOUT);
         } else {
             drop_waiting(l, op);

@@ -42,7 +42,10 @@ enum weir_field {
     WEIR_FIELD_PEER = 9,    /* client address */
     WEIR_FIELD_BODY = 10,   /* whole body, from BODY on */
     WEIR_FIELD_TARGET = 11, /* name of the chosen target, from ADMIT on */
-    WEIR_FIELD_TRACEPARENT = 12
+    WEIR_FIELD_TRACEPARENT = 12,
+    /* [set] once, in HEADERS: the key's own "limits" and "quota" as a JSON object of a tenant's
+     * shape; not set when it has none. */
+    WEIR_FIELD_KEY_LIMITS = 13
 };
 
 /* Numbers of a request: req_get_num(), req_set_num() where marked [set]. */
@@ -136,14 +139,70 @@ typedef struct weir_ext_metrics {
 } weir_ext_metrics;
 #define WEIR_EXT_METRICS "weir.metrics/1"
 
-/* Host extension "weir.admin/1": routes under /admin/v1/plugins/<plugin>/. */
+/* Host extension "weir.admin/1": routes of the admin API, and who may call them.
+ *
+ * A route's functions run on the admin listener's loop, which is [main]. They answer with
+ * host->respond() or host->deny(), read the body as WEIR_FIELD_BODY, and may suspend: fn returns
+ * WEIR_SUSPEND after host->suspend(), and on_resume is called with what host->resume() brought. A
+ * negative return becomes a 500. Every change that was asked for is in the audit log of the host.
+ * /admin/v1/openapi.json is made from what the routes say of themselves. */
+enum weir_scope { /* what a key may be used for */
+                  WEIR_SCOPE_INFERENCE = 1u << 0,
+                  WEIR_SCOPE_ADMIN = 1u << 1,        /* the whole admin API */
+                  WEIR_SCOPE_TENANT_ADMIN = 1u << 2, /* what concerns the key's own tenant */
+                  WEIR_SCOPE_METRICS = 1u << 3       /* GET /metrics */
+};
+
+typedef struct weir_admin_route {
+    uint32_t struct_size;
+    /* Who may call it besides WEIR_SCOPE_ADMIN; all others get 404. Callers with
+     * WEIR_SCOPE_TENANT_ADMIN alone get 404 as well where {tenant} is not their own. */
+    uint32_t scopes;
+    const char *method;
+    /* "/admin/v1/…", or a path below /admin/v1/plugins/<plugin>/. A part in braces stands for any
+     * text: "/admin/v1/tenants/{tenant}/usage"; at most 4 of them. */
+    const char *path;
+    const char *summary; /* one line */
+    /* Members of its OpenAPI 3.1 operation as a JSON object ("parameters" but those of the path,
+     * "requestBody", "responses"); NULL: nothing is said of it. */
+    const char *openapi;
+    int (*fn)(void *arg, weir_req *r);
+    int (*on_resume)(void *arg, weir_req *r, int rc, weir_str data);
+    void *arg;
+} weir_admin_route;
+
+/* Who calls: what the guard found out. */
+typedef struct weir_admin_caller {
+    uint32_t struct_size;
+    uint32_t scopes; /* enum weir_scope */
+    weir_str tenant, key_id;
+} weir_admin_caller;
+
 typedef struct weir_ext_admin {
     uint32_t struct_size;
-    /* Only inside instance_create; at most 32 routes. A path that ends in a star ("tenants/" and a
-     * star) takes whatever stands there, not nothing; WEIR_FIELD_PATH has it. `fn` answers with host->respond() or deny();
-     * a negative return becomes a 500. [main]; fn runs on [loop]. */
-    int (*route)(const weir_host *, const char *method, const char *path,
-                 int (*fn)(void *arg, weir_req *r), void *arg);
+    /* Only inside instance_create; at most 32 routes. WEIR_E_ARG: malformed, or the path belongs to
+     * the host. All strings are copied. [main] */
+    int (*route)(const weir_host *, const weir_admin_route *);
+
+    /* Inside a route's functions. The text that stands for {name}, and the value of ?name=, both
+     * percent-decoded. WEIR_E_NOTFOUND. */
+    int (*param)(const weir_host *, weir_req *, const char *name, weir_str *out);
+    int (*query)(const weir_host *, weir_req *, const char *name, weir_str *out);
+    /* Who calls; scopes is WEIR_SCOPE_ADMIN where the listener asks for no keys. */
+    int (*caller)(const weir_host *, weir_req *, weir_admin_caller *out);
+
+    /* Makes this instance the one that says who calls; the first of a chain counts. `fn` runs
+     * before a route when the request carries credentials or must have some, and decides as a phase
+     * hook does: CONTINUE after identify(), DENY, SUSPEND, FAIL. Only inside instance_create. */
+    int (*guard)(const weir_host *, int (*fn)(void *arg, weir_req *r),
+                 int (*on_resume)(void *arg, weir_req *r, int rc, weir_str data), void *arg);
+    /* Inside the guard: who it is. Copied. */
+    int (*identify)(const weir_host *, weir_req *, const weir_admin_caller *);
+
+    /* The store's records of this collection under a tenant belong to its export, without the
+     * members named in `hidden` (NULL-ended, at most 8; NULL: whole). Only inside instance_create;
+     * at most 8. */
+    int (*exports)(const weir_host *, const char *collection, const char *const *hidden);
 } weir_ext_admin;
 #define WEIR_EXT_ADMIN "weir.admin/1"
 
@@ -157,11 +216,17 @@ typedef struct weir_ext_tenants {
     /* One tenant as it is now: its entry of the block as JSON, with "state": "active" or
      * "suspended". `version` changes with every change of it, so that a parsed form can be kept;
      * either output may be NULL. The text is borrowed until the hook returns. WEIR_E_NOTFOUND.
-     * [loop][main] */
+     * WEIR_E_BUSY: not found, but the store has not told yet which there are. [loop][main] */
     int (*get)(const weir_host *, weir_str tenant, weir_str *out_json, uint64_t *out_version);
     /* fn(arg, name) after a tenant came, changed or went, wherever that was done. Only inside
      * instance_create; fn runs on [main]. */
     int (*watch)(const weir_host *, void (*fn)(void *arg, weir_str tenant), void *arg);
+    /* The names of up to n tenants in the order of their bytes, behind `after` ("": from the
+     * first). Gives how many; borrowed until the hook returns. [main] */
+    int (*list)(const weir_host *, weir_str after, weir_str *out_names, uint32_t n);
+    /* Would this JSON be a good entry of the block? WEIR_E_FORMAT with a sentence that begins with
+     * the key path ("limits.concurrent: must be …"), borrowed until the next call. [main] */
+    int (*check)(const weir_host *, weir_str tenant, weir_str entry_json, weir_str *out_problem);
 } weir_ext_tenants;
 #define WEIR_EXT_TENANTS "weir.tenants/1"
 

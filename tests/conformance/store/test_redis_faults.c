@@ -233,11 +233,8 @@ static void a_full_store_refuses_writes_and_goes_on_reading(void **state)
     const struct weir_store_call take = {.op = WEIR_STORE_TAKE, .levels = &level, .n = 1};
     assert_int_equal(redis_store_call(&store, &take, NULL), WEIR_E_NOMEM);
     const weir_store_hold hold = {WEIR_STR_INIT("b"), 1, 1};
-    const struct weir_store_call reserve = {.op = WEIR_STORE_RESERVE,
-                                            .id = WEIR_STR_INIT("r"),
-                                            .holds = &hold,
-                                            .n = 1,
-                                            .number = 1000};
+    const struct weir_store_call reserve = {
+        .op = WEIR_STORE_RESERVE, .id = WEIR_STR_INIT("r"), .holds = &hold, .n = 1, .number = 1000};
     assert_int_equal(redis_store_call(&store, &reserve, NULL), WEIR_E_NOMEM);
     (void)redis_server_do(&server, "CONFIG SET maxmemory 0");
     assert_int_equal(redis_store_set(&store, "k2", "v"), 0);
@@ -385,9 +382,8 @@ static void after_a_lost_connection_messages_may_be_missing(void **state)
     (void)state;
     struct ear e = {0};
     struct weir_store_subscription *subscription = NULL;
-    assert_int_equal(weir_store_subscribe(store.store, weir_str_from("keys"), on_message, &e,
-                                          &subscription),
-                     0);
+    assert_int_equal(
+        weir_store_subscribe(store.store, weir_str_from("keys"), on_message, &e, &subscription), 0);
     redis_store_run(&store, 5000, &e.lost); /* what was said before is not known */
     assert_int_equal(e.lost, 1);
     const struct weir_store_call publish = {.op = WEIR_STORE_PUBLISH, .key = WEIR_STR_INIT("keys")};
@@ -445,8 +441,8 @@ static void an_invalidation_of_very_many_goes_in_steps(void **state)
     assert_int_equal(counts[0], 1300);
     int64_t n = 0;
     assert_int_equal(
-        redis_store_call(&store,
-                         &(struct weir_store_call){.op = WEIR_STORE_INVALIDATE, .key = tag}, &n),
+        redis_store_call(&store, &(struct weir_store_call){.op = WEIR_STORE_INVALIDATE, .key = tag},
+                         &n),
         0);
     assert_int_equal(n, 1300);
 }

@@ -131,12 +131,13 @@ static void large_values_pass_through_tls(void **state)
     static char value[WEIR_STORE_MAX_VALUE_BYTES];
     memset(value, 'v', sizeof(value));
     for (int i = 0; i < 20; i++) {
-        assert_int_equal(redis_store_call(&store,
-                                          &(struct weir_store_call){.op = WEIR_STORE_SET,
-                                                                    .key = WEIR_STR_INIT("k"),
-                                                                    .value = {value, sizeof(value)}},
-                                          NULL),
-                         0);
+        assert_int_equal(
+            redis_store_call(&store,
+                             &(struct weir_store_call){.op = WEIR_STORE_SET,
+                                                       .key = WEIR_STR_INIT("k"),
+                                                       .value = {value, sizeof(value)}},
+                             NULL),
+            0);
         assert_int_equal(redis_store_call(&store,
                                           &(struct weir_store_call){.op = WEIR_STORE_GET,
                                                                     .key = WEIR_STR_INIT("k")},
@@ -264,6 +265,8 @@ static void what_is_no_redis_is_not_believed(void **state)
         {"+OK\r\n*1\r\n$6\r\nmaster\r\n-MOVED 1 127.0.0.1:1\r\n", "Redis Cluster"},
         {"$999999999999999999999\r\n", "cannot use"},
         {"*2147483647\r\n", "cannot use"},
+        {"*4097\r\n", "cannot use"},
+        {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", "cannot use"},
         {"\xff\xfe\x00\x01", "cannot use"},
         {NULL, "no answer in time"},
     };

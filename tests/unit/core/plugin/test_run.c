@@ -280,27 +280,6 @@ static void a_plugin_that_has_seen_enough_sees_no_more_chunks(void **state)
     end();
 }
 
-static int admin(const char *path)
-{
-    req.is_admin = true;
-    int rc = weir_plugin_chain_admin(req.run.chain, weir_kit_request_handle(&req),
-                                     weir_str_from("a"), weir_str_from("GET"), weir_str_from(path));
-    req.is_admin = false;
-    return rc;
-}
-
-static void an_admin_path_may_end_in_anything(void **state)
-{
-    (void)state;
-    begin_with("", NULL, NULL);
-    assert_int_equal(admin("things"), 0);
-    assert_int_equal(admin("things/"), WEIR_E_NOTFOUND);
-    assert_int_equal(admin("things/1/2"), 0);
-    assert_int_equal(admin("thing"), WEIR_E_NOTFOUND);
-    assert_string_equal(events(0), "create list thing ");
-    end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,7 +296,6 @@ int main(void)
         cmocka_unit_test(a_ticket_of_a_hook_that_did_not_suspend_is_void),
         cmocka_unit_test(fields_may_be_set_when_and_as_stated_only),
         cmocka_unit_test(a_plugin_that_has_seen_enough_sees_no_more_chunks),
-        cmocka_unit_test(an_admin_path_may_end_in_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,13 +51,6 @@ static void note(const char *text)
     (void)snprintf(events + n, sizeof(events) - n, "%s ", text);
 }
 
-static int on_route(void *arg, weir_req *r)
-{
-    (void)r;
-    note(arg);
-    return 0;
-}
-
 static void *instance_create(const weir_host *host, weir_str config_json, weir_str *err)
 {
     if (config_json.n && strstr(config_json.p, "\"refuse\":true")) {
@@ -66,12 +59,6 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     }
     note("create");
     last_host = host;
-    static char list[] = "list", thing[] = "thing";
-    const weir_ext_admin *admin = host->get_ext(host, WEIR_EXT_ADMIN);
-    if (admin) {
-        (void)admin->route(host, "GET", "things", on_route, list);
-        (void)admin->route(host, "GET", "things/*", on_route, thing);
-    }
     return (void *)host;
 }
 

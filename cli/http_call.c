@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http_post.h"
+#include "http_call.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <llhttp.h>
 #include <netdb.h>
@@ -86,35 +87,73 @@ static int send_all(int fd, weir_str bytes)
     return 0;
 }
 
-static int send_request(int fd, const struct place *p, const struct weir_http_post *post)
+static int send_request(int fd, const struct place *p, const struct weir_http_call *call)
 {
     struct weir_buf head;
     weir_buf_init(&head, MAX_HEAD_BYTES);
     weir_buf_printf(&head,
-                    "POST %s HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: application/json\r\n"
-                    "Content-Length: %zu\r\nConnection: close\r\n",
-                    p->path, p->host, p->port, post->body.n);
-    if (post->token) {
-        weir_buf_printf(&head, "Authorization: Bearer %s\r\n", post->token);
+                    "%s %s HTTP/1.1\r\nHost: %s:%s\r\nContent-Length: %zu\r\n"
+                    "Connection: close\r\n",
+                    call->method ? call->method : "POST", p->path, p->host, p->port, call->body.n);
+    if (call->body.n) {
+        weir_buf_add_text(&head, "Content-Type: application/json\r\n");
+    }
+    if (call->if_match) {
+        weir_buf_printf(&head, "If-Match: %s\r\n", call->if_match);
+    }
+    if (call->token) {
+        weir_buf_printf(&head, "Authorization: Bearer %s\r\n", call->token);
     }
     weir_buf_add_text(&head, "\r\n");
     int r = head.failed ? WEIR_E_TOOBIG : send_all(fd, weir_buf_view(&head));
     weir_buf_finish(&head);
-    return r < 0 ? r : send_all(fd, post->body);
+    return r < 0 ? r : send_all(fd, call->body);
 }
 
 struct reading {
-    const struct weir_http_post *post;
+    const struct weir_http_call *call;
     int status;
     int rc;
     bool complete;
+    char field[16]; /* the header field that is being read, in small letters, cut */
+    size_t field_len, etag_len;
+    bool in_value;
 };
+
+static int on_header_field(llhttp_t *parser, const char *at, size_t n)
+{
+    struct reading *rd = parser->data;
+    if (rd->in_value) {
+        rd->in_value = false;
+        rd->field_len = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (rd->field_len < sizeof(rd->field) - 1) {
+            rd->field[rd->field_len++] = (char)tolower((unsigned char)at[i]);
+        }
+    }
+    rd->field[rd->field_len] = '\0';
+    return 0;
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t n)
+{
+    struct reading *rd = parser->data;
+    char *etag = rd->call->ret_etag;
+    rd->in_value = true;
+    if (etag && strcmp(rd->field, "etag") == 0 && n < WEIR_HTTP_CALL_ETAG_BYTES - rd->etag_len) {
+        memcpy(etag + rd->etag_len, at, n);
+        rd->etag_len += n;
+        etag[rd->etag_len] = '\0';
+    }
+    return 0;
+}
 
 static int on_body(llhttp_t *parser, const char *at, size_t n)
 {
     struct reading *rd = parser->data;
     rd->status = parser->status_code;
-    rd->rc = rd->post->on_body(rd->post->arg, (weir_str){at, n});
+    rd->rc = rd->call->on_body(rd->call->arg, (weir_str){at, n});
     return rd->rc < 0 ? -1 : 0;
 }
 
@@ -130,13 +169,15 @@ static int read_answer(int fd, struct reading *rd, struct weir_error *err)
 {
     llhttp_settings_t settings;
     llhttp_settings_init(&settings);
+    settings.on_header_field = on_header_field;
+    settings.on_header_value = on_header_value;
     settings.on_body = on_body;
     settings.on_message_complete = on_complete;
     llhttp_t parser;
     llhttp_init(&parser, HTTP_RESPONSE, &settings);
     parser.data = rd;
     while (!rd->complete) {
-        if (rd->post->stop && *rd->post->stop) {
+        if (rd->call->stop && *rd->call->stop) {
             return WEIR_E_CANCELLED;
         }
         char bytes[READ_BYTES];
@@ -158,19 +199,22 @@ static int read_answer(int fd, struct reading *rd, struct weir_error *err)
     return 0;
 }
 
-int weir_http_post(const struct weir_http_post *post, int *ret_status, struct weir_error *err)
+int weir_http_call(const struct weir_http_call *call, int *ret_status, struct weir_error *err)
 {
     struct place p;
-    int r = split_url(post->url, &p, err);
+    int r = split_url(call->url, &p, err);
     if (r < 0) {
         return r;
+    }
+    if (call->ret_etag) {
+        call->ret_etag[0] = '\0';
     }
     int fd = open_connection(&p, err);
     if (fd < 0) {
         return fd;
     }
-    struct reading rd = {.post = post};
-    r = send_request(fd, &p, post);
+    struct reading rd = {.call = call};
+    r = send_request(fd, &p, call);
     if (r < 0) {
         weir_error_set(err, r, "the request could not be sent: %s", strerror(errno));
     } else {

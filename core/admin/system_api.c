@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "admin.h"
-
+/* Metrics, models, plugins, the description of the API. */
+#include "core/admin/call.h"
+#include "core/admin/openapi.h"
+#include "core/admin/tenant_openapi.h"
 #include "core/request/answer.h"
-#include "core/request/endpoints.h"
-#include "core/request/request.h"
-#include "core/server/openapi.h"
 #include "core/server/server.h"
 
 enum { MAX_PAGE_BYTES = 16 * 1024 * 1024 };
@@ -110,34 +109,14 @@ static void list_models(struct weir_request *r)
     answer_buf(r, "application/json", &b);
 }
 
-/* /admin/v1/plugins/<plugin>/<path> */
-static void plugin_route(struct weir_request *r)
-{
-    size_t prefix = sizeof("/admin/v1/plugins/") - 1;
-    weir_str rest = {r->path.p + prefix, r->path.n - prefix};
-    const char *slash = memchr(rest.p, '/', rest.n);
-    size_t name_len = slash ? (size_t)(slash - rest.p) : rest.n;
-    weir_str path = slash ? (weir_str){slash + 1, rest.n - name_len - 1} : (weir_str){"", 0};
-    struct weir_plugin_chain *chain = weir_plugins_chain(server_of(r)->plugins);
-    int rc = weir_plugin_chain_admin(chain, (weir_req *)(void *)r, (weir_str){rest.p, name_len},
-                                     r->method, path);
-    weir_plugin_chain_unref(chain);
-    if (rc == 0) {
-        weir_answer_plugin(r);
-    } else if (rc == WEIR_E_NOTFOUND) {
-        weir_answer_error(r, 404, "", "not_found", "No plugin route %.*s.", (int)r->path.n,
-                          r->path.p);
-    } else if (rc == WEIR_E_UNSUPPORTED) {
-        weir_answer_error(r, 405, "", "method_not_allowed", "Method %.*s is not allowed here.",
-                          (int)r->method.n, r->method.p);
-    } else {
-        weir_answer_error(r, 500, "", "plugin_failed", "The plugin's route failed.");
-    }
-}
-
 static void show_openapi(struct weir_request *r)
 {
-    weir_answer_json(r, 200, weir_str_from(weir_openapi_json));
+    struct weir_buf b;
+    weir_buf_init(&b, MAX_PAGE_BYTES);
+    if (weir_admin_openapi_write(r->admin->plugin.chain, &b) < 0) {
+        b.failed = true;
+    }
+    answer_buf(r, "application/json", &b);
 }
 
 static void show_index(struct weir_request *r)
@@ -145,25 +124,32 @@ static void show_index(struct weir_request *r)
     weir_answer_json(r, 200,
                      weir_str_from("{\"links\":[\"/healthz/live\",\"/healthz/ready\","
                                    "\"/healthz/startup\",\"/metrics\",\"/admin/v1/models\","
-                                   "\"/admin/v1/plugins\",\"/admin/v1/openapi.json\"]}"));
+                                   "\"/admin/v1/plugins\",\"/admin/v1/tenants\","
+                                   "\"/admin/v1/openapi.json\"]}"));
 }
 
-static const struct weir_route admin_routes[] = {
-    {"GET", "/healthz/live", false, weir_endpoint_live},
-    {"GET", "/healthz/ready", false, weir_endpoint_ready},
-    {"GET", "/healthz/startup", false, weir_endpoint_startup},
-    {"GET", "/metrics", false, show_metrics},
-    {"GET", "/admin", false, show_index},
-    {"GET", "/admin/", false, show_index},
-    {"GET", "/admin/v1/models", false, list_models},
-    {"GET", "/admin/v1/plugins", false, list_plugins},
-    {"GET", "/admin/v1/plugins/*", false, plugin_route},
-    {"POST", "/admin/v1/plugins/*", false, plugin_route},
-    {"PUT", "/admin/v1/plugins/*", false, plugin_route},
-    {"PATCH", "/admin/v1/plugins/*", false, plugin_route},
-    {"DELETE", "/admin/v1/plugins/*", false, plugin_route},
-    {"GET", "/admin/v1/openapi.json", false, show_openapi},
+enum { EVERY_KEY = WEIR_SCOPE_TENANT_ADMIN | WEIR_SCOPE_METRICS };
+
+#define LIST(description)                                                                          \
+    "{\"responses\":{" WEIR_OPENAPI_JSON("200", description,                                       \
+                                         "{\"type\":\"array\","                                    \
+                                         "\"items\":{\"type\":\"object\"}}") "}}"
+
+static const struct weir_admin_route_row rows[] = {
+    {"GET", "/metrics", WEIR_SCOPE_METRICS, "Prometheus text format",
+     "{\"responses\":{\"200\":{\"description\":\"metrics\",\"content\":{\"text/plain\":{"
+     "\"schema\":{\"type\":\"string\"}}}}}}",
+     show_metrics},
+    {"GET", "/admin", EVERY_KEY, "Where to go on",
+     "{\"responses\":{" WEIR_OPENAPI_JSON("200", "links", "{\"type\":\"object\"}") "}}",
+     show_index},
+    {"GET", "/admin/v1/models", 0, "Models, their queues and targets", LIST("the models"),
+     list_models},
+    {"GET", "/admin/v1/plugins", 0, "Plugins in the order of execution", LIST("the plugins"),
+     list_plugins},
+    {"GET", "/admin/v1/openapi.json", EVERY_KEY, "This description",
+     "{\"responses\":{" WEIR_OPENAPI_JSON("200", "OpenAPI 3.1", "{\"type\":\"object\"}") "}}",
+     show_openapi},
 };
 
-const struct weir_routes weir_routes_admin = {admin_routes,
-                                              sizeof(admin_routes) / sizeof(admin_routes[0])};
+const struct weir_admin_table weir_admin_system_routes = {rows, sizeof(rows) / sizeof(rows[0])};
