@@ -49,6 +49,7 @@ void level_ids_read(const weir_host *h, weir_req *r, struct level_ids *ret_ids)
         .user = field(h, r, WEIR_FIELD_USER),
         .key = field(h, r, WEIR_FIELD_KEY_ID),
         .model = field(h, r, WEIR_FIELD_MODEL),
+        .key_json = field(h, r, WEIR_FIELD_KEY_LIMITS),
     };
 }
 

@@ -34,6 +34,7 @@ const char *level_whose(enum level level); /* "this tenant", for clients */
 /* Who asks for what; {NULL, 0} where unknown. Borrowed until the hook returns. */
 struct level_ids {
     weir_str tenant, user, key, model;
+    weir_str key_json; /* the key's own {"limits", "quota"} */
 };
 void level_ids_read(const weir_host *h, weir_req *r, struct level_ids *ret_ids);
 /* The most tokens that the request can use: its prompt, and max_tokens for each of its choices, or

@@ -78,11 +78,15 @@ static yyjson_val *named(yyjson_val *root, const char *list, weir_str name)
     return yyjson_obj_getn(yyjson_obj_get(root, list), name.p ? name.p : "", name.n);
 }
 
-unsigned rules_find(const struct rules *config, const struct rules *tenant, enum level level,
-                    weir_str name, yyjson_val *ret_found[RULES_MAX])
+static yyjson_val *root_of(const struct rules *rules)
 {
-    yyjson_val *general = yyjson_doc_get_root(config->doc);
-    yyjson_val *own = tenant ? yyjson_doc_get_root(tenant->doc) : NULL;
+    return rules ? yyjson_doc_get_root(rules->doc) : NULL;
+}
+
+unsigned rules_find(const struct rules_stack *stack, enum level level, weir_str name,
+                    yyjson_val *ret_found[RULES_MAX])
+{
+    yyjson_val *general = root_of(stack->config), *own = root_of(stack->tenant);
     unsigned n = 0;
     switch (level) {
     case LEVEL_GLOBAL: add(ret_found, &n, yyjson_obj_get(general, "global")); break;
@@ -103,6 +107,7 @@ unsigned rules_find(const struct rules *config, const struct rules *tenant, enum
         add(ret_found, &n, yyjson_obj_get(general, "key"));
         add(ret_found, &n, yyjson_obj_get(own, "key"));
         add(ret_found, &n, named(own, "keys", name));
+        add(ret_found, &n, root_of(stack->key));
         break;
     case LEVEL_TENANT_MODEL:
         add(ret_found, &n, yyjson_obj_get(own, "model"));

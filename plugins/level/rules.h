@@ -4,7 +4,7 @@
  *
  * The plugin's configuration: {global, tenant, user, key, model: {...}, models: {NAME: {...}}}. A
  * tenant's record: its own rules at the top, {user, key, model: {...}} for each of its users, keys
- * and models, {users, keys, models: {NAME: {...}}} for some by name.
+ * and models, {users, keys, models: {NAME: {...}}} for some by name. A key's record: its own.
  * What the more special rule says replaces the same entry of the more general one; others stay.
  * Ownership: a block owns its document. Threads: any, once read. */
 #include <yyjson.h>
@@ -26,7 +26,12 @@ uint64_t rules_duration_ms(yyjson_val *v, uint64_t otherwise);
  * its levels. */
 unsigned rules_levels(yyjson_val *list);
 
-/* The objects that speak for a subject, general before special; at most RULES_MAX. */
+/* The blocks that may speak for a subject: the plugin's, the tenant's, the key's own; NULL: none.
+ */
+struct rules_stack {
+    const struct rules *config, *tenant, *key;
+};
+/* The objects that do, general before special; at most RULES_MAX. */
 enum { RULES_MAX = 4 };
-unsigned rules_find(const struct rules *config, const struct rules *tenant, enum level level,
-                    weir_str name, yyjson_val *ret_found[RULES_MAX]);
+unsigned rules_find(const struct rules_stack *stack, enum level level, weir_str name,
+                    yyjson_val *ret_found[RULES_MAX]);

@@ -163,3 +163,20 @@ struct level_entry *level_table_lock_tenant(const struct level_table *t, const w
     e->version = UINT64_MAX;
     return e;
 }
+
+int level_entry_find_rules(const struct level_entry *e, const struct level_source *from,
+                           struct rules *ret_key, uint64_t *ret_version,
+                           yyjson_val *ret_found[RULES_MAX])
+{
+    weir_str key = e->level == LEVEL_KEY ? from->ids->key_json : (weir_str){NULL, 0};
+    *ret_key = (struct rules){NULL};
+    *ret_version = key.n ? level_hash(from->version, key) : from->version;
+    if (*ret_version == e->version) {
+        return 0;
+    }
+    if (key.n && rules_read(key, from->member, ret_key) < 0) {
+        return WEIR_E_NOMEM;
+    }
+    const struct rules_stack stack = {from->config, from->tenant, ret_key};
+    return (int)rules_find(&stack, (enum level)e->level, level_entry_name(e), ret_found);
+}

@@ -56,6 +56,20 @@ struct level_entry *level_table_lock_tenant(const struct level_table *t, const w
                                             const weir_ext_tenants *tenants, const char *member,
                                             weir_str tenant, uint64_t *ret_version);
 
+/* Whose record a subject's rules are made from: the tenant's, and for a key its own. */
+struct level_source {
+    const char *member; /* "limits" */
+    const struct rules *config;
+    const struct rules *tenant; /* NULL: none */
+    uint64_t version;           /* of the tenant's record */
+    const struct level_ids *ids;
+};
+/* Must the entry be made anew? Then the objects that speak for it, and a block to finish when they
+ * were read; a positive number or 0. 0 and *ret_version == e->version: it is as it should be. */
+int level_entry_find_rules(const struct level_entry *e, const struct level_source *from,
+                           struct rules *ret_key, uint64_t *ret_version,
+                           yyjson_val *ret_found[RULES_MAX]);
+
 static inline weir_str level_entry_tenant(const struct level_entry *e)
 {
     return (weir_str){e->text, e->tenant_len};

@@ -47,21 +47,14 @@ static void set_zone(struct ledger *l, struct owner *o)
     }
 }
 
-/* Brings the budgets up to `version` of the tenant's record; what is known of one that stays is
- * kept. */
-static void update(struct ledger *l, struct owner *o, const struct rules *tenant, uint64_t version)
+/* What is known of a budget that stays is kept. */
+static void make_budgets(const struct ledger *l, struct owner *o, yyjson_val *const *found, int n)
 {
-    if (o->e.version == version) {
-        return;
-    }
     const struct budget_set before = o->set;
     struct budget_state known[BUDGET_MAX];
     memcpy(known, o->states, sizeof(known));
-    yyjson_val *found[RULES_MAX];
-    unsigned n =
-        rules_find(&l->config, tenant, (enum level)o->e.level, level_entry_name(&o->e), found);
     o->set = (struct budget_set){.n = 0};
-    for (unsigned i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++) {
         budget_set_add(&o->set, found[i], l->prices ? price_book_currency(l->prices) : "");
     }
     for (uint32_t i = 0; i < o->set.n; i++) {
@@ -72,7 +65,24 @@ static void update(struct ledger *l, struct owner *o, const struct rules *tenant
             }
         }
     }
-    o->e.version = version;
+}
+
+/* Brings the budgets up to what the rules say now. */
+static int update(struct ledger *l, struct owner *o, const struct level_source *from)
+{
+    struct rules key;
+    uint64_t version;
+    yyjson_val *found[RULES_MAX];
+    int n = level_entry_find_rules(&o->e, from, &key, &version, found);
+    if (n >= 0 && version != o->e.version) {
+        if (o->e.level == LEVEL_TENANT) {
+            set_zone(l, o);
+        }
+        make_budgets(l, o, found, n);
+        o->e.version = version;
+    }
+    rules_finish(&key);
+    return n < 0 ? n : 0;
 }
 
 uint64_t ledger_units(const struct hold *h, const struct reservation *r, const struct usage *u)
@@ -165,38 +175,35 @@ static enum reserve_result add_owner(struct reservation *r, struct owner *o,
 }
 
 static enum reserve_result add_level(struct reservation *r, struct level_shard *sh,
-                                     enum level level, weir_str tenant, const struct level_ids *ids,
-                                     const struct owner *of, uint64_t version,
+                                     enum level level, weir_str tenant,
+                                     const struct level_source *from, const struct zone *zone,
                                      const struct usage *most)
 {
     struct ledger *l = r->ledger;
     weir_str name;
-    if (!(l->levels & 1u << level) || !level_subject(ids, level, &name)) {
+    if (!(l->levels & 1u << level) || !level_subject(from->ids, level, &name)) {
         return RESERVE_OK;
     }
     struct owner *o = (struct owner *)level_entry_get(&l->table, sh, level, tenant, name);
-    if (!o) {
+    if (!o || update(l, o, from) < 0) {
         return RESERVE_BROKEN;
     }
-    update(l, o, of ? of->e.rules : NULL, version);
-    return add_owner(r, o, of && of->zone ? of->zone : l->zone, most);
+    return add_owner(r, o, zone, most);
 }
 
 static enum reserve_result add_tenant(struct reservation *r, const struct level_ids *ids,
                                       const struct usage *most)
 {
     struct ledger *l = r->ledger;
-    uint64_t version = 0;
+    struct level_source from = {.member = "quota", .config = &l->config, .ids = ids};
     struct owner *of = (struct owner *)level_table_lock_tenant(&l->table, l->host, l->tenants,
-                                                               "quota", ids->tenant, &version);
+                                                               "quota", ids->tenant, &from.version);
     struct level_shard *sh = level_table_shard(&l->table, ids->tenant);
-    enum reserve_result result = of ? RESERVE_OK : RESERVE_BROKEN;
-    if (of && of->e.version != version) {
-        set_zone(l, of);
-        update(l, of, of->e.rules, version);
-    }
+    from.tenant = of ? of->e.rules : NULL;
+    enum reserve_result result = of && update(l, of, &from) == 0 ? RESERVE_OK : RESERVE_BROKEN;
+    const struct zone *zone = of && of->zone ? of->zone : l->zone;
     for (int i = LEVEL_TENANT; i < LEVEL_GLOBAL && result == RESERVE_OK; i++) {
-        result = add_level(r, sh, (enum level)i, ids->tenant, ids, of, version, most);
+        result = add_level(r, sh, (enum level)i, ids->tenant, &from, zone, most);
     }
     pthread_mutex_unlock(&sh->lock);
     r->n_tenant = r->n;
@@ -208,6 +215,7 @@ enum reserve_result ledger_add_holds(struct reservation *r, const struct level_i
 {
     const weir_str nobody = {NULL, 0};
     struct ledger *l = r->ledger;
+    const struct level_source from = {.member = "quota", .config = &l->config, .ids = ids};
     enum reserve_result result = add_tenant(r, ids, most);
     if (result != RESERVE_OK || !(l->levels & (1u << LEVEL_GLOBAL | 1u << LEVEL_MODEL))) {
         return result;
@@ -215,7 +223,7 @@ enum reserve_result ledger_add_holds(struct reservation *r, const struct level_i
     struct level_shard *sh = level_table_shard(&l->table, nobody);
     pthread_mutex_lock(&sh->lock);
     for (int i = LEVEL_GLOBAL; i < LEVEL__COUNT && result == RESERVE_OK; i++) {
-        result = add_level(r, sh, (enum level)i, nobody, ids, NULL, 0, most);
+        result = add_level(r, sh, (enum level)i, nobody, &from, l->zone, most);
     }
     pthread_mutex_unlock(&sh->lock);
     return result;

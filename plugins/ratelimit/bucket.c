@@ -45,10 +45,19 @@ void bucket_init(struct bucket *b, const struct rate *rate, bool leased)
     set_lease(b, leased);
 }
 
-void bucket_change(struct bucket *b, const struct rate *rate, bool leased)
+bool bucket_is_of(const struct bucket *b, const struct rate *rate)
+{
+    return b->rate.limit == rate->limit && b->rate.period_us == rate->period_us &&
+           b->rate.burst == rate->burst;
+}
+
+void bucket_change(struct bucket *b, const struct rate *rate, bool leased, uint64_t now_us)
 {
     b->rate = *rate;
+    b->balance = b->balance < 0 ? b->balance : 0;
     b->left_at_us = 0;
+    b->changed_us = now_us;
+    b->local_until_us = 0;
     set_lease(b, leased);
 }
 
@@ -89,7 +98,7 @@ void bucket_credit(struct bucket *b, uint64_t units, uint64_t sent_us)
 void bucket_refund(struct bucket *b, uint64_t units, uint64_t taken_us, uint64_t now_us)
 {
     uint64_t whole_us = scaled(b->rate.burst, b->rate.period_us, b->rate.limit);
-    if (units == 0 || now_us - taken_us >= whole_us) {
+    if (units == 0 || now_us - taken_us >= whole_us || taken_us < b->changed_us) {
         return;
     }
     uint64_t until = lease_end(b, now_us);

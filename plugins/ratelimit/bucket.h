@@ -30,13 +30,16 @@ struct bucket {
     uint64_t seen_us, seen_units; /* demand: of the running interval, */
     uint64_t per_s;               /* and of those before */
 
+    uint64_t changed_us;     /* when the limit began */
     uint64_t local_until_us; /* theoretical arrival time while the store is lost */
 };
 
 /* leased: the store is shared, so that leases are worth it. */
 void bucket_init(struct bucket *b, const struct rate *rate, bool leased);
-/* The limit changed; what was debited stays debited. */
-void bucket_change(struct bucket *b, const struct rate *rate, bool leased);
+/* The limit changed: it begins anew, in the store too. What was debited of the old one is let go;
+ * what is owed stays. */
+void bucket_change(struct bucket *b, const struct rate *rate, bool leased, uint64_t now_us);
+bool bucket_is_of(const struct bucket *b, const struct rate *rate);
 
 /* Takes units from the balance. `fresh`: they have just come from the store. */
 bool bucket_spend(struct bucket *b, uint64_t units, uint64_t now_us, bool fresh);

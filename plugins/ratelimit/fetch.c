@@ -104,6 +104,9 @@ static void apply_item(struct fetch *f, uint32_t i, int rc, const weir_store_res
         return;
     }
     struct bucket *b = it->s->buckets[it->item];
+    if (!bucket_is_of(b, &it->rate)) {
+        return; /* changed meanwhile: these are units of a limit that is no more */
+    }
     if (rc == 0) {
         count_lease(f->l, it);
         bucket_credit(b, it->units, f->sent_us);

@@ -29,7 +29,7 @@ static void finish(struct level_entry *e)
 
 const struct level_entry_type subject_type = {sizeof(struct subject), is_idle, finish};
 
-static int put_rate(struct subject *s, const struct rate *rate, bool leased)
+static int put_rate(struct subject *s, const struct rate *rate, bool leased, uint64_t now_us)
 {
     unsigned at = (unsigned)rate->resource * PERIOD__COUNT + rate->period;
     if (!s->buckets[at]) {
@@ -38,30 +38,23 @@ static int put_rate(struct subject *s, const struct rate *rate, bool leased)
             return WEIR_E_NOMEM;
         }
         bucket_init(s->buckets[at], rate, leased);
-    } else if (memcmp(&s->buckets[at]->rate, rate, sizeof(*rate)) != 0) {
-        bucket_change(s->buckets[at], rate, leased);
+    } else if (!bucket_is_of(s->buckets[at], rate)) {
+        bucket_change(s->buckets[at], rate, leased, now_us);
     }
     s->active |= (uint16_t)(1u << at);
     return 0;
 }
 
-int subject_update(struct subject *s, const struct limits_source *from, const struct rules *tenant,
-                   uint64_t version)
+static int make_limits(struct subject *s, yyjson_val *const *found, int n, bool leased,
+                       uint64_t now_us)
 {
-    if (s->e.version == version) {
-        return 0;
-    }
-    yyjson_val *found[RULES_MAX];
-    unsigned n =
-        rules_find(from->config, tenant, (enum level)s->e.level, level_entry_name(&s->e), found);
-    struct limit_set set;
-    memset(&set, 0, sizeof(set)); /* padding too: rates are compared as bytes */
-    for (unsigned i = 0; i < n; i++) {
+    struct limit_set set = {.n_rates = 0};
+    for (int i = 0; i < n; i++) {
         limit_set_add(&set, found[i]);
     }
     s->active = 0;
     for (uint32_t i = 0; i < set.n_rates; i++) {
-        int rc = put_rate(s, &set.rates[i], from->leased);
+        int rc = put_rate(s, &set.rates[i], leased, now_us);
         if (rc < 0) {
             return rc;
         }
@@ -71,12 +64,31 @@ int subject_update(struct subject *s, const struct limits_source *from, const st
     if (set.concurrent) {
         s->active |= 1u << SUBJECT_SLOT;
     }
-    s->e.version = version;
     return 0;
+}
+
+int subject_update(struct subject *s, const struct level_source *from, bool leased, uint64_t now_us)
+{
+    struct rules key;
+    uint64_t version;
+    yyjson_val *found[RULES_MAX];
+    int n = level_entry_find_rules(&s->e, from, &key, &version, found);
+    int rc = n < 0 || version == s->e.version ? n : make_limits(s, found, n, leased, now_us);
+    rules_finish(&key);
+    if (rc == 0) {
+        s->e.version = version;
+    }
+    return rc;
 }
 
 void subject_key(const struct subject *s, const struct rate *rate, struct text *to)
 {
     level_key_add(to, "ratelimit", (enum level)s->e.level, level_entry_name(&s->e));
     text_add(to, weir_str_from(rate ? limit_suffix(rate) : "slots"));
+    if (rate) { /* a changed limit is another one, and begins anew */
+        text_add_char(to, '/');
+        text_add_u64(to, rate->limit);
+        text_add_char(to, '/');
+        text_add_u64(to, rate->burst);
+    }
 }

@@ -36,14 +36,9 @@ struct subject {
 
 extern const struct level_entry_type subject_type;
 
-struct limits_source {
-    const struct rules *config;
-    bool leased;
-};
-
-/* Brings the limits up to `version` of the tenant's record. */
-int subject_update(struct subject *s, const struct limits_source *from, const struct rules *tenant,
-                   uint64_t version);
+/* Brings the limits up to what the rules say now. leased: the store is shared. */
+int subject_update(struct subject *s, const struct level_source *from, bool leased,
+                   uint64_t now_us);
 
 /* Under which the store keeps a rate, or with NULL the places. */
 void subject_key(const struct subject *s, const struct rate *rate, struct text *to);

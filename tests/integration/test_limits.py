@@ -13,7 +13,9 @@ import time
 import pytest
 
 from conftest import echo_config, wait_until
+from test_tenants import Admin
 
+HELLO = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
 KEYS = "keys: [{name: k, secret: sk-%s-0000}]"
 
 
@@ -202,12 +204,37 @@ def test_wrong_settings_are_refused(binary, tmp_path, entry, says):
 def test_a_reload_keeps_what_was_used(start):
     config = with_plugins(
         "ratelimit: {}", "quota: {}",
-        more=tenants(acme="limits: {requests_per_hour: 4}, quota: {requests_per_day: 100}"),
+        more=tenants(acme="limits: {requests_per_hour: 1000}, quota: {requests_per_day: 100}"),
     )
     daemon = start(config)
-    assert count(statuses(daemon, 3)) == {200: 3}
-    daemon.file.write_text(config.replace("requests_per_day: 100", "requests_per_day: 3"))
+    assert count(statuses(daemon, 30)) == {200: 30}
+    daemon.file.write_text(config.replace("requests_per_day: 100", "requests_per_day: 30"))
     os.kill(daemon.process.pid, signal.SIGHUP)
     wait_until(lambda: ask(daemon)[2].get("error", {}).get("code") == "insufficient_quota")
-    shown = daemon.request("/admin/v1/plugins/ratelimit/tenants/acme", admin=True)[2]
-    assert json.dumps(shown).count("requests per hour") == 1
+    assert int(ask(daemon)[1]["x-ratelimit-remaining-requests"]) < 970
+
+
+def test_the_admin_api_changes_limits_at_run_time(start):
+    daemon = start(with_plugins("ratelimit: {}", "quota: {}"))
+    admin = Admin(daemon)
+    etag = admin.tenant("new", limits={"requests_per_hour": 2})
+    bearer = {"Authorization": f"Bearer {admin.key('new')['key']}"}
+    small = admin.key("new", "small", quota={"requests_per_day": 1})["key"]
+
+    def one(headers=bearer):
+        return daemon.request("/v1/chat/completions", HELLO, headers)
+
+    assert count([one() for _ in range(4)]) == {200: 2, 429: 2}
+    status, head, _ = admin("PATCH", "/tenants/new", {"limits": {"requests_per_hour": 1000}}, etag)
+    assert status == 200
+    wait_until(lambda: one()[0] == 200)
+    assert one()[1]["x-ratelimit-limit-requests"] == "1000"
+    # A key's own budget, within its tenant's.
+    few = [one({"Authorization": f"Bearer {small}"}) for _ in range(2)]
+    assert count(few) == {200: 1, 429: 1}
+    assert few[1][2]["error"]["code"] == "insufficient_quota"
+    assert "this API key on requests per day" in few[1][2]["error"]["message"]
+    # The tenant's own admin may look at it, and at no other.
+    own = Admin(daemon, admin.key("new", "boss", scopes=["tenant_admin"])["key"])
+    assert own("GET", "/plugins/ratelimit/tenants/new")[2]["tenant"] == "new"
+    assert own("GET", "/plugins/ratelimit/tenants/other")[0] == 404

@@ -240,25 +240,21 @@ double fake_metric(const struct fake_host *h, const char *name)
     return 0;
 }
 
-static int route(const weir_host *host, const weir_admin_route *asked)
+static int route(const weir_host *host, const weir_admin_route *route)
 {
     struct fake_host *h = from(host);
     assert_true(h->n_routes < 8);
-    (void)snprintf(h->routes[h->n_routes].path, 64, "%s", asked->path);
-    h->routes[h->n_routes].fn = asked->fn;
-    h->routes[h->n_routes++].arg = asked->arg;
+    h->routes[h->n_routes++] = *route;
     return 0;
 }
 
-/* The one parameter of the routes in use is the path's last part. */
-static int param(const weir_host *host, weir_req *r, const char *name, weir_str *out)
+/* The last part of the path, whatever its name. */
+static int param(const weir_host *h, weir_req *r, const char *name, weir_str *out)
 {
+    (void)h;
     (void)name;
-    weir_str path = {NULL, 0};
-    int found = host->req_get(host, r, WEIR_FIELD_PATH, &path);
-    const char *slash = found == 0 ? memrchr(path.p, '/', path.n) : NULL;
-    *out = slash ? (weir_str){slash + 1, (size_t)(path.p + path.n - slash - 1)} : path;
-    return found;
+    *out = weir_str_from(strrchr(request(r)->fields[WEIR_FIELD_PATH], '/') + 1);
+    return 0;
 }
 
 static weir_str config_json(const weir_host *h)

@@ -54,11 +54,7 @@ struct fake_host {
         char name[64];
         int kind;
     } defined[64];
-    struct {
-        char path[64];
-        int (*fn)(void *arg, weir_req *r);
-        void *arg;
-    } routes[8];
+    weir_admin_route routes[8];
     uint32_t n_routes;
     char log[4096]; /* lines so far */
 };
@@ -96,7 +92,7 @@ struct fake_world {
     struct fake_host *hosts[FAKE_MAX_HOSTS];
     uint32_t n_hosts;
     struct fake_request *requests, *ended; /* ended ones stay readable */
-    struct { /* weir.tenants/1 */
+    struct {                               /* weir.tenants/1 */
         char name[64], json[4096];
         uint64_t version;
     } tenants[8];

@@ -166,8 +166,7 @@ static void do_take(struct fake_world *w, struct fake_call *c)
         if (c->result.rc == 0 && it->units > it->burst) {
             c->result.rc = WEIR_E_TOOBIG;
             c->result.refused_by = i;
-        } else if (c->result.rc == 0 &&
-                   from + span_ns(it, it->units) - now_ns > depth_ns(it)) {
+        } else if (c->result.rc == 0 && from + span_ns(it, it->units) - now_ns > depth_ns(it)) {
             c->result.rc = WEIR_E_BUSY;
             c->result.refused_by = i;
         }

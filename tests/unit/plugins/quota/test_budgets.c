@@ -147,6 +147,20 @@ static void a_tenants_day_begins_by_its_clocks(void **state)
     assert_non_null(strstr(h->log, "quota.timezone is no zone of the IANA database"));
 }
 
+static void a_key_may_have_budgets_of_its_own(void **state)
+{
+    (void)state;
+    struct fake_host *h = alone(CONFIG("{}", "deny"));
+    for (int i = 0; i < 3; i++) {
+        struct fake_request *r = fake_request(h, "acme", "alice", 10, 30);
+        r->fields[WEIR_FIELD_KEY_LIMITS] = "{\"quota\":{\"tokens_per_day\":100}}";
+        fake_run(r, WEIR_PHASE_BODY);
+        assert_int_equal(r->verdict, i < 2 ? WEIR_CONTINUE : WEIR_DENY);
+        fake_complete(r, 10, 30);
+    }
+    assert_int_equal(fake_ask(h, "acme", "alice", 10, 30)->verdict, WEIR_CONTINUE);
+}
+
 static void a_rolling_budget_is_never_exceeded_in_any_stretch(void **state)
 {
     (void)state;
@@ -385,6 +399,7 @@ int main(void)
         cmocka_unit_test_teardown(money_is_counted_at_the_price_of_the_day, end),
         cmocka_unit_test_teardown(a_request_settles_in_the_window_in_which_it_began, end),
         cmocka_unit_test_teardown(a_tenants_day_begins_by_its_clocks, end),
+        cmocka_unit_test_teardown(a_key_may_have_budgets_of_its_own, end),
         cmocka_unit_test_teardown(a_rolling_budget_is_never_exceeded_in_any_stretch, end),
         cmocka_unit_test_teardown(thresholds_warn_once, end),
         cmocka_unit_test_teardown(every_level_has_its_own_budget, end),

@@ -153,11 +153,28 @@ static void the_tenants_record_is_obeyed_and_may_change(void **state)
     r = fake_ask(h, "acme", "carol", 1, 1);
     assert_non_null(strstr(r->text, "this tenant and model on requests per hour: limit 2"));
     fake_tenant(w, "acme", "{\"limits\":{\"requests_per_minute\":6}}");
-    for (int i = 0; i < 2; i++) { /* two thirds are used, as before */
-        assert_int_equal(fake_ask(h, "acme", "dave", 1, 1)->verdict, WEIR_CONTINUE);
+    for (int i = 0; i < 6; i++) { /* a changed limit begins anew */
+        r = fake_ask(h, "acme", i % 2 ? "dave" : "frank", 1, 1);
+        assert_int_equal(r->verdict, WEIR_CONTINUE);
     }
     r = fake_ask(h, "acme", "erin", 1, 1);
     assert_non_null(strstr(r->text, "this tenant on requests per minute: limit 6"));
+}
+
+static void a_key_may_have_limits_of_its_own(void **state)
+{
+    (void)state;
+    struct fake_host *h = alone(CONFIG("{\"key\":{\"requests_per_minute\":3}}", "deny"));
+    const char *const json[] = {"{\"limits\":{\"requests_per_minute\":1}}",
+                                "{\"limits\":{\"requests_per_minute\":2}}", NULL};
+    for (int i = 0; i < 3; i++) { /* of one key, changed while it is used */
+        struct fake_request *r = fake_request(h, "acme", "alice", 1, 1);
+        r->fields[WEIR_FIELD_KEY_LIMITS] = json[i];
+        fake_run(r, WEIR_PHASE_BODY);
+        assert_int_equal(r->verdict, WEIR_CONTINUE);
+        char limit[2] = {"123"[i], '\0'};
+        assert_string_equal(fake_header(r, "x-ratelimit-limit-requests"), limit);
+    }
 }
 
 static void only_configured_levels_hold(void **state)
@@ -377,6 +394,7 @@ int main(void)
         cmocka_unit_test_teardown(a_level_that_refuses_takes_nothing_from_the_others, end),
         cmocka_unit_test_teardown(places_are_taken_and_freed, end),
         cmocka_unit_test_teardown(the_tenants_record_is_obeyed_and_may_change, end),
+        cmocka_unit_test_teardown(a_key_may_have_limits_of_its_own, end),
         cmocka_unit_test_teardown(only_configured_levels_hold, end),
         cmocka_unit_test_teardown(several_levels_of_a_tenant_are_one_call, end),
         cmocka_unit_test_teardown(those_who_wait_for_a_key_share_a_call, end),
