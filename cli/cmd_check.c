@@ -114,7 +114,7 @@ static int print_json(const struct weir_findings *findings, const struct weir_fi
 static void print_text(const struct weir_findings *findings, const struct weir_config *config)
 {
     weir_findings_print(findings, stderr);
-    if (weir_findings_empty(findings)) {
+    if (config && weir_findings_empty(findings)) {
         printf("%s: good: %zu %s, %zu %s, %zu %s\n", findings->file, config->n_models,
                config->n_models == 1 ? "model" : "models", config->n_plugins,
                config->n_plugins == 1 ? "plugin" : "plugins", config->n_tenants,

@@ -68,7 +68,10 @@ static int allocate(struct weir_token_trie *t)
 static void *shrunk(void *p, size_t n_bytes)
 {
     void *smaller = realloc(p, n_bytes);
-    return smaller ? smaller : p;
+    if (!smaller) {
+        return p;
+    }
+    return smaller;
 }
 
 static void shrink(struct weir_token_trie *t)
