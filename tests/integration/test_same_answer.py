@@ -97,7 +97,7 @@ def test_a_seed_gives_the_same_whatever_else_runs(daemon):
 
 def test_a_prompt_in_chunks_gives_the_same(binary, tmp_path, daemon, model):
     whole = ask(daemon, "Chunks. " + LONG)[0]
-    small = start_daemon(binary, tmp_path, model, ", step_budget: 32, max_batch: 4")
+    small = start_daemon(binary, tmp_path, model, ", step_budget: 32, max_batch: 2")
     try:
         assert ask(small, "Chunks. " + LONG)[0] == whole
         mixed = ask_all(small, [("Chunks. " + LONG, {"n": 2}), ("Chunks. " + LONG, {}), *company(6)])
