@@ -512,7 +512,8 @@ def full_daemon(start):
         "    targets:", "    queue: {size: 1, timeout: 30s}\n    targets:"
     )
     daemon = start(config)
-    places = int(daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]["places"])
+    queue = daemon.request("/admin/v1/models", admin=True)[2][0]["queue"]
+    places = int(queue["places"]["interactive_ui"])
     long = {"messages": [{"role": "user", "content": "x" * 80}]}
     threads = [threading.Thread(target=daemon.request, args=("/v1/chat/completions", long))
                for _ in range(places + 1)]
