@@ -46,6 +46,8 @@ struct weir_cpu_exec {
     struct weir_cpu_range *ranges;            /* [n_stages][n_threads] */
     uint32_t *n_items;                        /* [n_stages] of this step */
 
+    uint32_t **seen; /* [n_stages][n_cols] while outliers are looked for, else NULL */
+
     atomic_bool cancelled;
     /* Threads leave after this stage; thread 0 lowers it before a barrier, the others read it
      * behind it. A stage number, not a flag: a late reader of an earlier barrier must not leave
@@ -71,6 +73,8 @@ void weir__cpu_stage_run(struct weir_cpu_exec *e, uint32_t stage, uint32_t threa
                          uint32_t n);
 /* What a thread does for itself before a stage's first item, in narrow steps. */
 void weir__cpu_stage_prologue(struct weir_cpu_exec *e, uint32_t stage, uint32_t thread);
+/* find_outliers.c: adds what rows [n_rows][n_cols], a product's input, show to `sums`. */
+void weir__cpu_outliers_see(uint32_t *sums, const float *rows, uint32_t n_rows, uint32_t n_cols);
 /* exec_attend.c */
 void weir__cpu_rope_row(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, uint32_t row);
 void weir__cpu_attend_item(struct weir_cpu_exec *e, const struct weir_cpu_stage *s,

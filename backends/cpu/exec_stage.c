@@ -67,14 +67,15 @@ static void norm_item(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, u
     float *n = row_at(e, WEIR_CPU_ROWS_N, row);
     norm(e, s, row, row_at(e, s->moved, row), n);
     if (e->plan->input_blocks[s->input]) {
-        weir_cpu_act_quantise_row(&e->input[s->input], e->plan->isa, row, n);
+        weir_cpu_act_quantise_row(&e->input[s->input], e->plan->isa, &s->matrix->outliers, row, n);
     }
 }
 
 static void quantise_item(struct weir_cpu_exec *e, const struct weir_cpu_stage *s, uint32_t row)
 {
     if (e->plan->input_blocks[s->input]) {
-        weir_cpu_act_quantise_row(&e->input[s->input], e->plan->isa, row, row_at(e, s->in, row));
+        weir_cpu_act_quantise_row(&e->input[s->input], e->plan->isa, &s->matrix->outliers, row,
+                                  row_at(e, s->in, row));
     }
 }
 
@@ -104,7 +105,10 @@ void weir__cpu_stage_prologue(struct weir_cpu_exec *e, uint32_t stage, uint32_t 
     }
     weir_cpu_act_set_rows(act, rows, n_cols);
     if (e->plan->input_blocks[s->input]) {
-        weir_cpu_act_quantise(act, e->plan->isa, 0, n_rows);
+        weir_cpu_act_quantise(act, e->plan->isa, &s->matrix->outliers, 0, n_rows);
+    }
+    if (e->seen && thread == 0) {
+        weir__cpu_outliers_see(e->seen[stage], rows, n_rows, n_cols);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <yyjson.h>
 
+#include "backends/cpu/find_outliers.h"
 #include "base/clock.h"
 #include "engine/gguf/gguf.h"
 
@@ -176,6 +177,12 @@ static int load_file(struct weir_cpu_model *m, const struct weir_gguf *gguf,
         rc = rc < 0
                  ? weir_error_set(err, rc, "no memory for a step of %u tokens", limits.max_tokens)
                  : rc;
+    }
+    if (rc >= 0) {
+        rc = weir_cpu_find_outliers(&m->plan, &m->exec);
+        rc = rc < 0 ? weir_error_set(err, rc, "can not find the outlier columns: %s",
+                                     weir_error_name(rc))
+                    : rc;
     }
     if (rc >= 0) {
         fill_info(m, &model, limits.n_ctx, &limits);

@@ -208,6 +208,9 @@ static void append_linear(struct builder *b, const struct weir_op *op, bool *fai
         stage.kind = WEIR_CPU_STAGE_GLU;
         stage.out = WEIR_CPU_ROWS_H;
     }
+    if (stage.prologue != WEIR_CPU_NO_PROLOGUE) {
+        b->plan->stages[stage.prologue].matrix = stage.matrix;
+    }
     note_reader(b->plan, stage.matrix, stage.input);
     append(b, stage);
 }

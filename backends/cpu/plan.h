@@ -64,7 +64,7 @@ struct weir_cpu_stage {
     enum weir_cpu_rows in, out, moved; /* NORM: x = in + post norm of DELTA is stored in `moved` */
     enum weir_cpu_input input;         /* what NORM, QUANTISE and GLU make; LINEAR and GLU read
                                           `input` and GLU makes INPUT_H */
-    const struct weir_cpu_matrix *matrix; /* EMBED, LINEAR, GLU */
+    const struct weir_cpu_matrix *matrix; /* EMBED, LINEAR, GLU; NORM, QUANTISE: whose input */
     uint32_t prologue;                    /* LINEAR, GLU: index of the NORM or QUANTISE stage */
     const float *bias;                    /* LINEAR: [n_rows] or NULL */
     bool add;                             /* LINEAR: out += */

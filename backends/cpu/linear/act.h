@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backends/cpu/linear/outliers.h"
+
 struct weir_cpu_isa;
 
 enum { WEIR_CPU_BLOCK = 32, WEIR_CPU_ACT_LANES = 4 };
@@ -33,6 +35,7 @@ struct weir_cpu_act {
     uint32_t n_blocks;                 /* n_cols / 32 */
     uint32_t n_tokens_max;             /* room in groups */
     struct weir_cpu_act_block *groups; /* [ceil(n_tokens_max / 4)][n_blocks]; quantised weights */
+    float *outliers;                   /* [n_tokens_max][WEIR_CPU_OUTLIERS_MAX] */
     const float *x;                    /* [n_tokens][ldx]; weights of type F32, F16 and BF16 */
     size_t ldx;                        /* floats between rows of x, >= n_cols */
 };
@@ -47,11 +50,14 @@ void weir_cpu_act_init(struct weir_cpu_act *a, void *storage, uint32_t n_cols, u
 /* Points the view at the float rows that float weights multiply with and quantise() reads. */
 void weir_cpu_act_set_rows(struct weir_cpu_act *a, const float *x, size_t ldx);
 
-/* Quantises rows [token_begin, token_end) of a->x. Results do not depend on the instruction set. */
+/* Quantises rows [token_begin, token_end) of a->x for a matrix with these outlier columns. Results
+ * do not depend on the instruction set. */
 void weir_cpu_act_quantise(struct weir_cpu_act *a, const struct weir_cpu_isa *isa,
-                           uint32_t token_begin, uint32_t token_end);
+                           const struct weir_cpu_outliers *outliers, uint32_t token_begin,
+                           uint32_t token_end);
 
 /* The same for one row that lies anywhere, for callers that produce and quantise rows one by one.
  */
 void weir_cpu_act_quantise_row(struct weir_cpu_act *a, const struct weir_cpu_isa *isa,
-                               uint32_t token, const float *x);
+                               const struct weir_cpu_outliers *outliers, uint32_t token,
+                               const float *x);

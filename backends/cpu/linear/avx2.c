@@ -434,6 +434,41 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
     }
 }
 
+/* `n` becomes a constant here: the weights must be registers. */
+INLINE void add_columns(uint32_t n, const struct weir_cpu_outliers *o, uint32_t row,
+                        uint32_t n_rows, const float *x, uint32_t n_tokens, float *y, size_t ldy)
+{
+    for (uint32_t tile = 0; tile * ROWS < n_rows; tile++) {
+        const __m256i rows = row_mask(n_rows, tile);
+        const uint32_t first = tile * ROWS;
+        __m256 w[WEIR_CPU_OUTLIERS_MAX];
+#pragma GCC unroll 2
+        for (uint32_t i = 0; i < n; i++) {
+            w[i] = _mm256_maskload_ps(o->weights[i] + row + first, rows);
+        }
+        for (uint32_t t = 0; t < n_tokens; t++) {
+            float *out = y + t * ldy + first;
+            __m256 acc = _mm256_maskload_ps(out, rows);
+#pragma GCC unroll 2
+            for (uint32_t i = 0; i < n; i++) {
+                __m256 v = _mm256_set1_ps(x[(size_t)t * WEIR_CPU_OUTLIERS_MAX + i]);
+                acc = _mm256_fmadd_ps(w[i], v, acc);
+            }
+            _mm256_maskstore_ps(out, rows, acc);
+        }
+    }
+}
+
+static void add_outliers(const struct weir_cpu_outliers *o, uint32_t row, uint32_t n_rows,
+                         const float *x, uint32_t n_tokens, float *y, size_t ldy)
+{
+    if (o->n == 1) {
+        add_columns(1, o, row, n_rows, x, n_tokens, y, ldy);
+    } else {
+        add_columns(2, o, row, n_rows, x, n_tokens, y, ldy);
+    }
+}
+
 #define SPAN(name, function, type)                                                                 \
     static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
                      uint32_t n_tokens, float *y, size_t ldy)                                      \
@@ -457,6 +492,7 @@ const struct weir_cpu_isa weir_cpu_isa_avx2 = {
     .name = "avx2",
     .tile_rows = ROWS,
     .quantise = quantise,
+    .add_outliers = add_outliers,
     .span =
         {
             [WEIR_TENSOR_F32] = span_f32,

@@ -539,6 +539,41 @@ static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_bloc
     }
 }
 
+/* `n` becomes a constant here: the weights must be registers. */
+INLINE void add_columns(uint32_t n, const struct weir_cpu_outliers *o, uint32_t row,
+                        uint32_t n_rows, const float *x, uint32_t n_tokens, float *y, size_t ldy)
+{
+    for (uint32_t tile = 0; tile * ROWS < n_rows; tile++) {
+        const __mmask16 rows = row_mask(n_rows, tile);
+        const uint32_t first = tile * ROWS;
+        __m512 w[WEIR_CPU_OUTLIERS_MAX];
+#pragma GCC unroll 2
+        for (uint32_t i = 0; i < n; i++) {
+            w[i] = _mm512_maskz_loadu_ps(rows, o->weights[i] + row + first);
+        }
+        for (uint32_t t = 0; t < n_tokens; t++) {
+            float *out = y + t * ldy + first;
+            __m512 acc = _mm512_maskz_loadu_ps(rows, out);
+#pragma GCC unroll 2
+            for (uint32_t i = 0; i < n; i++) {
+                __m512 v = _mm512_set1_ps(x[(size_t)t * WEIR_CPU_OUTLIERS_MAX + i]);
+                acc = _mm512_fmadd_ps(w[i], v, acc);
+            }
+            _mm512_mask_storeu_ps(out, rows, acc);
+        }
+    }
+}
+
+static void add_outliers(const struct weir_cpu_outliers *o, uint32_t row, uint32_t n_rows,
+                         const float *x, uint32_t n_tokens, float *y, size_t ldy)
+{
+    if (o->n == 1) {
+        add_columns(1, o, row, n_rows, x, n_tokens, y, ldy);
+    } else {
+        add_columns(2, o, row, n_rows, x, n_tokens, y, ldy);
+    }
+}
+
 #define SPAN(name, function, type)                                                                 \
     static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
                      uint32_t n_tokens, float *y, size_t ldy)                                      \
@@ -563,6 +598,7 @@ const struct weir_cpu_isa weir_cpu_isa_avx512 = {
     .tile_rows = ROWS,
     .q8_flip = 0x80,
     .quantise = quantise,
+    .add_outliers = add_outliers,
     .span =
         {
             [WEIR_TENSOR_F32] = span_f32,

@@ -28,12 +28,18 @@ typedef void (*weir_cpu_span_fn)(const struct weir_cpu_span *w, const struct wei
 typedef void (*weir_cpu_quantise_fn)(const float *x, uint32_t n_blocks,
                                      struct weir_cpu_act_block *blocks, uint32_t lane);
 
+/* y[token * ldy + r] += sum over outliers i of x[token][i] * weights[i][row + r], r < n_rows. */
+typedef void (*weir_cpu_add_outliers_fn)(const struct weir_cpu_outliers *o, uint32_t row,
+                                         uint32_t n_rows, const float *x, uint32_t n_tokens,
+                                         float *y, size_t ldy);
+
 struct weir_cpu_isa {
     const char *name;
     uint32_t tile_rows; /* rows per tile: 8 or 16 */
     uint8_t q8_flip;    /* xor-ed into packed Q8_0 bytes: 0x80 stores w + 128 for unsigned x signed
                            dot products, 0 keeps them signed */
     weir_cpu_quantise_fn quantise;
+    weir_cpu_add_outliers_fn add_outliers;
     weir_cpu_span_fn span[WEIR_CPU_TYPE__COUNT]; /* by enum weir_tensor_type */
 };
 

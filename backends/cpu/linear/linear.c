@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/cpu/linear/linear.h"
 
+#include <stdbool.h>
+
+#include "backends/cpu/linear/tile.h"
+
 void weir_cpu_linear(const struct weir_cpu_matrix *m, uint32_t tile_begin, uint32_t tile_end,
                      const struct weir_cpu_act *a, uint32_t n_tokens, float *y, size_t ldy)
 {
@@ -21,6 +25,12 @@ void weir_cpu_linear(const struct weir_cpu_matrix *m, uint32_t tile_begin, uint3
             .n_rows = (row_end < s->n_rows ? row_end : s->n_rows) - row,
             .n_cols = m->n_cols,
         };
-        m->isa->span[s->type](&span, a, n_tokens, y + s->row_begin + row, ldy);
+        float *out = y + s->row_begin + row;
+        m->isa->span[s->type](&span, a, n_tokens, out, ldy);
+        bool is_quantised = weir_cpu_tile_format(s->type)->kind != WEIR_CPU_TILE_FLOAT;
+        if (m->outliers.n > 0 && is_quantised) {
+            m->isa->add_outliers(&m->outliers, s->row_begin + row, span.n_rows, a->outliers,
+                                 n_tokens, out, ldy);
+        }
     }
 }

@@ -4,6 +4,7 @@
  *
  *     y[t][r] = sum over blocks b of   s[r][b] * d[t][b] * dot(u[r][b], q[t][b])
  *                                    + m[r][b] * d[t][b] * sum(q[t][b])
+ *             + sum over outlier columns c of   w[r][c] * x[t][c]
  *
  * where w = s * u + m is the weight's own format and the dot products are exact integers. Weights
  * of type F32, F16 and BF16 multiply with the float rows.

@@ -129,6 +129,28 @@ void weir_cpu_matrix_row(const struct weir_cpu_matrix *m, uint32_t row, float *o
     }
 }
 
+void weir_cpu_matrix_column(const struct weir_cpu_matrix *m, uint32_t column, uint32_t row_begin,
+                            uint32_t row_end, float *out)
+{
+    const uint32_t rows = m->isa->tile_rows;
+    const uint32_t k = column % 32;
+    for (uint32_t row = row_begin; row < row_end; row++) {
+        const struct weir_cpu_segment *s = segment_of_row(m, row);
+        const struct weir_cpu_tile_format *f = weir_cpu_tile_format(s->type);
+        if (f->kind == WEIR_CPU_TILE_FLOAT) {
+            out[row] = 0.0f;
+            continue;
+        }
+        struct weir_cpu_tile_values v;
+        weir_cpu_tile_values(s->tiles + (row - s->row_begin) / rows * s->tile_bytes, s->type,
+                             m->n_cols, rows, m->isa->q8_flip, (row - s->row_begin) % rows,
+                             column / 32, &v);
+        out[row] = f->kind == WEIR_CPU_TILE_OFFSET   ? v.s[0] * (float)v.u[k] + v.m
+                   : f->kind == WEIR_CPU_TILE_HALVES ? v.s[k / 16] * (float)v.u[k]
+                                                     : v.s[0] * (float)v.u[k];
+    }
+}
+
 uint32_t weir_cpu_matrix_split(const struct weir_cpu_matrix *m, uint32_t part, uint32_t n_parts)
 {
     /* 128-bit product: size_bytes * part passes 64 bits only for absurd sizes, but costs nothing.

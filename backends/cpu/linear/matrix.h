@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backends/cpu/linear/outliers.h"
 #include "base/error.h"
 #include "engine/gguf/tensor_type.h"
 
@@ -55,6 +56,7 @@ struct weir_cpu_matrix {
     uint32_t n_segments;
     size_t size_bytes; /* of the storage that bind() takes */
     struct weir_cpu_segment segments[WEIR_CPU_SEGMENTS_MAX];
+    struct weir_cpu_outliers outliers; /* of its quantised segments; none unless set */
 };
 
 /* Can weir_cpu_matrix_init take `type` with rows of n_cols? Quantised types need whole blocks. */
@@ -75,6 +77,11 @@ void weir_cpu_matrix_pack(struct weir_cpu_matrix *m, uint32_t tile_begin, uint32
 
 /* Writes row `row` as float out[n_cols], bit for bit what dequantising the source gives. */
 void weir_cpu_matrix_row(const struct weir_cpu_matrix *m, uint32_t row, float *out);
+
+/* Writes rows [row_begin, row_end) of a column as float; 0 for rows of float segments, which have
+ * no outliers. */
+void weir_cpu_matrix_column(const struct weir_cpu_matrix *m, uint32_t column, uint32_t row_begin,
+                            uint32_t row_end, float *out);
 
 /* The first tile of part `part` when the matrix is cut into `n_parts` runs of about equal bytes.
  * split(m, 0, n) == 0, split(m, n, n) == n_tiles, and it never falls with `part`. */

@@ -115,6 +115,18 @@ static void span_float(const struct weir_cpu_span *w, uint32_t type, const struc
     }
 }
 
+static void add_outliers(const struct weir_cpu_outliers *o, uint32_t row, uint32_t n_rows,
+                         const float *x, uint32_t n_tokens, float *y, size_t ldy)
+{
+    for (uint32_t t = 0; t < n_tokens; t++, x += WEIR_CPU_OUTLIERS_MAX, y += ldy) {
+        for (uint32_t i = 0; i < o->n; i++) {
+            for (uint32_t r = 0; r < n_rows; r++) {
+                y[r] += o->weights[i][row + r] * x[i];
+            }
+        }
+    }
+}
+
 #define SPAN(name, type, function)                                                                 \
     static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
                      uint32_t n_tokens, float *y, size_t ldy)                                      \
@@ -138,6 +150,7 @@ const struct weir_cpu_isa weir_cpu_isa_scalar = {
     .name = "scalar",
     .tile_rows = ROWS,
     .quantise = quantise,
+    .add_outliers = add_outliers,
     .span =
         {
             [WEIR_TENSOR_F32] = span_f32,

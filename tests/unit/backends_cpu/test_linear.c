@@ -140,7 +140,7 @@ static void fixture_pack(struct fixture *f)
     memset(f->act_storage, 0xff, weir_cpu_act_bytes(f->n_cols, f->n_tokens));
     weir_cpu_act_init(&f->act, f->act_storage, f->n_cols, f->n_tokens);
     weir_cpu_act_set_rows(&f->act, f->x, f->n_cols);
-    weir_cpu_act_quantise(&f->act, f->isa, 0, f->n_tokens);
+    weir_cpu_act_quantise(&f->act, f->isa, &f->m.outliers, 0, f->n_tokens);
 }
 
 static void fixture_init(struct fixture *f, const struct weir_cpu_isa *isa, size_t type,
@@ -346,7 +346,7 @@ static void expect_place_does_not_matter(struct fixture *f, const float *want)
     for (uint32_t t = 0; t < f->n_tokens; t++) {
         weir_cpu_act_init(&alone, storage, f->n_cols, 1);
         weir_cpu_act_set_rows(&alone, f->x + (size_t)t * f->n_cols, f->n_cols);
-        weir_cpu_act_quantise(&alone, f->isa, 0, 1);
+        weir_cpu_act_quantise(&alone, f->isa, &f->m.outliers, 0, 1);
         weir_cpu_linear(&f->m, 0, f->m.n_tiles, &alone, 1, y, f->n_rows);
         assert_memory_equal(y, want + (size_t)t * f->n_rows, f->n_rows * sizeof(float));
     }
@@ -463,6 +463,7 @@ static void quantised_activations_are_the_same_everywhere(void **state)
         x[96 + k] = (float)((int)k - 16) * 0.5f; /* ties */
     }
     x[96] = 127.0f;
+    const struct weir_cpu_outliers outliers = {.n = 2, .columns = {100, 127}};
     const struct weir_cpu_isa *scalar = weir_cpu_isa_find("scalar");
     struct weir_cpu_act want, got;
     size_t n_bytes = weir_cpu_act_bytes(COLS, TOKENS);
@@ -470,17 +471,84 @@ static void quantised_activations_are_the_same_everywhere(void **state)
     memset(a, 0, n_bytes);
     weir_cpu_act_init(&want, a, COLS, TOKENS);
     weir_cpu_act_set_rows(&want, x, COLS);
-    weir_cpu_act_quantise(&want, scalar, 0, TOKENS);
+    weir_cpu_act_quantise(&want, scalar, &outliers, 0, TOKENS);
     for (size_t i = 0; weir_cpu_isa_at(i) != scalar; i++) {
         memset(b, 0, n_bytes);
         weir_cpu_act_init(&got, b, COLS, TOKENS);
         weir_cpu_act_set_rows(&got, x, COLS);
-        weir_cpu_act_quantise(&got, weir_cpu_isa_at(i), 0, 3);
-        weir_cpu_act_quantise(&got, weir_cpu_isa_at(i), 3, TOKENS);
+        weir_cpu_act_quantise(&got, weir_cpu_isa_at(i), &outliers, 0, 3);
+        weir_cpu_act_quantise(&got, weir_cpu_isa_at(i), &outliers, 3, TOKENS);
         assert_memory_equal(a, b, n_bytes);
     }
     free(a);
     free(b);
+}
+
+/* Columns 5 and 70 of a fixture, made large, as outliers; weights [2][n_rows]. */
+static void set_outliers(struct fixture *f, float *weights)
+{
+    for (uint32_t t = 0; t < f->n_tokens; t++) {
+        f->x[(size_t)t * f->n_cols + 5] = 300.0f + (float)t;
+        f->x[(size_t)t * f->n_cols + 70] = -200.0f;
+    }
+    f->m.outliers = (struct weir_cpu_outliers){
+        .n = 2, .columns = {5, 70}, .weights = {weights, weights + f->n_rows}};
+    for (uint32_t i = 0; i < 2; i++) {
+        weir_cpu_matrix_column(&f->m, f->m.outliers.columns[i], 0, f->n_rows,
+                               weights + (size_t)i * f->n_rows);
+    }
+}
+
+static double squared_error(struct fixture *f)
+{
+    weir_cpu_act_quantise(&f->act, f->isa, &f->m.outliers, 0, f->n_tokens);
+    float *y = run(f, f->n_tokens);
+    float *w = must(malloc(f->n_cols * sizeof(float)));
+    double sum = 0;
+    for (uint32_t row = 0; row < f->n_rows; row++) {
+        weir_cpu_matrix_row(&f->m, row, w);
+        for (uint32_t t = 0; t < f->n_tokens; t++) {
+            double error = y[(size_t)t * f->n_rows + row] -
+                           weir_linear_ref_dot_exact(w, f->x + (size_t)t * f->n_cols, f->n_cols);
+            sum += error * error;
+        }
+    }
+    free(w);
+    free(y);
+    return sum;
+}
+
+static void outlier_columns_leave_their_neighbours_bits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; weir_cpu_isa_at(i); i++) {
+        for (size_t t = 0; t < N_TYPES; t++) {
+            if (types[t].block_cols == 1) {
+                continue;
+            }
+            struct fixture f;
+            float weights[2 * 41];
+            float row[512];
+            fixture_init(&f, weir_cpu_isa_at(i), t, 41, 512, 11);
+            set_outliers(&f, weights);
+            for (uint32_t r = 0; r < 41; r++) {
+                weir_cpu_matrix_row(&f.m, r, row);
+                assert_memory_equal(&row[5], &weights[r], sizeof(float));
+                assert_memory_equal(&row[70], &weights[41 + r], sizeof(float));
+            }
+            double with = squared_error(&f);
+            float *all = run(&f, f.n_tokens);
+            expect_alone_equals_batched(&f, all, 7);
+            expect_place_does_not_matter(&f, all);
+            free(all);
+            f.m.outliers.n = 1;
+            double with_one = squared_error(&f);
+            f.m.outliers.n = 0;
+            double without = squared_error(&f);
+            assert_true(with < with_one && with_one < without);
+            fixture_finish(&f);
+        }
+    }
 }
 
 static void a_nan_or_infinity_shows_in_the_output(void **state)
@@ -492,7 +560,7 @@ static void a_nan_or_infinity_shows_in_the_output(void **state)
             fixture_init(&f, weir_cpu_isa_at(i), t, 5, 256, 3);
             f.x[256 + 40] = NAN;
             f.x[512 + 70] = INFINITY;
-            weir_cpu_act_quantise(&f.act, f.isa, 0, 3);
+            weir_cpu_act_quantise(&f.act, f.isa, &f.m.outliers, 0, 3);
             float *y = run(&f, 3);
             for (size_t row = 0; row < 5; row++) {
                 assert_true(isfinite(y[row]));
@@ -620,6 +688,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(outputs_do_not_depend_on_the_tile_ranges),
         cmocka_unit_test(segments_of_different_types_lie_under_each_other),
         cmocka_unit_test(quantised_activations_are_the_same_everywhere),
+        cmocka_unit_test(outlier_columns_leave_their_neighbours_bits),
         cmocka_unit_test(a_nan_or_infinity_shows_in_the_output),
         cmocka_unit_test(split_covers_all_tiles_by_bytes),
         cmocka_unit_test(init_refuses_what_no_kernel_takes),
