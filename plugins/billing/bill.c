@@ -385,9 +385,12 @@ int bill_on_chunk(struct bill *bill, weir_req *r, const weir_chunk *c)
 {
     uint64_t n_given = atomic_load_explicit(&bill->n_given, memory_order_relaxed) + c->n_tokens;
     atomic_store_explicit(&bill->n_given, n_given, memory_order_relaxed); /* only this loop does */
-    if (atomic_load_explicit(&bill->is_open, memory_order_relaxed) &&
-        n_given <=
-            atomic_load_explicit(&bill->n_marked, memory_order_relaxed) + BILLING_MAX_UNMARKED) {
+    bool is_open = atomic_load_explicit(&bill->is_open, memory_order_relaxed);
+    if (is_open && !bill->stream) {
+        return WEIR_CHUNK_REST; /* it had to wait for the job only */
+    }
+    uint64_t n_marked = atomic_load_explicit(&bill->n_marked, memory_order_relaxed);
+    if (is_open && n_given <= n_marked + BILLING_MAX_UNMARKED) {
         return WEIR_CHUNK_PASS;
     }
     int64_t n_out = number(bill->b, r, WEIR_NUMBER_OUTPUT_TOKENS);

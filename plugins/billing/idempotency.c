@@ -52,7 +52,7 @@ static weir_str tenant_of(const struct idempotency *it)
 static bool hash(weir_str first, weir_str second, char out[BILLING_IDEM_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char digest[32];
+    unsigned char digest[32] = {0};
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
               EVP_DigestUpdate(ctx, first.p, first.n) == 1 && EVP_DigestUpdate(ctx, "\n", 1) == 1 &&
