@@ -1,88 +1,150 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory store when an allocation fails: the operation says so, and nothing is lost or leaked.
- */
+/* The memory store while memory runs out: an operation is done or refused, and counts once. */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "core/store/memory.h"
 #include "tests/support/alloc_fail.h"
 #include "tests/support/cmocka.h"
 
-static void keep_rc(void *arg, const weir_store_result *r)
+static const weir_str tenant = WEIR_STR_INIT("t");
+
+static void keep(void *arg, const weir_store_result *r)
 {
-    *(int *)arg = r->rc;
+    *(weir_store_result *)arg = *r;
 }
 
-static void on_message(void *arg, weir_str message, int lost)
+/* The call's answer in *ret. */
+static int ask(struct weir_store *s, enum weir_store_op op, weir_str key,
+               struct weir_store_call call, weir_store_result *ret)
 {
-    (void)arg;
-    (void)message;
-    (void)lost;
+    call.op = op;
+    call.tenant = tenant;
+    call.key = key;
+    return weir_store_call(s, &call, keep, ret);
 }
 
-static int call(struct weir_store *s, const struct weir_store_call *c)
-{
-    int rc = 0;
-    int refused = weir_store_call(s, c, keep_rc, &rc);
-    return refused < 0 ? refused : rc;
-}
-
-/* Every operation that writes or answers with bytes. */
-static int do_all(struct weir_store *s)
-{
-    static const weir_str k = WEIR_STR_INIT("k"), v = WEIR_STR_INIT("value");
-    static const weir_store_limit level = {WEIR_STR_INIT("l"), 1, 10, 1000000, 10};
-    static const weir_store_hold holds[2] = {{WEIR_STR_INIT("a"), 1, 10},
-                                             {WEIR_STR_INIT("b"), 1, 10}};
-    const struct weir_store_call calls[] = {
-        {.op = WEIR_STORE_TAKE, .levels = &level, .n = 1},
-        {.op = WEIR_STORE_RESERVE, .id = k, .holds = holds, .n = 2, .number = 1000},
-        {.op = WEIR_STORE_SETTLE, .id = k, .holds = holds, .n = 2},
-        {.op = WEIR_STORE_SET, .key = k, .value = v, .tags = &k, .n = 1},
-        {.op = WEIR_STORE_GET, .key = k},
-        {.op = WEIR_STORE_ADD, .key = k, .delta = 1},
-        {.op = WEIR_STORE_PUT, .key = k, .id = k, .value = v, .number = WEIR_STORE_ANY_VERSION},
-        {.op = WEIR_STORE_FIND, .key = k, .id = k},
-        {.op = WEIR_STORE_LIST, .key = k, .n = 10},
-        {.op = WEIR_STORE_APPEND, .key = k, .id = k, .value = v},
-        {.op = WEIR_STORE_READ, .key = k, .n = 10},
-        {.op = WEIR_STORE_JOB_PUT, .key = k, .id = k, .value = v},
-        {.op = WEIR_STORE_JOB_CLAIM, .key = k, .n = 10, .number = 1000},
-        {.op = WEIR_STORE_PUBLISH, .key = k, .value = v},
-    };
-    int worst = 0;
-    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        int rc = call(s, &calls[i]); /* on after a failure: the store must still be usable */
-        worst = rc < worst && rc != WEIR_E_NOTFOUND ? rc : worst;
-    }
-    return worst;
-}
-
-static int use(void *arg)
+static int create(void *arg)
 {
     (void)arg;
     struct weir_store *s = NULL;
-    int rc = weir_store_memory_create(&(struct weir_store_memory_options){0}, &s);
-    if (rc < 0) {
-        return rc;
-    }
-    struct weir_store_subscription *subscription = NULL;
-    rc = weir_store_subscribe(s, weir_str_from("k"), on_message, NULL, &subscription);
-    int used = do_all(s);
-    weir_store_turn(s);
-    int erased = call(s, &(struct weir_store_call){.op = WEIR_STORE_ERASE});
-    struct weir_store_memory_stats stats;
-    weir_store_memory_get_stats(s, &stats);
-    bool sane = stats.n_entries <= 2; /* the log and its id */
+    int r = weir_store_memory_create(&(struct weir_store_memory_options){0}, &s);
     weir_store_destroy(s);
-    return !sane ? WEIR_E_INTERNAL - 1 : rc < 0 ? rc : used < 0 ? used : erased;
+    return r;
 }
 
-static void every_failed_allocation_is_survived(void **state)
+struct attempt {
+    struct weir_store *store;
+    int (*operate)(struct weir_store *s, weir_str key, weir_store_result *ret);
+    unsigned n; /* a new key for each */
+};
+
+static int set(struct weir_store *s, weir_str key, weir_store_result *ret)
+{
+    const weir_str tags[] = {WEIR_STR_INIT("red"), WEIR_STR_INIT("round")};
+    return ask(s, WEIR_STORE_SET, key,
+               (struct weir_store_call){.value = WEIR_STR_INIT("a value"), .tags = tags, .n = 2},
+               ret);
+}
+
+static int add(struct weir_store *s, weir_str key, weir_store_result *ret)
+{
+    return ask(s, WEIR_STORE_ADD, key, (struct weir_store_call){.delta = 1}, ret);
+}
+
+static int take(struct weir_store *s, weir_str key, weir_store_result *ret)
+{
+    const weir_store_limit level = {key, 1, 10, 1000000, 10};
+    return ask(s, WEIR_STORE_TAKE, (weir_str){NULL, 0},
+               (struct weir_store_call){.levels = &level, .n = 1}, ret);
+}
+
+static int reserve(struct weir_store *s, weir_str key, weir_store_result *ret)
+{
+    const weir_store_hold hold = {key, 5, 100};
+    return ask(
+        s, WEIR_STORE_RESERVE, (weir_str){NULL, 0},
+        (struct weir_store_call){.id = WEIR_STR_INIT("id"), .holds = &hold, .n = 1, .number = 1000},
+        ret);
+}
+
+static int put(struct weir_store *s, weir_str key, weir_store_result *ret)
+{
+    return ask(s, WEIR_STORE_PUT, weir_str_from("things"),
+               (struct weir_store_call){.id = key, .value = WEIR_STR_INIT("a record")}, ret);
+}
+
+static int append(struct weir_store *s, weir_str key, weir_store_result *ret)
+{
+    return ask(s, WEIR_STORE_APPEND, weir_str_from("log"),
+               (struct weir_store_call){.id = key, .value = WEIR_STR_INIT("an entry")}, ret);
+}
+
+static int put_job(struct weir_store *s, weir_str key, weir_store_result *ret)
+{
+    return ask(s, WEIR_STORE_JOB_PUT, weir_str_from("queue"),
+               (struct weir_store_call){.id = key, .value = WEIR_STR_INIT("a job")}, ret);
+}
+
+static int operate(void *arg)
+{
+    struct attempt *a = arg;
+    char key[32];
+    weir_store_result result = {0};
+    (void)snprintf(key, sizeof(key), "key%u", a->n++);
+    int r = a->operate(a->store, weir_str_from(key), &result);
+    return r < 0 ? r : result.rc;
+}
+
+static void a_store_is_made_or_not(void **state)
 {
     (void)state;
-    assert_true(alloc_fail_each(use, NULL, 200) > 20);
+    assert_true(alloc_fail_each(create, NULL, 1000) > 0);
+}
+
+static void an_operation_is_done_or_refused(void **state)
+{
+    (void)state;
+    static int (*const operations[])(struct weir_store *, weir_str, weir_store_result *) = {
+        set, add, take, reserve, put, append, put_job};
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        struct attempt a = {.operate = operations[i]};
+        assert_int_equal(weir_store_memory_create(&(struct weir_store_memory_options){0}, &a.store),
+                         0);
+        assert_true(alloc_fail_each(operate, &a, 1000) > 0);
+        weir_store_destroy(a.store);
+    }
+}
+
+static void a_refused_value_leaves_the_old_one_or_none(void **state)
+{
+    (void)state;
+    struct weir_store *s = NULL;
+    weir_store_result result = {0};
+    assert_int_equal(weir_store_memory_create(&(struct weir_store_memory_options){0}, &s), 0);
+    for (size_t n = 0; n < 10; n++) {
+        assert_int_equal(set(s, weir_str_from("k"), &result), 0);
+        alloc_fail_after(n);
+        int r = ask(s, WEIR_STORE_SET, weir_str_from("k"),
+                    (struct weir_store_call){.value = WEIR_STR_INIT("new")}, &result);
+        bool failed = alloc_fail_off() && (r < 0 || result.rc < 0);
+        assert_int_equal(
+            ask(s, WEIR_STORE_GET, weir_str_from("k"), (struct weir_store_call){.n = 0}, &result),
+            0);
+        assert_true(failed || result.rc == 0);
+        assert_int_equal(ask(s, WEIR_STORE_INVALIDATE, weir_str_from("red"),
+                             (struct weir_store_call){.n = 0}, &result),
+                         0);
+    }
+    weir_store_destroy(s);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_failed_allocation_is_survived)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_store_is_made_or_not),
+        cmocka_unit_test(an_operation_is_done_or_refused),
+        cmocka_unit_test(a_refused_value_leaves_the_old_one_or_none),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
