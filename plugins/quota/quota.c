@@ -85,16 +85,15 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     q->timer = host->timer_start(host, 1000, 1000, on_timer, q);
     const weir_ext_admin *admin = host->get_ext(host, WEIR_EXT_ADMIN);
     if (admin && WEIR_HAS_FN(admin, route)) {
-        (void)admin->route(
-            host, &(weir_admin_route){
-                      .struct_size = sizeof(weir_admin_route),
-                      .scopes = WEIR_SCOPE_TENANT_ADMIN,
-                      .method = "GET",
-                      .path = "tenants/{tenant}",
-                      .summary = "Budgets of a tenant, as the replica that answers knows them",
-                      .fn = quota_show,
-                      .arg = q,
-                  });
+        const weir_admin_route show = {
+            .struct_size = sizeof(show),
+            .scopes = WEIR_SCOPE_TENANT_ADMIN,
+            .method = "GET",
+            .path = "tenants/{tenant}",
+            .summary = "What a tenant has left of its budgets, as this replica knows it.",
+            .fn = quota_show,
+            .arg = q};
+        (void)admin->route(host, &show);
     }
     return q;
 }

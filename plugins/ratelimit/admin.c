@@ -91,7 +91,10 @@ int admin_show(void *ratelimit, weir_req *r)
     const weir_host *h = l->host;
     const weir_ext_admin *admin = h->get_ext(h, WEIR_EXT_ADMIN);
     weir_str tenant = {NULL, 0};
-    (void)admin->param(h, r, "tenant", &tenant);
+    int found = admin->param(h, r, "tenant", &tenant);
+    if (found < 0) {
+        return found;
+    }
     char *page = malloc(PAGE_BYTES);
     if (!page) {
         return WEIR_E_NOMEM;

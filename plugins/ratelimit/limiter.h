@@ -90,7 +90,7 @@ struct limiter {
     struct shard *shards;                /* [LEVEL_SHARDS], beside the table's */
     atomic_uint_least64_t lost_until_us; /* 0: the store answers */
     atomic_bool sweep_armed;
-    uint64_t sweep_timer; /* its id; for the end */
+    atomic_uint_least64_t sweep_timer; /* its id; for the end */
     atomic_bool closing;
     struct limiter_counters counters;
 };

@@ -93,16 +93,15 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     }
     const weir_ext_admin *admin = host->get_ext(host, WEIR_EXT_ADMIN);
     if (admin && WEIR_HAS_FN(admin, route)) {
-        (void)admin->route(
-            host, &(weir_admin_route){
-                      .struct_size = sizeof(weir_admin_route),
-                      .scopes = WEIR_SCOPE_TENANT_ADMIN,
-                      .method = "GET",
-                      .path = "tenants/{tenant}",
-                      .summary = "Limits of a tenant, as the replica that answers knows them",
-                      .fn = admin_show,
-                      .arg = rl,
-                  });
+        const weir_admin_route show = {
+            .struct_size = sizeof(show),
+            .scopes = WEIR_SCOPE_TENANT_ADMIN,
+            .method = "GET",
+            .path = "tenants/{tenant}",
+            .summary = "What a tenant has left of its limits, as this replica knows it.",
+            .fn = admin_show,
+            .arg = rl};
+        (void)admin->route(host, &show);
     }
     return rl;
 }

@@ -25,6 +25,7 @@ static void finish(struct level_entry *e)
     for (unsigned i = 0; i < LIMIT_MAX_RATES; i++) {
         free(s->buckets[i]);
     }
+    free(s->prefix);
 }
 
 const struct level_entry_type subject_type = {sizeof(struct subject), is_idle, finish};
@@ -38,10 +39,25 @@ static int put_rate(struct subject *s, const struct rate *rate, bool leased, uin
             return WEIR_E_NOMEM;
         }
         bucket_init(s->buckets[at], rate, leased);
+        s->made |= (uint16_t)(1u << at);
     } else if (!bucket_is_of(s->buckets[at], rate)) {
         bucket_change(s->buckets[at], rate, leased, now_us);
     }
     s->active |= (uint16_t)(1u << at);
+    return 0;
+}
+
+static int make_prefix(struct subject *s)
+{
+    char buffer[LEVEL_KEY_BYTES];
+    struct text t = text_on(buffer, sizeof(buffer));
+    level_key_add(&t, "ratelimit", (enum level)s->e.level, level_entry_name(&s->e));
+    s->prefix = malloc(t.n);
+    if (!s->prefix) {
+        return WEIR_E_NOMEM;
+    }
+    memcpy(s->prefix, buffer, t.n);
+    s->prefix_len = (uint32_t)t.n;
     return 0;
 }
 
@@ -51,6 +67,9 @@ static int make_limits(struct subject *s, yyjson_val *const *found, int n, bool 
     struct limit_set set = {.n_rates = 0};
     for (int i = 0; i < n; i++) {
         limit_set_add(&set, found[i]);
+    }
+    if (!s->prefix && (set.n_rates || set.concurrent) && make_prefix(s) < 0) {
+        return WEIR_E_NOMEM;
     }
     s->active = 0;
     for (uint32_t i = 0; i < set.n_rates; i++) {
@@ -83,7 +102,7 @@ int subject_update(struct subject *s, const struct level_source *from, bool leas
 
 void subject_key(const struct subject *s, const struct rate *rate, struct text *to)
 {
-    level_key_add(to, "ratelimit", (enum level)s->e.level, level_entry_name(&s->e));
+    text_add(to, (weir_str){s->prefix, s->prefix_len});
     text_add(to, weir_str_from(rate ? limit_suffix(rate) : "slots"));
     if (rate) { /* a changed limit is another one, and begins anew */
         text_add_char(to, '/');

@@ -28,7 +28,10 @@ struct subject {
     struct level_entry e;       /* first */
     struct subject *next_dirty; /* see sweep.c */
     bool is_dirty;
-    uint16_t active;                         /* bits of the limits in force */
+    uint16_t active; /* bits of the limits in force */
+    uint16_t made;   /* bits of the buckets that there are */
+    char *prefix;    /* of its keys in the store; does not change */
+    uint32_t prefix_len;
     struct bucket *buckets[LIMIT_MAX_RATES]; /* by resource and period; NULL: never limited */
     struct slots slots;
     struct fetch *fetching[SUBJECT_ITEMS]; /* the call under way */

@@ -83,18 +83,16 @@ static bool visit(struct limiter *l, struct shard *sh, struct subject *s, uint64
                   struct give_batch *b, struct fetch **ret_fetch)
 {
     bool more = false;
-    for (unsigned i = 0; i < LIMIT_MAX_RATES; i++) {
-        if (!s->buckets[i] || s->fetching[i] || s->buckets[i]->wanted) {
-            more = more || (s->buckets[i] && s->buckets[i]->balance > 0);
-            continue;
+    for (unsigned bits = s->made; bits; bits &= bits - 1) {
+        unsigned i = (unsigned)__builtin_ctz(bits);
+        struct bucket *bucket = s->buckets[i];
+        bool idle = !s->fetching[i] && bucket->wanted == 0;
+        uint64_t units =
+            idle && b->n < WEIR_STORE_MAX_LEVELS ? bucket_expire(bucket, now_us, all) : 0;
+        if (units) {
+            add_to_batch(l, b, s, i, units);
         }
-        if (b->n < WEIR_STORE_MAX_LEVELS) {
-            uint64_t units = bucket_expire(s->buckets[i], now_us, all);
-            if (units) {
-                add_to_batch(l, b, s, i, units);
-            }
-        }
-        more = more || s->buckets[i]->balance > 0;
+        more = more || bucket->balance > 0;
     }
     *ret_fetch = renew_slots(l, sh, s, now_us);
     return more || s->slots.reserved > 0 || *ret_fetch;
@@ -110,7 +108,8 @@ static struct subject *take_dirty(struct shard *sh)
 /* One shard; true: some subjects stay dirty. */
 static bool sweep_shard(struct limiter *l, struct shard *sh, uint64_t now_us)
 {
-    struct give_batch b = {.n = 0};
+    struct give_batch b;
+    b.n = 0; /* the rest is large, and written before it is read */
     pthread_mutex_lock(&sh->entries->lock);
     struct subject *s = take_dirty(sh);
     bool more = false;
@@ -148,7 +147,8 @@ static bool sweep_shard(struct limiter *l, struct shard *sh, uint64_t now_us)
 void sweep_now(struct limiter *l, struct shard *sh, const struct admission *a)
 {
     uint64_t now_us = limiter_now(l);
-    struct give_batch b = {.n = 0};
+    struct give_batch b;
+    b.n = 0;
     for (uint32_t i = 0; i < a->n; i++) {
         struct subject *s = a->held[i].s;
         if (s->e.shard != sh->entries) {
@@ -174,7 +174,8 @@ void sweep_last(struct limiter *l, struct shard *sh)
     for (unsigned i = 0; i < LEVEL_CHAINS; i++) {
         for (struct level_entry *e = sh->entries->chains[i]; e; e = e->next) {
             struct subject *s = (struct subject *)e;
-            struct give_batch b = {.n = 0};
+            struct give_batch b;
+            b.n = 0;
             for (unsigned k = 0; k < LIMIT_MAX_RATES; k++) {
                 uint64_t units = s->buckets[k] ? bucket_expire(s->buckets[k], 0, true) : 0;
                 if (units) {
@@ -216,8 +217,9 @@ void sweep_arm(struct limiter *l)
         atomic_exchange_explicit(&l->sweep_armed, true, memory_order_acq_rel)) {
         return;
     }
-    l->sweep_timer = l->host->timer_start(l->host, SWEEP_MS, 0, on_timer, l);
-    if (l->sweep_timer == 0) {
+    uint64_t id = l->host->timer_start(l->host, SWEEP_MS, 0, on_timer, l);
+    atomic_store_explicit(&l->sweep_timer, id, memory_order_relaxed);
+    if (id == 0) {
         atomic_store_explicit(&l->sweep_armed, false, memory_order_release);
     }
 }

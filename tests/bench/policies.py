@@ -7,13 +7,16 @@ usage: policies.py [--weir FILE] [--requests N] [--rounds N] [--redis] [NAME=PLU
 Each PLUGINS is what stands under `plugins:`, as a YAML list in one line. Without any: ratelimit with
 three levels, quota with tokens, and both. Rounds of all configurations are interleaved; the figures are
 medians of user and system time of the whole process, as the kernel counts it (10 ms steps, so many
-requests are needed). --redis starts a redis-server and uses it; its own CPU is not counted."""
+requests are needed). Where `perf` may count, instructions are shown too: they hardly depend on what
+else the machine does. --redis starts a redis-server and uses it; its own CPU is not counted."""
 import argparse
 import http.client
 import json
 import os
 import pathlib
 import re
+import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -58,14 +61,24 @@ class Daemon:
             assert response.status == 200, text
         connection.close()
 
-    def round_us(self, n, connections=4):
+    def round(self, n, connections=32):
+        """Microseconds, and instructions or None, of a request."""
+        perf = subprocess.Popen(["perf", "stat", "-x,", "-e", "instructions", "-p", str(self.process.pid)],
+                                stderr=subprocess.PIPE, text=True) if shutil.which("perf") else None
+        time.sleep(0.2 if perf else 0)
         before = self.cpu_s()
         threads = [threading.Thread(target=self.ask, args=(n // connections,)) for _ in range(connections)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
-        return (self.cpu_s() - before) / (n // connections * connections) * 1e6
+        n = n // connections * connections
+        us = (self.cpu_s() - before) / n * 1e6
+        if not perf:
+            return us, None
+        perf.send_signal(signal.SIGINT)
+        first = perf.communicate()[1].split(",")[0].strip()
+        return us, int(first) / n if first.isdigit() else None
 
     def end(self):
         self.process.terminate()
@@ -98,12 +111,13 @@ def main():
             for label, plugins in sets.items():
                 (directory / label).mkdir()
                 daemons[label] = Daemon(args.weir, directory / label, plugins, store)
-            figures = {label: [] for label in sets}
+            figures, counts = {label: [] for label in sets}, {label: [] for label in sets}
             for i in range(args.rounds + 1):
                 for label, daemon in daemons.items():
-                    us = daemon.round_us(args.requests if i else args.requests // 4)
+                    us, instructions = daemon.round(args.requests if i else args.requests // 4)
                     if i:  # the first round warms up
                         figures[label].append(us)
+                        counts[label].append(instructions or 0)
         finally:
             for daemon in daemons.values():
                 daemon.end()
@@ -116,7 +130,8 @@ def main():
     for label, values in figures.items():
         extra = [v - n for v, n in zip(values, figures["none"])]
         print(f"{label:>12}: {statistics.median(values):7.1f} us, "
-              f"{statistics.median(extra):+6.1f} us against none, from {min(extra):+.1f} to {max(extra):+.1f}")
+              f"{statistics.median(extra):+6.1f} us against none, from {min(extra):+.1f} to {max(extra):+.1f}; "
+              f"{statistics.median(counts[label]) - statistics.median(counts['none']):+8.0f} instructions")
 
 
 if __name__ == "__main__":
