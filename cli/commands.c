@@ -8,6 +8,7 @@ extern const struct weir_command weir_cmd_chat;
 extern const struct weir_command weir_cmd_check;
 extern const struct weir_command weir_cmd_completions;
 extern const struct weir_command weir_cmd_help;
+extern const struct weir_command weir_cmd_lua;
 extern const struct weir_command weir_cmd_model;
 extern const struct weir_command weir_cmd_plugin;
 extern const struct weir_command weir_cmd_serve;
@@ -22,6 +23,7 @@ static const struct weir_command *const commands[] = {
     &weir_cmd_check,
     &weir_cmd_completions,
     &weir_cmd_help,
+    &weir_cmd_lua,
     &weir_cmd_model,
     &weir_cmd_plugin,
     &weir_cmd_serve,

@@ -27,7 +27,7 @@ static void *req_state(const weir_host *h, weir_req *r)
 
 static int req_get(const weir_host *h, weir_req *r, int field, weir_str *out)
 {
-    if (!r || !out || field < WEIR_FIELD_REQUEST_ID || field > WEIR_FIELD_KEY_LIMITS) {
+    if (!r || !out || field < WEIR_FIELD_REQUEST_ID || field > WEIR_FIELD_TAGS) {
         return WEIR_E_ARG;
     }
     return ops_of(h)->get(r, field, out);
@@ -44,11 +44,19 @@ static int check_set(const weir_host *h, weir_req *r, int field, weir_str value)
 {
     const struct weir_plugin_run *run = ops_of(h)->run(r);
     weir_str old;
-    if (!run || run->phase == 0 || value.n > 4096) {
+    if (!run || value.n > 4096) {
+        return WEIR_E_ARG;
+    }
+    if (field == WEIR_FIELD_TAGS) {
+        return 0; /* in on_complete too: the access line comes behind it */
+    }
+    if (run->phase == 0) {
         return WEIR_E_ARG;
     }
     switch (field) {
-    case WEIR_FIELD_MODEL: return run->phase <= WEIR_PHASE_ROUTE ? 0 : WEIR_E_ARG;
+    case WEIR_FIELD_MODEL:
+    case WEIR_FIELD_TARGET:
+        return run->phase == WEIR_PHASE_BODY || run->phase == WEIR_PHASE_ROUTE ? 0 : WEIR_E_ARG;
     case WEIR_FIELD_TENANT:
     case WEIR_FIELD_KEY_ID:
     case WEIR_FIELD_KEY_LIMITS:

@@ -28,6 +28,7 @@ struct weir_queue {
     pthread_mutex_t mutex; /* guards everything below */
     struct weir_queue_entry head;
     uint32_t limit, n_waiting, n_running;
+    uint32_t n_pinned; /* of those waiting */
     bool closed;
     struct queue_target targets[WEIR_QUEUE_MAX_TARGETS];
     uint64_t next_number;
@@ -137,17 +138,6 @@ static bool goes_before(struct weir_queue *q, const struct weir_queue_entry *a,
     return a->number < b->number;
 }
 
-static struct weir_queue_entry *choose(struct weir_queue *q, uint64_t now_us)
-{
-    struct weir_queue_entry *best = NULL;
-    for (struct weir_queue_entry *e = q->head.next; e != &q->head; e = e->next) {
-        if (!best || goes_before(q, e, best, now_us)) {
-            best = e;
-        }
-    }
-    return best;
-}
-
 static bool has_room(const struct queue_target *t, const struct weir_queue_entry *e,
                      uint64_t now_us)
 {
@@ -156,12 +146,29 @@ static bool has_room(const struct queue_target *t, const struct weir_queue_entry
     return places > 0 && !t->refuses && (t->used == 0 || t->used + e->n_places <= places);
 }
 
+static struct weir_queue_entry *choose(struct weir_queue *q, uint64_t now_us)
+{
+    struct weir_queue_entry *best = NULL;
+    for (struct weir_queue_entry *e = q->head.next; e != &q->head; e = e->next) {
+        if (e->is_pinned && !has_room(&q->targets[e->target], e, now_us)) {
+            continue; /* others need not wait for its target */
+        }
+        if (!best || goes_before(q, e, best, now_us)) {
+            best = e;
+        }
+    }
+    return best;
+}
+
 /* The target that the entry was prepared for, else the emptiest; NULL when none has room. */
 static struct queue_target *find_room(struct weir_queue *q, const struct weir_queue_entry *e,
                                       uint64_t now_us)
 {
     if (has_room(&q->targets[e->target], e, now_us)) {
         return &q->targets[e->target];
+    }
+    if (e->is_pinned) {
+        return NULL;
     }
     struct queue_target *best = NULL;
     for (uint32_t i = 0; i < WEIR_QUEUE_MAX_TARGETS; i++) {
@@ -215,6 +222,7 @@ static void link_entry(struct weir_queue *q, struct weir_queue_entry *e)
     q->head.prev->next = e;
     q->head.prev = e;
     q->n_waiting++;
+    q->n_pinned += e->is_pinned;
 }
 
 static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
@@ -223,6 +231,7 @@ static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
     e->next->prev = e->prev;
     e->next = e->prev = NULL;
     q->n_waiting--;
+    q->n_pinned -= e->is_pinned;
 }
 
 /* Grants one waiting entry, if there is room: NULL otherwise. */
@@ -321,7 +330,8 @@ int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64
     }
     entry->enqueued_us = now_us;
     entry->number = q->next_number++;
-    struct queue_target *t = q->n_waiting == 0 ? find_room(q, entry, now_us) : NULL;
+    bool waits_behind = q->n_waiting > q->n_pinned;
+    struct queue_target *t = waits_behind ? NULL : find_room(q, entry, now_us);
     if (t) {
         take_place(q, t, entry);
         (void)pthread_mutex_unlock(&q->mutex);

@@ -41,6 +41,7 @@ struct weir_queue_entry {
     uint32_t n_places; /* sequences that it needs: choices */
     uint32_t prompt_tokens;
     uint32_t target; /* preferred, since prepared for it; granted: the one whose places it has */
+    bool is_pinned;  /* `target` and no other; while it is full, others pass */
     uint64_t tenant_hash;
     uint64_t enqueued_us;
     uint64_t deadline_us; /* absolute; UINT64_MAX: none */

@@ -122,6 +122,7 @@ void weir_admission_enqueue(struct weir_request *r)
         .n_places = r->api.generation.n,
         .prompt_tokens = r->prepared.prompt_tokens,
         .target = r->target_index,
+        .is_pinned = r->is_pinned,
         .tenant_hash = XXH3_64bits(r->tenant.p ? r->tenant.p : "", r->tenant.n),
         .deadline_us = deadline_us,
     };

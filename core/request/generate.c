@@ -118,9 +118,54 @@ static void route(struct weir_request *r)
     weir_admission_enqueue(r);
 }
 
+static struct weir_target *choose_target(struct weir_request *r)
+{
+    if (!r->is_pinned) {
+        return weir_model_choose(r->model, &r->target_index);
+    }
+    struct weir_target *target = weir_model_target(r->model, r->pinned_index);
+    weir_target_status status;
+    weir_target_read_status(target, &status);
+    r->target_index = r->pinned_index;
+    return status.state == WEIR_TARGET_READY ? target : NULL;
+}
+
+/* Goes on with `next`, for another model or target when a policy asked for that in this phase: the
+ * prompt is then prepared again, since its tokens are another model's. */
+static void follow_route(struct weir_request *r, void (*next)(struct weir_request *r))
+{
+    if (!r->next_model) {
+        next(r);
+        return;
+    }
+    weir_generate_discard(r);
+    r->model = r->next_model;
+    r->next_model = NULL;
+    r->api.model = weir_str_from(weir_model_name(r->model));
+    r->reply.model = r->api.model;
+    weir_tenant_choose_class(r);
+    weir_observe_model(weir_worker_observer(r->worker), r);
+    struct weir_target *target = choose_target(r);
+    if (target) {
+        weir_generate_prepare(r, target, next);
+    } else {
+        weir_generate_answer_not_ready(r);
+    }
+}
+
+static void route_passed(struct weir_request *r)
+{
+    follow_route(r, route);
+}
+
+static void run_route(struct weir_request *r)
+{
+    weir_request_phase(r, WEIR_PHASE_ROUTE, route_passed);
+}
+
 static void body_passed(struct weir_request *r)
 {
-    weir_request_phase(r, WEIR_PHASE_ROUTE, route);
+    follow_route(r, run_route);
 }
 
 static void prompt_known(struct weir_request *r)

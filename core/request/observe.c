@@ -331,7 +331,7 @@ static void log_access(const struct weir_request *r, uint64_t total_us)
     }
     weir_log(WEIR_LOG_INFO, "access", r->id,
              "%.*s %.*s %u model=%s tenant=%.*s class=%s prompt=%llu cached=%llu completion=%llu "
-             "queue_ms=%.1f ttft_ms=%.1f total_ms=%.1f finish=%s%s%s",
+             "queue_ms=%.1f ttft_ms=%.1f total_ms=%.1f finish=%s%s%s%s%.*s",
              (int)r->method.n, r->method.p, (int)(r->path.n < 128 ? r->path.n : 128), r->path.p,
              r->status, r->model ? weir_model_name(r->model) : "-", (int)r->tenant.n,
              r->tenant.p ? r->tenant.p : "", weir_class_name((enum weir_class)r->class_rank),
@@ -341,7 +341,8 @@ static void log_access(const struct weir_request *r, uint64_t total_us)
              r->granted_us ? (double)(r->granted_us - r->enqueued_us) / 1e3 : 0.0,
              r->first_chunk_us ? (double)(r->first_chunk_us - r->arrived_us) / 1e3 : 0.0,
              (double)total_us / 1e3, r->finish ? weir_finish_name(r->finish) : "-",
-             r->error_code ? " error=" : "", r->error_code ? r->error_code : "");
+             r->error_code ? " error=" : "", r->error_code ? r->error_code : "",
+             r->tags.n ? " tags=" : "", (int)r->tags.n, r->tags.p ? r->tags.p : "");
 }
 
 void weir_observe_request(struct weir_observer *o, struct weir_request *r)

@@ -6,6 +6,8 @@
 
 #include "core/admin/call.h"
 #include "core/request/request.h"
+#include "core/request/tenant.h"
+#include "core/server/worker.h"
 
 static struct weir_request *from_req(weir_req *req)
 {
@@ -39,6 +41,7 @@ static int get(weir_req *req, int field, weir_str *out)
     case WEIR_FIELD_TARGET:
         return r->target ? give(weir_str_from(weir_target_name(r->target)), out) : WEIR_E_NOTFOUND;
     case WEIR_FIELD_TRACEPARENT: return give(r->traceparent, out);
+    case WEIR_FIELD_TAGS: return give(r->tags, out);
     case WEIR_FIELD_KEY_LIMITS: return give(r->key_limits, out);
     default: return WEIR_E_ARG;
     }
@@ -65,11 +68,42 @@ static int set_class(struct weir_request *r, weir_str value)
     return rc;
 }
 
+/* Takes effect when the phase has passed: weir_generate_chat's follow-up. */
+static int set_model(struct weir_request *r, weir_str value)
+{
+    struct weir_model *m =
+        value.n ? weir_models_find(weir_worker_models(r->worker), value) : NULL;
+    if (!r->model || !m || !weir_tenant_allows(r, m)) {
+        return WEIR_E_NOTFOUND;
+    }
+    r->next_model = m;
+    r->is_pinned = false;
+    r->api.model = weir_str_from(weir_model_name(m));
+    return 0;
+}
+
+static int set_target(struct weir_request *r, weir_str value)
+{
+    struct weir_model *m = r->next_model ? r->next_model : r->model;
+    uint32_t n = m ? weir_model_n_targets(m) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (weir_str_is(value, weir_target_name(weir_model_target(m, i)))) {
+            r->next_model = m;
+            r->is_pinned = true;
+            r->pinned_index = i;
+            return 0;
+        }
+    }
+    return WEIR_E_NOTFOUND;
+}
+
 static int set(weir_req *req, int field, weir_str value)
 {
     struct weir_request *r = from_req(req);
     switch (field) {
-    case WEIR_FIELD_MODEL: return keep(r, value, &r->api.model);
+    case WEIR_FIELD_MODEL: return set_model(r, value);
+    case WEIR_FIELD_TARGET: return set_target(r, value);
+    case WEIR_FIELD_TAGS: return keep(r, value, &r->tags);
     case WEIR_FIELD_TENANT: return keep(r, value, &r->tenant);
     case WEIR_FIELD_KEY_ID: return keep(r, value, &r->key_id);
     case WEIR_FIELD_KEY_LIMITS: return keep(r, value, &r->key_limits);
@@ -109,6 +143,7 @@ static int set_num(weir_req *req, int number, int64_t value)
             return WEIR_E_ARG;
         }
         r->prepared.max_tokens = (uint32_t)value;
+        r->api.generation.max_tokens = (uint32_t)value; /* and when it is prepared again */
         return 0;
     case WEIR_NUMBER_PRIORITY: r->priority = (int32_t)value; return 0;
     case WEIR_NUMBER_DEADLINE_MS: r->deadline_ms = (uint32_t)value; return 0;

@@ -52,6 +52,7 @@ struct weir_request {
     char id[WEIR_REQUEST_ID_BYTES];
     weir_str path, peer, method, traceparent;
     weir_str tenant, key_id, key_limits, user;
+    weir_str tags; /* a JSON object of texts */
     uint32_t class_rank;
     bool class_given;
     int32_t priority;
@@ -75,6 +76,9 @@ struct weir_request {
     uint64_t n_out_tokens; /* in the bytes of `out`, or gathered by the reply, and all before */
     struct weir_delivery delivery;
     struct weir_model *model;
+    struct weir_model *next_model; /* a policy wants it instead; NULL: none does */
+    bool is_pinned;                /* to that target of it, by a policy */
+    uint32_t pinned_index;
     struct weir_target *target; /* the one it is prepared for */
     uint32_t target_index;      /* where it was chosen */
     weir_prepared prepared;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sandbox's `string`: the parts without patterns. Work on long strings is charged by length. */
+/* The sandbox's `string`, but for patterns (lib_pattern.c). Work on long strings is charged by
+ * length. */
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -66,6 +67,19 @@ static int s_lower(lua_State *L)
     return change_case(L, 'A', 'Z', 'a' - 'A');
 }
 
+static int s_reverse(lua_State *L)
+{
+    size_t n;
+    const char *s = check_text(L, 1, &n);
+    luaL_Buffer b;
+    char *out = luaL_buffinitsize(L, &b, n);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = s[n - 1 - i];
+    }
+    luaL_pushresultsize(&b, n);
+    return 1;
+}
+
 static int s_byte(lua_State *L)
 {
     size_t n;
@@ -120,28 +134,6 @@ static int s_rep(lua_State *L)
     }
     luaL_pushresult(&b);
     return 1;
-}
-
-static int s_find(lua_State *L)
-{
-    size_t n, needle_n;
-    const char *s = check_text(L, 1, &n);
-    const char *needle = check_text(L, 2, &needle_n);
-    lua_Integer first = luaL_optinteger(L, 3, 1), last = -1;
-    clamp(&first, &last, n);
-    if (!lua_toboolean(L, 4) && needle_n && strpbrk(needle, "^$*+?.([%-")) {
-        return luaL_error(L, "patterns are not available: use find(text, part, 1, true)");
-    }
-    const char *at = (size_t)first <= n + 1
-                         ? memmem(s + first - 1, n - (size_t)(first - 1), needle, needle_n)
-                         : NULL;
-    if (!at) {
-        lua_pushnil(L);
-        return 1;
-    }
-    lua_pushinteger(L, at - s + 1);
-    lua_pushinteger(L, at - s + (lua_Integer)needle_n);
-    return 2;
 }
 
 /* One conversion: "%-08.3f". */
@@ -265,11 +257,12 @@ static int s_format(lua_State *L)
 void lua_sandbox_push_string(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"byte", s_byte},   {"char", s_char},   {"find", s_find}, {"format", s_format},
-        {"len", s_len},     {"lower", s_lower}, {"rep", s_rep},   {"sub", s_sub},
+        {"byte", s_byte},   {"char", s_char}, {"format", s_format},   {"len", s_len},
+        {"lower", s_lower}, {"rep", s_rep},   {"reverse", s_reverse}, {"sub", s_sub},
         {"upper", s_upper}, {NULL, NULL},
     };
     luaL_newlib(L, functions);
+    lua_pattern_functions(L);
     lua_sandbox_freeze(L);
     /* s:upper(): the metatable of strings. Scripts have no getmetatable. */
     lua_pushliteral(L, "");

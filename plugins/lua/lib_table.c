@@ -5,7 +5,7 @@
 
 #include "sandbox.h"
 
-enum { MAX_UNPACK = 250, BYTES_PER_UNIT = 16 };
+enum { MAX_UNPACK = 250, BYTES_PER_UNIT = 16, MAX_MOVE = 1 << 30 };
 
 static lua_Integer check_table(lua_State *L)
 {
@@ -99,11 +99,114 @@ static int t_unpack(lua_State *L)
     return (int)(last - first + 1);
 }
 
+static int t_pack(lua_State *L)
+{
+    int n = lua_gettop(L);
+    lua_sandbox_charge(L, (size_t)n + 1);
+    lua_createtable(L, n, 1);
+    lua_insert(L, 1);
+    for (int i = n; i >= 1; i--) {
+        lua_rawseti(L, 1, i);
+    }
+    lua_pushinteger(L, n);
+    lua_setfield(L, 1, "n");
+    return 1;
+}
+
+/* move(from, first, last, to [, table]) */
+static int t_move(lua_State *L)
+{
+    (void)check_table(L);
+    lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3);
+    lua_Integer to = luaL_checkinteger(L, 4);
+    int dest = lua_isnoneornil(L, 5) ? 1 : 5;
+    luaL_checktype(L, dest, LUA_TTABLE);
+    if (dest == 5 && lua_getmetatable(L, 5)) {
+        return luaL_error(L, "this table is read-only");
+    }
+    lua_pushvalue(L, dest);
+    if (first > last) {
+        return 1;
+    }
+    luaL_argcheck(L, first > -MAX_MOVE && last < MAX_MOVE && to > -MAX_MOVE && to < MAX_MOVE, 3,
+                  "too many elements to move");
+    lua_Integer n = last - first + 1;
+    lua_sandbox_charge(L, (size_t)n);
+    bool backwards = dest == 1 && to > first && to <= last;
+    for (lua_Integer k = 0; k < n; k++) {
+        lua_Integer i = backwards ? n - 1 - k : k;
+        lua_rawgeti(L, 1, first + i);
+        lua_rawseti(L, dest, to + i);
+    }
+    return 1;
+}
+
+/* Is element i before element j? Without a function: by <, numbers and strings only. */
+static bool is_before(lua_State *L, lua_Integer i, lua_Integer j)
+{
+    bool before;
+    lua_sandbox_charge(L, 2);
+    if (lua_isfunction(L, 2)) {
+        lua_pushvalue(L, 2);
+        lua_rawgeti(L, 1, i);
+        lua_rawgeti(L, 1, j);
+        lua_call(L, 2, 1);
+        before = lua_toboolean(L, -1);
+        lua_pop(L, 1);
+    } else {
+        lua_rawgeti(L, 1, i);
+        lua_rawgeti(L, 1, j);
+        lua_sandbox_charge(L, (lua_rawlen(L, -1) + lua_rawlen(L, -2)) / BYTES_PER_UNIT);
+        before = lua_compare(L, -2, -1, LUA_OPLT);
+        lua_pop(L, 2);
+    }
+    return before;
+}
+
+static void swap(lua_State *L, lua_Integer i, lua_Integer j)
+{
+    lua_rawgeti(L, 1, i);
+    lua_rawgeti(L, 1, j);
+    lua_rawseti(L, 1, i);
+    lua_rawseti(L, 1, j);
+}
+
+static void sift_down(lua_State *L, lua_Integer at, lua_Integer n)
+{
+    for (lua_Integer child; (child = 2 * at) <= n; at = child) {
+        if (child < n && is_before(L, child, child + 1)) {
+            child++;
+        }
+        if (!is_before(L, at, child)) {
+            return;
+        }
+        swap(L, at, child);
+    }
+}
+
+/* Heapsort: no recursion, and never more than 2 n log n comparisons, whatever the function says. */
+static int t_sort(lua_State *L)
+{
+    lua_Integer n = check_table(L);
+    if (!lua_isnoneornil(L, 2)) {
+        luaL_checktype(L, 2, LUA_TFUNCTION);
+    }
+    lua_settop(L, 2);
+    for (lua_Integer i = n / 2; i >= 1; i--) {
+        sift_down(L, i, n);
+    }
+    for (lua_Integer i = n; i > 1; i--) {
+        swap(L, 1, i);
+        sift_down(L, 1, i - 1);
+    }
+    return 0;
+}
+
 void lua_sandbox_push_table(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"concat", t_concat}, {"insert", t_insert}, {"remove", t_remove},
-        {"unpack", t_unpack}, {NULL, NULL},
+        {"concat", t_concat}, {"insert", t_insert}, {"move", t_move},     {"pack", t_pack},
+        {"remove", t_remove}, {"sort", t_sort},     {"unpack", t_unpack}, {NULL, NULL},
     };
     luaL_newlib(L, functions);
     lua_sandbox_freeze(L);

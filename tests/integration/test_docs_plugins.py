@@ -114,63 +114,11 @@ def test_the_auth_example_lets_its_key_in(start):
     assert daemon.metric("weir_auth_requests_total", result="missing") == 1
 
 
-def lua_script():
-    return next(text for kind, text, _ in BLOCKS if kind == "lua")
-
-
-def test_the_lua_example_decides(start, tmp_path):
-    script = tmp_path / "acme.lua"
-    script.write_text(lua_script())
-    daemon = start(f"""
-server: {{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}}
-models:
-  smollm2: {{targets: [{{engine: {{backend: echo}}}}]}}
-  other: {{targets: [{{engine: {{backend: echo}}}}]}}
-plugins: [{{lua: {{file: {script}}}}}]
-""")
-
-    def ask(model, text):
-        status, _, answer = daemon.request("/v1/chat/completions", {
-            "model": model, "messages": [{"role": "user", "content": text}]})
-        return status, answer.get("error", {}).get("code")
-
-    assert ask("smollm2", "hello") == (200, None)
-    assert ask("other", "hello") == (403, "wrong_model")
-    assert ask("smollm2", "x" * 1500) == (400, "policy_denied")
-    assert daemon.metric("weir_lua_calls_total", result="deny") == 2
-
-
-def test_everything_that_lua_offers_is_named_and_there(start, tmp_path):
-    """The page's lists of functions against a script that touches each of them."""
-    lists = re.findall(r"^\| (base|`string`|`table`|`math`) \| (.*) \|$", TEXT, re.M)
-    names = []
-    for library, text in lists:
-        words = re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", text))
-        names += [w if library == "base" else f"{library[1:-1]}.{w}" for w in words]
-    sandbox = source("plugins/lua/sandbox.c")
-    for group, prefix in (("base", ""), ("math", "math.")):
-        inside = re.search(rf"const {group}\[\] = \{{([^}}]*)NULL\}};", sandbox).group(1)
-        assert {prefix + n for n in re.findall(r'"(\w+)"', inside)} <= set(names)
-    for library in ("string", "table"):
-        text = source(f"plugins/lua/lib_{library}.c")
-        functions = re.findall(r'\{"(\w+)",\s*[st]_\w+\}', text)
-        assert {f"{library}.{n}" for n in functions} == {n for n in names if n.startswith(library + ".")}
-    api = source("plugins/lua/api.c")
-    for name in re.findall(r'\{"(\w+)", (?:WEIR_|deny|seconds)', api):
-        assert f"`{name}`" in TEXT or f"`weir.{name}(" in TEXT, name
-
-    script = tmp_path / "all.lua"
-    checks = "\n".join(f"assert({n} ~= nil, '{n}')" for n in names + ["weir.deny", "weir.time"])
-    script.write_text(checks + "\nfunction on_request(req) end\n")
-    daemon = start(echo_config(f"plugins: [{{lua: {{file: {script}}}}}]"))
-    assert daemon.request("/v1/chat/completions", HELLO)[0] == 200
-
-
-@pytest.mark.parametrize("plugin", ["auth", "lua"])
-def test_every_key_of_the_plugins_is_named(binary, plugin):
+@pytest.mark.parametrize("plugin, page", [("auth", None), ("lua", "docs/lua.md")])
+def test_every_key_of_the_plugins_is_named(binary, plugin, page):
     run = subprocess.run([binary, "plugin", "info", "--json", plugin], capture_output=True, text=True)
     schema = json.loads(json.loads(run.stdout)["schema"])
-    section = TEXT.split(f"\n## {plugin}\n")[1].split("\n## ")[0]
+    section = source(page) if page else TEXT.split(f"\n## {plugin}\n")[1].split("\n## ")[0]
     for key, value in schema["properties"].items():
         row = re.search(rf"^\| `{key}` \| (.*?) \| ?(.*?) \| .* \|$", section, re.M)
         assert row, key

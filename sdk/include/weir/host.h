@@ -34,18 +34,24 @@ enum weir_field {
     WEIR_FIELD_REQUEST_ID = 1,
     WEIR_FIELD_METHOD = 2,
     WEIR_FIELD_PATH = 3,    /* without the query */
-    WEIR_FIELD_MODEL = 4,   /* [set] until ROUTE has run */
+    /* [set] in BODY and ROUTE: the request is prepared again for that model when the phase has
+     * passed. WEIR_E_NOTFOUND: there is no such model for its tenant. */
+    WEIR_FIELD_MODEL = 4,
     WEIR_FIELD_TENANT = 5,  /* [set] once, in HEADERS */
     WEIR_FIELD_KEY_ID = 6,  /* [set] once, in HEADERS */
     WEIR_FIELD_USER = 7,    /* [set] */
     WEIR_FIELD_CLASS = 8,   /* [set] interactive_ui, critical_api, batch */
     WEIR_FIELD_PEER = 9,    /* client address */
     WEIR_FIELD_BODY = 10,   /* whole body, from BODY on */
-    WEIR_FIELD_TARGET = 11, /* name of the chosen target, from ADMIT on */
+    /* Name of the chosen target, from ADMIT on. [set] in BODY and ROUTE, behind MODEL: the only one
+     * of the model's targets that may run it. WEIR_E_NOTFOUND: it has no such target. */
+    WEIR_FIELD_TARGET = 11,
     WEIR_FIELD_TRACEPARENT = 12,
     /* [set] once, in HEADERS: the key's own "limits" and "quota" as a JSON object of a tenant's
      * shape; not set when it has none. */
-    WEIR_FIELD_KEY_LIMITS = 13
+    WEIR_FIELD_KEY_LIMITS = 13,
+    /* [set] what policies say of it, as a JSON object of texts: in the access log, and for who bills */
+    WEIR_FIELD_TAGS = 14
 };
 
 /* Numbers of a request: req_get_num(), req_set_num() where marked [set]. */

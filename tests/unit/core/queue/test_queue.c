@@ -55,6 +55,42 @@ static void free_place_is_granted_at_once(void **state)
     weir_queue_destroy(q);
 }
 
+/* A pinned entry waits for its target; others pass it meanwhile, and it is not passed over when the
+ * target has room. */
+static void a_pinned_entry_waits_for_its_target_alone(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(8, record, &g, &q), 0);
+    set_places(q, 0, 1, 0);
+    set_places(q, 1, 2, 0);
+
+    struct weir_queue_entry holder = entry(1, 1), pinned = entry(2, 1), other = entry(3, 1),
+                            late = entry(4, 1);
+    pinned.is_pinned = true; /* to target 0 */
+    assert_int_equal(weir_queue_push(q, &holder, 1, &retry_us), 0);
+    assert_int_equal(holder.target, 0);
+    assert_int_equal(weir_queue_push(q, &pinned, 2, &retry_us), 0);
+    assert_int_equal(pinned.state, WEIR_QUEUE_WAITING); /* though target 1 has room */
+    assert_int_equal(weir_queue_push(q, &other, 3, &retry_us), 0);
+    assert_int_equal(other.state, WEIR_QUEUE_GRANTED);
+    assert_int_equal(other.target, 1);
+
+    weir_queue_release(q, &other, 4);
+    assert_int_equal(pinned.state, WEIR_QUEUE_WAITING);
+    weir_queue_release(q, &holder, 5);
+    assert_int_equal(pinned.state, WEIR_QUEUE_GRANTED);
+    assert_int_equal(pinned.target, 0);
+
+    late.is_pinned = true;
+    assert_int_equal(weir_queue_push(q, &late, 6, &retry_us), 0);
+    assert_true(weir_queue_remove(q, &late));
+    weir_queue_release(q, &pinned, 7);
+    weir_queue_destroy(q);
+}
+
 static void full_queue_refuses_with_a_retry_time(void **state)
 {
     (void)state;
@@ -315,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(free_place_is_granted_at_once),
+        cmocka_unit_test(a_pinned_entry_waits_for_its_target_alone),
         cmocka_unit_test(full_queue_refuses_with_a_retry_time),
         cmocka_unit_test(classes_go_first_but_batch_ages),
         cmocka_unit_test(tenants_share_by_tokens_served),

@@ -1,0 +1,3 @@
+function on_request(req)
+return string.rep('x', 1 << 40)
+end

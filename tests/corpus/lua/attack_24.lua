@@ -1,0 +1,3 @@
+function on_request(req)
+math.pi = 3
+end

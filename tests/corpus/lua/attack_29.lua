@@ -1,0 +1,3 @@
+function on_request(req)
+('x').y = 1
+end

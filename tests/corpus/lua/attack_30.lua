@@ -1,0 +1,3 @@
+function on_request(req)
+return string.format('%s%s', 'x')
+end

@@ -1,0 +1,3 @@
+function on_request(req)
+return table.unpack({}, 1, 1 << 60)
+end

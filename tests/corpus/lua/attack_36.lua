@@ -1,0 +1,3 @@
+function on_request(req)
+table.insert(string, 1)
+end

@@ -1,0 +1,3 @@
+function on_request(req)
+string.find(('a'):rep(400), '.-.-.-.-b')
+end

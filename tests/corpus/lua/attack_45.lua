@@ -1,0 +1,3 @@
+function on_request(req)
+return ('x'):find(('x'):rep(257) .. '.')
+end

@@ -1,0 +1,3 @@
+function on_request(req)
+return ('x'):rep(60000):gsub('x', ('y'):rep(100))
+end

@@ -1,0 +1,3 @@
+function on_request(req)
+local function f(s) return (s:gsub('.', f)) end return f('x')
+end

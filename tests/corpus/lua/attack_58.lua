@@ -1,0 +1,3 @@
+function on_request(req)
+table.sort({1, 'x', {}})
+end

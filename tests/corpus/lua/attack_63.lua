@@ -1,0 +1,3 @@
+function on_request(req)
+local function g(...) return g(1, ...) end g()
+end

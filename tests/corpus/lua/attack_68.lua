@@ -1,0 +1,3 @@
+function on_request(req)
+weir.tag('x', 'a\nb')
+end

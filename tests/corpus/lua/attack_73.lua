@@ -1,0 +1,3 @@
+function on_request(req)
+while true do weir.kv.get('x') end
+end

@@ -1,0 +1,3 @@
+function on_request(req)
+weir.kv.set('x', ('x'):rep(70000))
+end

@@ -1,0 +1,3 @@
+function on_request(req)
+return weir.deny(400, 'x', 'y', -1)
+end

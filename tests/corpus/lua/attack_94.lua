@@ -1,0 +1,3 @@
+function on_request(req)
+return string.find('aaa', '(a+)+b') .. ''
+end
