@@ -328,6 +328,16 @@ static const weir_host table = {
     .resume = resume,
 };
 
+static void free_all(struct fake_request *r)
+{
+    while (r) {
+        struct fake_request *next = r->next;
+        free(r->text);
+        free(r);
+        r = next;
+    }
+}
+
 struct fake_world *fake_world_create(uint32_t store_flags, bool is_sync)
 {
     struct fake_world *w = calloc(1, sizeof(*w));
@@ -339,16 +349,6 @@ struct fake_world *fake_world_create(uint32_t store_flags, bool is_sync)
     store = fake_store_template;
     store.flags = store_flags;
     return w;
-}
-
-static void free_all(struct fake_request *r)
-{
-    while (r) {
-        struct fake_request *next = r->next;
-        free(r->text);
-        free(r);
-        r = next;
-    }
 }
 
 void fake_world_destroy(struct fake_world *w)
@@ -499,8 +499,12 @@ void fake_complete(struct fake_request *r, uint64_t prompt, uint64_t completion)
     for (struct fake_request **at = &w->requests; *at; at = &(*at)->next) {
         if (*at == r) {
             *at = r->next;
-            r->next = w->ended;
-            w->ended = r;
+            r->next = w->forgets_ended ? NULL : w->ended;
+            if (w->forgets_ended) {
+                free_all(r);
+            } else {
+                w->ended = r;
+            }
             return;
         }
     }

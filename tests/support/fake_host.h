@@ -91,7 +91,8 @@ struct fake_world {
     struct fake_budget *budgets;
     struct fake_host *hosts[FAKE_MAX_HOSTS];
     uint32_t n_hosts;
-    struct fake_request *requests, *ended; /* ended ones stay readable */
+    struct fake_request *requests, *ended; /* ended ones stay readable, */
+    bool forgets_ended;                    /* unless the test makes very many */
     struct {                               /* weir.tenants/1 */
         char name[64], json[4096];
         uint64_t version;

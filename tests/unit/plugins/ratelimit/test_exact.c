@@ -34,6 +34,7 @@ static uint32_t draw(uint32_t n)
 static void begin(const char *config, uint64_t seed)
 {
     w = fake_world_create(WEIR_STORE_SHARED, false);
+    w->forgets_ended = true;
     for (int i = 0; i < N_REPLICAS; i++) {
         hosts[i] = fake_host_create(w, the_policy(), config);
     }
