@@ -129,9 +129,12 @@ def main():
     print(f"store: {'redis' if args.redis else 'memory'}, load average {os.getloadavg()[0]:.1f}")
     for label, values in figures.items():
         extra = [v - n for v, n in zip(values, figures["none"])]
-        print(f"{label:>12}: {statistics.median(values):7.1f} us, "
-              f"{statistics.median(extra):+6.1f} us against none, from {min(extra):+.1f} to {max(extra):+.1f}; "
-              f"{statistics.median(counts[label]) - statistics.median(counts['none']):+8.0f} instructions")
+        line = (f"{label:>12}: {statistics.median(values):7.1f} us, {statistics.median(extra):+6.1f} us "
+                f"against none, from {min(extra):+.1f} to {max(extra):+.1f}")
+        if all(counts["none"]):
+            more = statistics.median(counts[label]) - statistics.median(counts["none"])
+            line += f"; {more:+8.0f} instructions"
+        print(line)
 
 
 if __name__ == "__main__":
