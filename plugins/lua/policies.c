@@ -129,6 +129,26 @@ static struct entry *find_or_add(struct lua_policies *p, weir_str tenant)
     return e;
 }
 
+void lua_policies_remove(struct lua_policies *p, weir_str tenant)
+{
+    uint64_t h = hash(tenant, 0);
+    pthread_rwlock_wrlock(&p->lock);
+    struct entry **at = &p->buckets[h & (p->n_buckets - 1)], *e;
+    while ((e = *at) && !weir_str_eq(tenant, (weir_str){e->tenant, e->n_tenant})) {
+        at = &e->next;
+    }
+    if (e) {
+        *at = e->next;
+        p->n--;
+    }
+    pthread_rwlock_unlock(&p->lock);
+    if (e) { /* outside: the last reference closes Lua states */
+        lua_version_unref(&e->file);
+        drop_active(&e->records);
+        free(e);
+    }
+}
+
 static bool is_on_canary(const struct entry *e, weir_str sticky)
 {
     uint64_t place = hash(sticky, e->hash) % 10000;

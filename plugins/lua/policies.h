@@ -38,6 +38,9 @@ int lua_policies_set_settings(struct lua_policies *p, weir_str tenant,
                               const struct lua_settings *settings);
 struct lua_settings lua_policies_settings(struct lua_policies *p, weir_str tenant);
 
+/* The tenant has gone, and what was known of it goes too. */
+void lua_policies_remove(struct lua_policies *p, weir_str tenant);
+
 struct lua_active { /* what the records say */
     struct lua_version *active, *canary, *shadow;
     double percent;

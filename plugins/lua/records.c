@@ -119,6 +119,10 @@ static void swap(struct sync *s)
         end_sync(s, "overtaken"); /* a later reading was faster */
         return;
     }
+    if (!s->head_version && !now.version) {
+        end_sync(s, "ok"); /* none, as before: no entry for that */
+        return;
+    }
     memset(s->roles, 0, sizeof(s->roles)); /* the table has the references now */
     (void)lua_policies_set_active(policies, weir_str_from(s->tenant), &active);
     show_versions(s->r, s);
@@ -376,16 +380,20 @@ static void on_tenant(void *arg, weir_str tenant)
     struct records *r = arg;
     const struct lua_plugin *p = r->p;
     struct lua_active now;
-    settings_reread(r->p, tenant);
-    if (!p->store) {
-        return;
-    }
+    bool gone = p->tenants->get(p->host, tenant, NULL, NULL) == WEIR_E_NOTFOUND;
     lua_policies_peek(p->policies, tenant, &now);
-    if (now.version && p->tenants->get(p->host, tenant, NULL, NULL) == WEIR_E_NOTFOUND) {
+    if (gone && now.version) {
         (void)p->store->put(p->host, (weir_str){NULL, 0}, weir_str_from(RECORDS_HEADS), tenant,
                             (weir_str){NULL, 0}, UINT64_MAX, head_removed, NULL);
     }
-    sync(r, tenant, false, NULL, NULL);
+    if (gone) {
+        lua_policies_remove(p->policies, tenant);
+        return;
+    }
+    settings_reread(r->p, tenant);
+    if (p->store) {
+        sync(r, tenant, false, NULL, NULL);
+    }
 }
 
 int records_create(struct lua_plugin *p, struct records **ret_records)
