@@ -198,7 +198,7 @@ static void run_thread(void *arg, uint32_t thread)
         weir_cpu_range_init(&e->ranges[(size_t)i * e->n_threads + thread], e->n_items[i], thread,
                             e->n_threads);
     }
-    weir_cpu_pool_barrier(e->pool);
+    weir_cpu_pool_barrier(e->pool, thread);
     for (uint32_t i = 0; i < n_stages; i++) {
         if (e->n_items[i] == 0) {
             continue;
@@ -214,7 +214,7 @@ static void run_thread(void *arg, uint32_t thread)
         if (thread == 0 && atomic_load_explicit(&e->cancelled, memory_order_relaxed)) {
             atomic_store_explicit(&e->last_stage, i, memory_order_relaxed);
         }
-        weir_cpu_pool_barrier(e->pool);
+        weir_cpu_pool_barrier(e->pool, thread);
         if (i >= atomic_load_explicit(&e->last_stage, memory_order_relaxed)) {
             return;
         }

@@ -21,7 +21,7 @@ struct worker {
     struct weir_cpu_pool *pool;
     uint32_t index;
     pthread_t thread;
-    _Atomic int cpu; /* on which it was when the last run began */
+    _Atomic int cpu; /* on which it was when it last began a run or woke in a barrier */
 };
 
 struct weir_cpu_pool {
@@ -62,14 +62,14 @@ static void futex_wake_all(_Atomic uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Returns once *word differs from `old`. */
-static void wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *sleepers)
+/* Returns once *word differs from `old`: true when it slept until then. */
+static bool wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *sleepers)
 {
     uint64_t until_us = 0;
     for (;;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
             if (atomic_load_explicit(word, memory_order_acquire) != old) {
-                return;
+                return false;
             }
             cpu_relax();
         }
@@ -87,6 +87,7 @@ static void wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *
         futex_wait(word, old);
     }
     atomic_fetch_sub(sleepers, 1);
+    return true;
 }
 
 static void publish(_Atomic uint32_t *word, _Atomic uint32_t *sleepers)
@@ -95,21 +96,6 @@ static void publish(_Atomic uint32_t *word, _Atomic uint32_t *sleepers)
     if (atomic_load(sleepers) > 0) {
         futex_wake_all(word);
     }
-}
-
-void weir_cpu_pool_barrier(struct weir_cpu_pool *pool)
-{
-    if (pool->n_threads == 1) {
-        return;
-    }
-    uint32_t phase = atomic_load_explicit(&pool->phase, memory_order_relaxed);
-    uint32_t before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
-    if (before + 1 == pool->n_threads) {
-        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-        publish(&pool->phase, &pool->phase_sleepers);
-        return;
-    }
-    wait_change(&pool->phase, phase, &pool->phase_sleepers);
 }
 
 static int cpu_of(struct weir_cpu_pool *pool, uint32_t index)
@@ -148,6 +134,23 @@ static void keep_apart(struct weir_cpu_pool *pool, uint32_t index)
     }
 }
 
+void weir_cpu_pool_barrier(struct weir_cpu_pool *pool, uint32_t thread)
+{
+    if (pool->n_threads == 1) {
+        return;
+    }
+    uint32_t phase = atomic_load_explicit(&pool->phase, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
+    if (before + 1 == pool->n_threads) {
+        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
+        publish(&pool->phase, &pool->phase_sleepers);
+        return;
+    }
+    if (wait_change(&pool->phase, phase, &pool->phase_sleepers)) {
+        keep_apart(pool, thread); /* a sleeper wakes wherever the kernel finds room */
+    }
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -161,7 +164,7 @@ static void *worker_main(void *arg)
         }
         keep_apart(pool, w->index);
         pool->fn(pool->arg, w->index);
-        weir_cpu_pool_barrier(pool);
+        weir_cpu_pool_barrier(pool, w->index);
     }
 }
 
@@ -218,7 +221,7 @@ void weir_cpu_pool_run(struct weir_cpu_pool *pool, void (*fn)(void *arg, uint32_
         publish(&pool->epoch, &pool->epoch_sleepers);
     }
     fn(arg, 0);
-    weir_cpu_pool_barrier(pool);
+    weir_cpu_pool_barrier(pool, 0);
 }
 
 static uint64_t span_of(uint32_t begin, uint32_t end)

@@ -24,8 +24,9 @@ uint32_t weir_cpu_pool_size(const struct weir_cpu_pool *pool);
 void weir_cpu_pool_run(struct weir_cpu_pool *pool, void (*fn)(void *arg, uint32_t thread),
                        void *arg);
 
-/* Waits until all threads of the running fn are here. What they wrote before is visible after. */
-void weir_cpu_pool_barrier(struct weir_cpu_pool *pool);
+/* Waits until all threads of the running fn are here; called by each as `thread`. What they wrote
+ * before is visible after. */
+void weir_cpu_pool_barrier(struct weir_cpu_pool *pool, uint32_t thread);
 
 /* Items begin..end-1 that a thread has not begun; begin in the low half. One per thread and stage.
  * A cache line of its own: thieves touch it rarely, the owner often. */

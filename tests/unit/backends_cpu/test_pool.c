@@ -22,7 +22,7 @@ static void do_items(void *arg, uint32_t thread)
 {
     struct work *w = arg;
     weir_cpu_range_init(&w->ranges[thread], ITEMS, thread, THREADS);
-    weir_cpu_pool_barrier(w->pool);
+    weir_cpu_pool_barrier(w->pool, thread);
     uint32_t begin = 0;
     uint32_t n = 0;
     while ((n = weir_cpu_range_take(w->ranges, thread, THREADS, w->grain, &begin)) > 0) {
@@ -56,13 +56,13 @@ static void meet_often(void *arg, uint32_t thread)
     struct work *w = arg;
     for (uint32_t round = 1; round <= ROUNDS; round++) {
         w->shared[thread] = round;
-        weir_cpu_pool_barrier(w->pool);
+        weir_cpu_pool_barrier(w->pool, thread);
         for (uint32_t i = 0; i < THREADS; i++) {
             if (w->shared[i] != round) {
                 atomic_fetch_add(&w->n_wrong, 1);
             }
         }
-        weir_cpu_pool_barrier(w->pool);
+        weir_cpu_pool_barrier(w->pool, thread);
     }
 }
 
