@@ -9,6 +9,8 @@
 
 #include "instance.h"
 
+enum { LOOK_AGAIN_MS = 20 };
+
 static const char *reason_of(int rc)
 {
     switch (rc) {
@@ -256,11 +258,25 @@ static weir_str sticky_of(const struct lua_plugin *p, weir_req *r)
     return found;
 }
 
+/* At the start the store has not said yet which versions there are: the request waits a little. */
+static bool waits_for_records(const struct lua_plugin *p, weir_req *r, struct lua_request *rs)
+{
+    uint64_t now_us = p->host->now_us(p->host);
+    rs->since_us = rs->since_us ? rs->since_us : now_us;
+    return now_us - rs->since_us < (uint64_t)p->wait_ms * 1000 &&
+           p->host->suspend(p->host, r, LOOK_AGAIN_MS) != 0;
+}
+
 /* One choice for the life of the request, so that all its hooks are of one version. */
 static int choose(struct lua_plugin *p, weir_req *r, struct lua_request *rs)
 {
     struct lua_choice c;
     lua_policies_choose(p->policies, tenant_of(p, r), sticky_of(p, r), &c);
+    if (c.unknown && waits_for_records(p, r, rs)) {
+        lua_version_unref(&c.version);
+        lua_version_unref(&c.shadow);
+        return WEIR_SUSPEND;
+    }
     rs->chosen = true;
     rs->version = c.version;
     rs->shadow = c.shadow;
@@ -294,14 +310,13 @@ int decide_on_phase(void *instance, weir_req *r, int phase)
 
 int decide_on_resume(void *instance, weir_req *r, int phase, int rc, weir_str data)
 {
-    (void)phase;
     (void)data;
     struct lua_plugin *p = instance;
     struct lua_request *rs = p->host->req_state(p->host, r);
     struct lua_call *call = rs->call;
     char error[LUA_SANDBOX_ERROR_BYTES] = "the store did not answer in time";
     if (!call) {
-        return WEIR_CONTINUE;
+        return rs->chosen ? WEIR_CONTINUE : decide_on_phase(p, r, phase); /* looks again */
     }
     if (rc < 0) {
         return conclude(p, r, rs, call, WEIR_E_CANCELLED, error);

@@ -42,6 +42,7 @@ struct lua_request { /* of one request, zeroed at its start */
     struct lua_notes *notes;
     char *text; /* what a chunk was replaced by, until the next */
     size_t n_text;
+    uint64_t since_us; /* it waits for the records */
     bool chosen, fail_open;
     bool done; /* no more hooks: it failed */
 };

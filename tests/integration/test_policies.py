@@ -465,7 +465,7 @@ def test_replicas_find_versions_at_their_start(start, redis):
     Policies(first).activate(deny(401))
     store = f'store: {{driver: redis, url: "redis+unix://{redis.socket}"}}\n'
     second = start(config(store=store))
-    wait_until(lambda: ask(second)[0] == 401, what="the version")
+    assert ask(second)[0] == 401  # the first request waits until the versions are known
 
 
 def test_a_missed_message_is_made_up_for(start, redis):
@@ -519,7 +519,7 @@ def test_store_calls_suspend_and_are_exact_over_replicas(start, redis, tmp_path)
 
 def test_a_store_that_is_away_is_said_to_the_policy(start, redis, tmp_path):
     daemon = replicas(start, redis, 1, good=script(tmp_path, KV), lua="{lua: {wait_ms: 300}}")[0]
-    assert ask(daemon)[0] == 200
+    wait_until(lambda: ask(daemon)[0] == 200, what="the store")
     redis.process.send_signal(signal.SIGSTOP)
     status, _, body = ask(daemon)
     assert (status, body["error"]["code"]) in ((503, "policy_failed"), (400, "no_store"))
