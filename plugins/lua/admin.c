@@ -11,51 +11,16 @@
 #include "admin_op.h"
 #include "admin_openapi.h"
 
-enum { KEEP_VERSIONS = 20, MAX_TRIES = 5, MAX_COMMENT_BYTES = 200, LIST_STEP = 16 };
+enum { KEEP_VERSIONS = 20, MAX_TRIES = 5, MAX_COMMENT_BYTES = 200 };
 
 static const weir_str whole = {NULL, 0}; /* the tenant of what belongs to the installation */
-
-/* ---- JSON ---- */
-
-static void add_number(yyjson_mut_doc *d, yyjson_mut_val *o, const char *key, uint32_t number)
-{
-    if (number) {
-        (void)yyjson_mut_obj_add_uint(d, o, key, number);
-    } else {
-        (void)yyjson_mut_obj_add_null(d, o, key);
-    }
-}
-
-static void add_head(yyjson_mut_doc *d, yyjson_mut_val *o, const char *tenant, const struct head *h)
-{
-    (void)yyjson_mut_obj_add_strcpy(d, o, "tenant", tenant);
-    add_number(d, o, "active", h->active);
-    add_number(d, o, "canary", h->canary);
-    (void)yyjson_mut_obj_add_real(d, o, "percent", h->canary ? h->percent : 0);
-    add_number(d, o, "shadow", h->shadow);
-    yyjson_mut_val *history = yyjson_mut_obj_add_arr(d, o, "history");
-    for (uint32_t i = 0; i < h->n_history; i++) {
-        (void)yyjson_mut_arr_add_uint(d, history, h->history[i]);
-    }
-}
-
-static char *head_body(const struct admin_op *op)
-{
-    yyjson_mut_doc *d = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *o = yyjson_mut_obj(d);
-    yyjson_mut_doc_set_root(d, o);
-    add_head(d, o, op->tenant, &op->head);
-    char *text = yyjson_mut_write(d, 0, NULL);
-    yyjson_mut_doc_free(d);
-    return text;
-}
 
 /* ---- changes of the head ---- */
 
 static void change_synced(void *arg)
 {
     struct admin_op *op = arg;
-    char *body = head_body(op);
+    char *body = admin_op_head_body(op);
     admin_op_answer(op, 200, true, body);
     free(body);
 }
@@ -96,45 +61,10 @@ static void write_head(struct admin_op *op, weir_store_done then)
     }
 }
 
-static bool read_head(struct admin_op *op, const weir_store_result *result)
-{
-    if (result->rc < 0 && result->rc != WEIR_E_NOTFOUND) {
-        admin_op_fail(op, result->rc);
-        return false;
-    }
-    head_read(result->rc < 0 ? (weir_str){NULL, 0} : result->value, &op->head);
-    op->head_version = result->rc < 0 ? 0 : (uint64_t)result->number;
-    return true;
-}
-
-static void find_head(struct admin_op *op, weir_store_done then)
-{
-    const struct lua_plugin *p = op->p;
-    int rc = p->store->find(p->host, whole, weir_str_from(RECORDS_HEADS), weir_str_from(op->tenant),
-                            then, op);
-    if (rc < 0) {
-        admin_op_fail(op, rc);
-    }
-}
-
-static void find_version(struct admin_op *op, weir_store_done then)
-{
-    const struct lua_plugin *p = op->p;
-    char name[16];
-    head_version_name(op->version, name);
-    int rc = op->version
-                 ? p->store->find(p->host, weir_str_from(op->tenant),
-                                  weir_str_from(RECORDS_VERSIONS), weir_str_from(name), then, op)
-                 : WEIR_E_NOTFOUND;
-    if (rc < 0) {
-        admin_op_fail(op, rc);
-    }
-}
-
 static void head_found_for_change(void *arg, const weir_store_result *result)
 {
     struct admin_op *op = arg;
-    if (read_head(op, result) && admin_op_matches(op) && op->change(op) == 0) {
+    if (admin_op_read_head(op, result) && admin_op_matches(op) && op->change(op) == 0) {
         write_head(op, head_written);
     }
 }
@@ -145,7 +75,7 @@ static void version_found_for_change(void *arg, const weir_store_result *result)
     if (result->rc < 0) {
         admin_op_fail(op, result->rc);
     } else {
-        find_head(op, head_found_for_change);
+        admin_op_find_head(op, head_found_for_change);
     }
 }
 
@@ -218,7 +148,7 @@ static int change_to_version(struct lua_plugin *p, weir_req *r, int (*change)(st
     int rc = admin_op_begin(p, r, true, &op);
     if (rc == WEIR_SUSPEND) {
         op->change = change;
-        find_version(op, version_found_for_change);
+        admin_op_find_version(op, version_found_for_change);
     }
     return rc;
 }
@@ -251,7 +181,7 @@ static int post_canary(void *arg, weir_req *r)
         return WEIR_SUSPEND;
     }
     op->change = set_canary;
-    find_version(op, version_found_for_change);
+    admin_op_find_version(op, version_found_for_change);
     return WEIR_SUSPEND;
 }
 
@@ -261,7 +191,7 @@ static int post_rollback(void *arg, weir_req *r)
     int rc = admin_op_begin(arg, r, true, &op);
     if (rc == WEIR_SUSPEND) {
         op->change = roll_back;
-        find_head(op, head_found_for_change);
+        admin_op_find_head(op, head_found_for_change);
     }
     return rc;
 }
@@ -327,7 +257,7 @@ static void head_written_for_removal(void *arg, const weir_store_result *result)
 static void head_found_for_removal(void *arg, const weir_store_result *result)
 {
     struct admin_op *op = arg;
-    if (!read_head(op, result) || !admin_op_matches(op)) {
+    if (!admin_op_read_head(op, result) || !admin_op_matches(op)) {
         return;
     }
     if (is_used(&op->head, op->version)) {
@@ -344,7 +274,7 @@ static void version_found_for_removal(void *arg, const weir_store_result *result
     if (result->rc < 0) {
         admin_op_fail(op, result->rc);
     } else {
-        find_head(op, head_found_for_removal);
+        admin_op_find_head(op, head_found_for_removal);
     }
 }
 
@@ -359,9 +289,9 @@ static int delete_version(void *arg, weir_req *r)
     if (strcmp(op->role, "active") == 0 || strcmp(op->role, "canary") == 0 ||
         strcmp(op->role, "shadow") == 0) {
         op->change = clear_role;
-        find_head(op, head_found_for_change);
+        admin_op_find_head(op, head_found_for_change);
     } else {
-        find_version(op, version_found_for_removal);
+        admin_op_find_version(op, version_found_for_removal);
     }
     return WEIR_SUSPEND;
 }
@@ -439,7 +369,7 @@ static void number_taken(void *arg, const weir_store_result *result)
 static void head_found_for_upload(void *arg, const weir_store_result *result)
 {
     struct admin_op *op = arg;
-    if (!read_head(op, result)) {
+    if (!admin_op_read_head(op, result)) {
         return;
     }
     op->version = op->head.next++;
@@ -452,7 +382,7 @@ static void head_found_for_upload(void *arg, const weir_store_result *result)
 
 static void find_head_for_upload(struct admin_op *op)
 {
-    find_head(op, head_found_for_upload);
+    admin_op_find_head(op, head_found_for_upload);
 }
 
 /* Compiles and runs the top level, as each replica will. */
@@ -508,140 +438,6 @@ static int post_version(void *arg, weir_req *r)
     return WEIR_SUSPEND;
 }
 
-/* ---- reading ---- */
-
-static void version_found_to_show(void *arg, const weir_store_result *result)
-{
-    struct admin_op *op = arg;
-    if (result->rc < 0) {
-        admin_op_fail(op, result->rc);
-        return;
-    }
-    yyjson_doc *doc = yyjson_read(result->value.p, result->value.n, 0);
-    yyjson_mut_doc *d = doc ? yyjson_doc_mut_copy(doc, NULL) : NULL;
-    char *body = NULL;
-    if (d) {
-        (void)yyjson_mut_obj_add_uint(d, yyjson_mut_doc_get_root(d), "version", op->version);
-        body = yyjson_mut_write(d, 0, NULL);
-    }
-    admin_op_answer(op, 200, false, body);
-    free(body);
-    yyjson_mut_doc_free(d);
-    yyjson_doc_free(doc);
-}
-
-static int get_version(void *arg, weir_req *r)
-{
-    struct admin_op *op;
-    int rc = admin_op_begin(arg, r, false, &op);
-    if (rc == WEIR_SUSPEND) {
-        find_version(op, version_found_to_show);
-    }
-    return rc;
-}
-
-/* Appends to the list that the answer will have. */
-static bool append(struct admin_op *op, const char *text)
-{
-    size_t n = strlen(text);
-    char *more = realloc(op->list, op->n_list + n + 2);
-    if (!more) {
-        return false;
-    }
-    op->list = more;
-    if (op->n_list) {
-        op->list[op->n_list++] = ',';
-    }
-    memcpy(op->list + op->n_list, text, n + 1);
-    op->n_list += n;
-    return true;
-}
-
-static bool append_version(struct admin_op *op, const weir_store_item *item)
-{
-    yyjson_doc *doc = yyjson_read(item->value.p, item->value.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    yyjson_mut_doc *d = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *o = yyjson_mut_obj(d);
-    char name[16] = "";
-    const char *comment = yyjson_get_str(yyjson_obj_get(root, "comment"));
-    const char *by = yyjson_get_str(yyjson_obj_get(root, "created_by"));
-    memcpy(name, item->key.p, item->key.n < sizeof(name) ? item->key.n : sizeof(name) - 1);
-    yyjson_mut_doc_set_root(d, o);
-    (void)yyjson_mut_obj_add_uint(d, o, "version", strtoul(name, NULL, 10));
-    (void)yyjson_mut_obj_add_str(d, o, "comment", comment ? comment : "");
-    (void)yyjson_mut_obj_add_uint(d, o, "created",
-                                  yyjson_get_uint(yyjson_obj_get(root, "created")));
-    (void)yyjson_mut_obj_add_str(d, o, "created_by", by ? by : "");
-    (void)yyjson_mut_obj_add_uint(d, o, "bytes", yyjson_get_len(yyjson_obj_get(root, "source")));
-    char *text = yyjson_mut_write(d, 0, NULL);
-    bool good = text && append(op, text);
-    free(text);
-    yyjson_mut_doc_free(d);
-    yyjson_doc_free(doc);
-    return good;
-}
-
-static void answer_list(struct admin_op *op, bool with_head)
-{
-    char *head = with_head ? head_body(op) : NULL;
-    size_t n = op->n_list + (head ? strlen(head) : 0) + 64;
-    char *body = malloc(n);
-    if (body) { /* the head is an object: its members go into this one */
-        (void)snprintf(body, n, "{\"object\":\"list\",\"data\":[%s]%s%s", op->list ? op->list : "",
-                       head ? "," : "}", head ? head + 1 : "");
-    }
-    admin_op_answer(op, 200, with_head, body);
-    free(body);
-    free(head);
-}
-
-static void list_versions(struct admin_op *op, weir_str after);
-
-static void versions_listed(void *arg, const weir_store_result *result)
-{
-    struct admin_op *op = arg;
-    bool good = result->rc >= 0;
-    for (uint32_t i = 0; good && i < result->n_items; i++) {
-        good = append_version(op, &result->items[i]);
-    }
-    if (!good) {
-        admin_op_fail(op, result->rc < 0 ? result->rc : WEIR_E_NOMEM);
-    } else if (result->more && result->n_items) {
-        list_versions(op, result->items[result->n_items - 1].key);
-    } else {
-        answer_list(op, true);
-    }
-}
-
-static void list_versions(struct admin_op *op, weir_str after)
-{
-    const struct lua_plugin *p = op->p;
-    int rc = p->store->list(p->host, weir_str_from(op->tenant), weir_str_from(RECORDS_VERSIONS),
-                            after, LIST_STEP, versions_listed, op);
-    if (rc < 0) {
-        admin_op_fail(op, rc);
-    }
-}
-
-static void head_found_to_list(void *arg, const weir_store_result *result)
-{
-    struct admin_op *op = arg;
-    if (read_head(op, result)) {
-        list_versions(op, (weir_str){NULL, 0});
-    }
-}
-
-static int get_versions(void *arg, weir_req *r)
-{
-    struct admin_op *op;
-    int rc = admin_op_begin(arg, r, false, &op);
-    if (rc == WEIR_SUSPEND) {
-        find_head(op, head_found_to_list);
-    }
-    return rc;
-}
-
 int admin_define(struct lua_plugin *p)
 {
     static const char all[] = "/admin/v1/tenants/{tenant}/policies";
@@ -651,12 +447,12 @@ int admin_define(struct lua_plugin *p)
         int (*fn)(void *arg, weir_req *r);
     } routes[] = {
         {"GET", all, "", "List a tenant's policy versions, and which run", POLICY_OPENAPI_LIST,
-         get_versions},
+         admin_get_versions},
         {"POST", all, "", "Upload a version; it does not run yet", POLICY_OPENAPI_UPLOAD,
          post_version},
         {"POST", all, "/rollback", "Run again what was active before", POLICY_OPENAPI_CHANGE,
          post_rollback},
-        {"GET", one, "", "Show a version with its source", POLICY_OPENAPI_SHOW, get_version},
+        {"GET", one, "", "Show a version with its source", POLICY_OPENAPI_SHOW, admin_get_version},
         {"DELETE", one, "", "Remove a version; active, canary or shadow: end that role",
          POLICY_OPENAPI_CHANGE, delete_version},
         {"POST", one, "/activate", "Make a version the active one", POLICY_OPENAPI_CHANGE,

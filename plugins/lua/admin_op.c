@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <yyjson.h>
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -186,4 +187,74 @@ int admin_op_resumed(void *plugin, weir_req *r, int rc, weir_str data)
     }
     (void)h->set_header(h, r, weir_str_from("cache-control"), weir_str_from("no-store"));
     return h->respond(h, r, rc, weir_str_from("application/json"), rest);
+}
+
+/* ---- the head and versions ---- */
+
+static void add_number(yyjson_mut_doc *d, yyjson_mut_val *o, const char *key, uint32_t number)
+{
+    if (number) {
+        (void)yyjson_mut_obj_add_uint(d, o, key, number);
+    } else {
+        (void)yyjson_mut_obj_add_null(d, o, key);
+    }
+}
+
+static void add_head(yyjson_mut_doc *d, yyjson_mut_val *o, const char *tenant, const struct head *h)
+{
+    (void)yyjson_mut_obj_add_strcpy(d, o, "tenant", tenant);
+    add_number(d, o, "active", h->active);
+    add_number(d, o, "canary", h->canary);
+    (void)yyjson_mut_obj_add_real(d, o, "percent", h->canary ? h->percent : 0);
+    add_number(d, o, "shadow", h->shadow);
+    yyjson_mut_val *history = yyjson_mut_obj_add_arr(d, o, "history");
+    for (uint32_t i = 0; i < h->n_history; i++) {
+        (void)yyjson_mut_arr_add_uint(d, history, h->history[i]);
+    }
+}
+
+char *admin_op_head_body(const struct admin_op *op)
+{
+    yyjson_mut_doc *d = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(d);
+    yyjson_mut_doc_set_root(d, o);
+    add_head(d, o, op->tenant, &op->head);
+    char *text = yyjson_mut_write(d, 0, NULL);
+    yyjson_mut_doc_free(d);
+    return text;
+}
+
+bool admin_op_read_head(struct admin_op *op, const weir_store_result *result)
+{
+    if (result->rc < 0 && result->rc != WEIR_E_NOTFOUND) {
+        admin_op_fail(op, result->rc);
+        return false;
+    }
+    head_read(result->rc < 0 ? (weir_str){NULL, 0} : result->value, &op->head);
+    op->head_version = result->rc < 0 ? 0 : (uint64_t)result->number;
+    return true;
+}
+
+void admin_op_find_head(struct admin_op *op, weir_store_done then)
+{
+    const struct lua_plugin *p = op->p;
+    int rc = p->store->find(p->host, (weir_str){NULL, 0}, weir_str_from(RECORDS_HEADS),
+                            weir_str_from(op->tenant), then, op);
+    if (rc < 0) {
+        admin_op_fail(op, rc);
+    }
+}
+
+void admin_op_find_version(struct admin_op *op, weir_store_done then)
+{
+    const struct lua_plugin *p = op->p;
+    char name[16];
+    head_version_name(op->version, name);
+    int rc = op->version
+                 ? p->store->find(p->host, weir_str_from(op->tenant),
+                                  weir_str_from(RECORDS_VERSIONS), weir_str_from(name), then, op)
+                 : WEIR_E_NOTFOUND;
+    if (rc < 0) {
+        admin_op_fail(op, rc);
+    }
 }

@@ -41,5 +41,16 @@ void admin_op_fail(struct admin_op *op, int rc); /* what the store said */
 int admin_op_resumed(void *plugin, weir_req *r, int rc,
                      weir_str data); /* on_resume of the routes */
 
+/* Asks the store for the tenant's head, or for the version that the path names; a failure ends the
+ * operation. */
+void admin_op_find_head(struct admin_op *op, weir_store_done then);
+void admin_op_find_version(struct admin_op *op, weir_store_done then);
+/* Takes the head out of the store's answer. False: answered. */
+bool admin_op_read_head(struct admin_op *op, const weir_store_result *result);
+char *admin_op_head_body(const struct admin_op *op); /* as JSON; free(); NULL: no memory */
+
+/* admin_read.c: routes that read. */
+int admin_get_version(void *plugin, weir_req *r);
+int admin_get_versions(void *plugin, weir_req *r);
 /* admin.c: defines the routes. */
 int admin_define(struct lua_plugin *p);
