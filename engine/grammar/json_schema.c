@@ -8,6 +8,8 @@
 #include "engine/grammar/json_rules.h"
 
 enum { MAX_POINTER_BYTES = 256 };
+/* About a fifth of a second. */
+static const int64_t PATTERN_FUEL = 40000000;
 
 enum keyword_kind {
     NOTE = 1, /* says nothing about values */
@@ -443,7 +445,8 @@ int weir_json_schema_rule(struct weir_automaton *a, weir_str text, uint32_t *ret
     if (!doc) {
         return weir_error_set(err, WEIR_E_ARG, "the schema is not valid JSON");
     }
-    struct weir_json_schema_compiler c = {.a = a, .root = yyjson_doc_get_root(doc), .err = err};
+    struct weir_json_schema_compiler c = {
+        .a = a, .root = yyjson_doc_get_root(doc), .err = err, .pattern_fuel = PATTERN_FUEL};
     int r = compile(&c, ret_rule);
     free(c.nodes);
     free(c.slots);

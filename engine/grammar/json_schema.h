@@ -4,9 +4,10 @@
  *
  * Keywords: type (also a list), properties, required, additionalProperties, items, prefixItems,
  * minItems, maxItems, enum, const, anyOf, oneOf, allOf, $ref to "#..." within the text, $defs,
- * minLength, maxLength, minimum, maximum, exclusiveMinimum, exclusiveMaximum; and true.
- * Annotations (title, description, default, ...) have no effect. Every other keyword, pattern and
- * format among them, is refused by name, never ignored. A keyword for another type than the
+ * minLength, maxLength, pattern (string_pattern.h), format (date, time, date-time, duration, email,
+ * hostname, ipv4, ipv6, uuid), minimum, maximum, exclusiveMinimum, exclusiveMaximum; and true.
+ * Annotations (title, description, default, ...) have no effect. Every other keyword is refused by
+ * name, never ignored. A keyword for another type than the
  * schema's has no meaning in JSON Schema and is accepted. What is written is valid, but for
  * overlapping alternatives of oneOf; not everything that is valid can be written:
  * - properties come in the schema's order, additional ones behind them, with names of plain

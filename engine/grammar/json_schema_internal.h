@@ -24,6 +24,7 @@ struct weir_json_schema_compiler {
     uint32_t n_nodes, cap_nodes;
     uint32_t *slots; /* [n_slots] hash of schema -> 1 + node; 0: free */
     uint32_t n_slots;
+    int64_t pattern_fuel; /* for all patterns together */
     struct weir_error *err;
 };
 

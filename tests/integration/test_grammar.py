@@ -41,6 +41,21 @@ SCHEMAS = {
     "person": PERSON,
     "tree": TREE,
     "any": True,
+    "patterns": {
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "pattern": "^[A-Z]{2}-\\d{3,5}(\\.[a-f]+)?$"},
+            "word": {"type": "string", "pattern": "^[^\\s\"\\\\]{1,8}$"},
+            "plate": {"type": "string", "pattern": "^(?:é|[α-ω]|中){2}$"},
+            "at": {"type": "string", "format": "date-time"},
+            "day": {"type": "string", "format": "date"},
+            "from": {"type": "string", "format": "ipv6"},
+            "to": {"type": "string", "format": "ipv4"},
+            "id": {"type": "string", "format": "uuid"},
+        },
+        "required": ["code", "word", "plate", "at", "day", "from", "to", "id"],
+        "additionalProperties": False,
+    },
     "open": {
         "type": "object",
         "properties": {"n": {"type": "integer"}, "né": {"type": "boolean"}},
