@@ -169,6 +169,7 @@ static int fill(struct weir_engine_opening *o, const struct weir_config *config,
         .max_batch = e->max_sequences,
         .max_step_tokens = e->max_step_tokens,
         .kv_bytes = e->kv_bytes,
+        .stall_limit_ms = e->stall_timeout_ms,
     };
     return 0;
 }

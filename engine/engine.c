@@ -11,7 +11,7 @@ enum {
     DEFAULT_MAX_BATCH = 32,
     MAX_BATCH = 4096,
     DEFAULT_STEP_TOKENS = 512,
-    DEFAULT_STALL_MS = 30 * 1000,
+    DEFAULT_STALL_MS = 60 * 1000,
     DEFAULT_RELOAD_MS = 1000,
     MAX_DETOKENIZED_BYTES = 64 << 20,
 };
@@ -30,7 +30,7 @@ uint32_t weir_engine_places(uint32_t max_batch, uint32_t class_rank)
 
 uint32_t weir_engine_max_sequences(const struct weir_engine *e)
 {
-    return weir_engine_places(e->config.max_batch, 0);
+    return weir_engine_places(e->config.max_batch, 0) + e->config.max_batch;
 }
 
 void weir_engine_mark_work(struct weir_engine *e)
@@ -83,7 +83,13 @@ static int start(struct weir_engine *e, struct weir_error *err)
     }
     (void)pthread_rwlock_init(&e->model_lock, NULL); /* cannot fail with default attributes */
     (void)pthread_mutex_init(&e->status_lock, NULL);
-    r = pthread_create(&e->thread, NULL, weir_engine_run, e);
+    r = weir_engine_watch_start(e);
+    if (r == 0) {
+        r = pthread_create(&e->thread, NULL, weir_engine_run, e);
+        if (r != 0) {
+            weir_engine_watch_stop(e);
+        }
+    }
     if (r != 0) {
         weir_mailbox_finish(&e->mailbox);
         return weir_error_set(err, WEIR_E_NOMEM, "cannot start a thread: %s", strerror(r));
@@ -113,7 +119,7 @@ int weir_engine_create(const struct weir_engine_config *config, const weir_sink 
     return 0;
 }
 
-static void interrupt_step(struct weir_engine *e)
+void weir_engine_interrupt(struct weir_engine *e)
 {
     (void)pthread_rwlock_rdlock(&e->model_lock);
     if (e->model && WEIR_HAS_FN(e->model->backend, interrupt)) {
@@ -128,8 +134,9 @@ void weir_engine_destroy(struct weir_engine *e)
         return;
     }
     weir_mailbox_close(&e->mailbox);
-    interrupt_step(e);
+    weir_engine_interrupt(e);
     (void)pthread_join(e->thread, NULL);
+    weir_engine_watch_stop(e);
     weir_mailbox_finish(&e->mailbox);
     (void)pthread_rwlock_destroy(&e->model_lock);
     (void)pthread_mutex_destroy(&e->status_lock);
@@ -159,8 +166,7 @@ static void stream_status(void *target, weir_target_status *out)
     uint64_t now = weir_engine_now_us(e);
     (void)pthread_mutex_lock(&e->status_lock);
     weir_target_status st = e->status;
-    uint64_t idle_us = now > e->work_since_us ? now - e->work_since_us : 0;
-    bool stalled = e->work_pending && idle_us > (uint64_t)e->config.stall_limit_ms * 1000;
+    bool stalled = weir_engine_stalled_us(e, now) > (uint64_t)e->config.stall_limit_ms * 1000 / 2;
     (void)pthread_mutex_unlock(&e->status_lock);
     if (st.state == WEIR_TARGET_READY && stalled) {
         st.state = WEIR_TARGET_STALLED;

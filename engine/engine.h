@@ -5,7 +5,8 @@
  * Why: the core knows targets that take whole requests and give chunks. The engine adds what lies
  * between: tokenizer and chat template, the scheduler, text output, reload after a device failure.
  * How: one thread per engine loads the model and then runs rounds of the scheduler; everything
- * another thread wants goes through the mailbox or a lock that is held briefly.
+ * another thread wants goes through the mailbox or a lock that is held briefly. A second thread
+ * looks after the first: a device that never answers must not keep its requests.
  * Ownership: the caller owns the engine; backend, host and sink are borrowed and must outlive it.
  * The strings of the configuration are copied.
  * Threads: create and destroy [main]; the target's functions as backend_stream.h says.
@@ -25,8 +26,10 @@ struct weir_engine_config {
     uint32_t max_batch;       /* sequences in a step; 0: 32 */
     uint32_t max_step_tokens; /* 0: 512; at least max_batch */
     uint64_t kv_bytes;        /* 0: the backend chooses */
-    uint32_t stall_limit_ms;  /* work pending and no step for so long: STALLED; 0: 30000 */
-    uint32_t reload_ms;       /* first wait after a failure, doubled up to a minute; 0: 1000 */
+    /* Work pending and no step ended for so long: its requests end with WEIR_E_TIMEOUT, and the
+     * engine has FAILED until the step returns; STALLED after half of it. 0: 60000. */
+    uint32_t stall_limit_ms;
+    uint32_t reload_ms; /* first wait after a failure, doubled up to a minute; 0: 1000 */
 };
 
 struct weir_engine;

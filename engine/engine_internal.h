@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The engine's state, shared by engine.c (interface), engine_thread.c (rounds, failure, reload) and
- * loaded_model.c. Nobody else includes this. */
+/* The engine's state, shared by engine.c (interface), engine_thread.c (rounds, failure, reload),
+ * engine_watch.c (steps that do not return) and loaded_model.c. Nobody else includes this. */
 #include <stdatomic.h>
 
 #include "engine/engine.h"
@@ -15,7 +15,11 @@ struct weir_engine {
     const weir_sink *sink;
     struct weir_page_secret secret;
     struct weir_mailbox mailbox;
-    pthread_t thread;
+    pthread_t thread, watch;
+    pthread_mutex_t watch_lock; /* guards watch_ends */
+    pthread_cond_t watch_wakes;
+    bool watch_ends;
+    _Atomic uint32_t step_state; /* enum weir_step_state */
 
     /* Readers: prepare and friends; writer: the engine thread at load and unload. Guards `model`.
      */
@@ -42,5 +46,13 @@ uint32_t weir_engine_places(uint32_t max_batch, uint32_t class_rank);
 uint32_t weir_engine_max_sequences(const struct weir_engine *e);
 /* From now on a step is due; the stall clock runs. */
 void weir_engine_mark_work(struct weir_engine *e);
+/* No step has ended for so many µs though one is due; 0 where none is due. The status lock is held.
+ */
+uint64_t weir_engine_stalled_us(const struct weir_engine *e, uint64_t now_us);
+/* Interrupts a step that runs. */
+void weir_engine_interrupt(struct weir_engine *e);
+/* Starts and ends the thread that watches over the engine thread. */
+int weir_engine_watch_start(struct weir_engine *e);
+void weir_engine_watch_stop(struct weir_engine *e);
 /* The engine thread; returns when the mailbox closes. */
 void *weir_engine_run(void *engine);

@@ -47,6 +47,7 @@ static void describe_model(struct weir_engine *e, const struct weir_loaded_model
     for (uint32_t rank = 0; rank < sizeof(st->max_sequences) / sizeof(uint32_t); rank++) {
         st->max_sequences[rank] = weir_engine_places(max_batch, rank);
     }
+    st->max_extra = max_batch;
     st->weight_bytes = info->weight_bytes;
     st->kv_bytes = info->kv_bytes;
     st->scratch_bytes = info->scratch_bytes;
@@ -63,8 +64,9 @@ static void describe_model(struct weir_engine *e, const struct weir_loaded_model
 static void on_job_ended(void *arg, struct weir_job *job, const weir_outcome *outcome)
 {
     struct weir_engine *e = arg;
-    weir_mailbox_remove(&e->mailbox, job);
-    e->sink->finish(e->sink, job->ticket, outcome);
+    if (weir_mailbox_remove(&e->mailbox, job)) {
+        e->sink->finish(e->sink, job->ticket, outcome);
+    }
     weir_job_destroy(job);
     e->sink->notify(e->sink);
 }
@@ -103,6 +105,7 @@ static int load(struct weir_engine *e, struct weir_error *err)
         .max_live = weir_engine_max_sequences(e) + WEIR_MAX_CHOICES,
         .max_step_tokens = least(e->config.max_step_tokens, m->info.max_step_tokens),
         .counters = &e->counters,
+        .step_state = &e->step_state,
         .job_ended = on_job_ended,
         .arg = e,
     };
@@ -112,6 +115,7 @@ static int load(struct weir_engine *e, struct weir_error *err)
         return weir_error_set(err, r, "the scheduler cannot use this model: %s",
                               weir_error_name(r));
     }
+    atomic_store(&e->step_state, WEIR_STEP_NONE);
     describe_model(e, m, config.max_batch);
     publish_model(e, m);
     return 0;
@@ -158,12 +162,22 @@ static void publish_status(struct weir_engine *e, bool stepped)
     (void)pthread_mutex_unlock(&e->status_lock);
 }
 
+/* How long the next round may wait for an event, in ms; -1: for ever. */
+static int64_t wait_of(const struct weir_engine *e, int stepped)
+{
+    if (stepped) {
+        return 0;
+    }
+    uint64_t idle_us = weir_scheduler_idle_us(e->scheduler);
+    return idle_us > 0 ? (int64_t)((idle_us + 999) / 1000) : -1;
+}
+
 /* Rounds until the mailbox closes (0) or the device fails. */
 static int run_rounds(struct weir_engine *e)
 {
     int r = 1;
     while (!weir_mailbox_is_closing(&e->mailbox)) {
-        take_events(e, r > 0 ? 0 : -1);
+        take_events(e, wait_of(e, r));
         weir_engine_mark_work(e);
         r = weir_scheduler_run(e->scheduler);
         if (r < 0) {

@@ -145,6 +145,7 @@ int weir_loaded_model_create(const struct weir_engine_config *config,
         .n_logits = m->info.n_vocab,
         .secret = secret,
         .n_ctx = usable_context(&m->info),
+        .page_bytes = m->info.kv_bytes_per_token * WEIR_PAGE_TOKENS,
         .caps = m->info.caps,
     };
     *ret_model = m;

@@ -84,6 +84,16 @@ static int check_token_ids(const struct weir_model_view *model, const weir_gener
 static int refuse_length(const struct weir_model_view *model, const weir_generation *g,
                          uint64_t n_prompt, weir_refusal *refusal)
 {
+    if (model->is_bounded_by_tenant) {
+        return weir_refusal_set(
+            refusal, g->max_tokens > 0 && n_prompt < model->n_ctx ? "max_tokens" : prompt_param(g),
+            "kv_memory_exceeded",
+            "Your KV memory holds %u tokens of this model. However, you requested %llu tokens "
+            "(%llu "
+            "in the %s, %u in the completion). It would never fit.",
+            model->n_ctx, (unsigned long long)n_prompt + g->max_tokens,
+            (unsigned long long)n_prompt, prompt_param(g), g->max_tokens);
+    }
     if (g->max_tokens > 0 && n_prompt < model->n_ctx) {
         return weir_refusal_set(
             refusal, "max_tokens", "context_length_exceeded",
@@ -269,9 +279,32 @@ static int set_grammar(const struct weir_model_view *model, const weir_generatio
     return r;
 }
 
-int weir_prepare(const struct weir_model_view *model, const weir_generation *g,
+/* Pages that the tenant may have; 0: no bound. */
+static uint32_t tenant_pages(const struct weir_model_view *model, const weir_generation *g)
+{
+    if (g->tenant_kv_bytes == 0 || model->page_bytes == 0) {
+        return 0;
+    }
+    uint64_t pages = g->tenant_kv_bytes / model->page_bytes;
+    return pages == 0 ? 1 : pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
+}
+
+/* The model as this tenant has it: no sequence is longer than its own pages. */
+static struct weir_model_view bound_view(const struct weir_model_view *model, uint32_t max_pages)
+{
+    struct weir_model_view bounded = *model;
+    if (max_pages > 0 && (uint64_t)max_pages * WEIR_PAGE_TOKENS < model->n_ctx) {
+        bounded.n_ctx = max_pages * WEIR_PAGE_TOKENS;
+        bounded.is_bounded_by_tenant = true;
+    }
+    return bounded;
+}
+
+int weir_prepare(const struct weir_model_view *whole, const weir_generation *g,
                  struct weir_prompt **ret_prompt, weir_refusal *refusal)
 {
+    uint32_t max_pages = tenant_pages(whole, g);
+    const struct weir_model_view view = bound_view(whole, max_pages), *model = &view;
     int r = check_features(model, g, refusal);
     if (r == 0) {
         r = check_token_ids(model, g, refusal);
@@ -283,6 +316,7 @@ int weir_prepare(const struct weir_model_view *model, const weir_generation *g,
     if (!prompt) {
         return WEIR_E_NOMEM;
     }
+    prompt->max_pages = max_pages;
     prompt->root = weir_page_key_root(model->secret, g->tenant);
     r = make_tokens(model, g, prompt, refusal);
     if (r == 0) {

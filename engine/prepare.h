@@ -17,8 +17,10 @@ struct weir_model_view { /* what prepare needs to know of a loaded model; borrow
     uint64_t serial;                /* of the load */
     uint32_t n_logits;
     const struct weir_page_secret *secret;
-    uint32_t n_ctx; /* longest sequence that fits model and page pool */
-    uint32_t caps;  /* WEIR_MODEL_CAN_* */
+    uint32_t n_ctx;            /* longest sequence that fits model and page pool */
+    uint32_t caps;             /* WEIR_MODEL_CAN_* */
+    uint64_t page_bytes;       /* KV memory of a page; 0: not known, tenants are not bounded */
+    bool is_bounded_by_tenant; /* n_ctx is what the tenant's KV memory holds; see weir_prepare() */
 };
 
 int weir_prepare(const struct weir_model_view *model, const weir_generation *g,

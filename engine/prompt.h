@@ -20,6 +20,7 @@ struct weir_prompt {
     int32_t *tokens; /* [n_tokens] */
     uint32_t n_tokens;
     uint32_t max_tokens; /* of each choice's completion; n_tokens + max_tokens <= context */
+    uint32_t max_pages;  /* that its tenant may have; 0: no bound */
     struct weir_stop_set stops;
     struct weir_page_key root;                  /* of the tenant's page keys */
     const struct weir_tool_format *tool_format; /* NULL: no tools */

@@ -77,6 +77,7 @@ struct weir_config_engine {
     uint64_t kv_bytes;
     uint32_t max_sequences;
     uint32_t max_step_tokens;
+    uint32_t stall_timeout_ms;
     yyjson_val *options; /* the backend's own object */
 };
 
@@ -116,6 +117,34 @@ struct weir_config_plugin {
     const struct weir_doc_node *name_node; /* where the name stands */
 };
 
+enum weir_shed_action {
+    WEIR_SHED_MAX_TOKENS,
+    WEIR_SHED_FALLBACK,
+    WEIR_SHED_CACHED_ONLY,
+    WEIR_SHED_REJECT,
+};
+
+/* One step of a ladder; it holds when one of the conditions given does, or when none is given. */
+struct weir_config_shed_step {
+    bool has_wait, has_fill;
+    uint64_t wait_us;
+    double fill;
+    enum weir_shed_action action;
+    uint32_t max_tokens; /* WEIR_SHED_MAX_TOKENS */
+};
+
+enum { WEIR_CONFIG_SHED_STEPS = 8 };
+
+struct weir_config_shed_ladder {
+    struct weir_config_shed_step steps[WEIR_CONFIG_SHED_STEPS]; /* the mildest first */
+    uint32_t n_steps;
+};
+
+struct weir_config_shedding {
+    uint32_t hold_ms;
+    struct weir_config_shed_ladder ladders[3]; /* by enum weir_class */
+};
+
 struct weir_config_tenant {
     const char *name;
     bool has_class;
@@ -140,6 +169,7 @@ struct weir_config {
     const char *models_dir; /* NULL: see model_path.h */
     struct weir_config_model *models;
     size_t n_models;
+    struct weir_config_shedding shedding;
     struct weir_config_plugin *plugins;
     size_t n_plugins;
     struct weir_config_tenant *tenants;

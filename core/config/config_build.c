@@ -148,6 +148,7 @@ static struct weir_config_engine engine_of(yyjson_val *json)
         .kv_bytes = bytes_of(json, "kv_memory"),
         .max_sequences = number_of(json, "max_batch"),
         .max_step_tokens = number_of(json, "step_budget"),
+        .stall_timeout_ms = ms_of(json, "stall_timeout"),
         .options = get(json, "options"),
     };
 }
@@ -242,6 +243,44 @@ static void build_models(struct builder *b, yyjson_val *json)
     }
 }
 
+static struct weir_config_shed_step shed_step_of(yyjson_val *json)
+{
+    static const char *const actions[] = {
+        [WEIR_SHED_MAX_TOKENS] = "max_tokens",
+        [WEIR_SHED_FALLBACK] = "fallback",
+        [WEIR_SHED_CACHED_ONLY] = "cached_only",
+        [WEIR_SHED_REJECT] = "reject",
+    };
+    struct weir_config_shed_step step = {
+        .has_wait = get(json, "wait") != NULL,
+        .has_fill = get(json, "queue") != NULL,
+        .fill = yyjson_get_num(get(json, "queue")),
+        .max_tokens = number_of(json, "max_tokens"),
+    };
+    if (step.has_wait) {
+        (void)weir_duration_parse(weir_str_from(text_of(json, "wait")), &step.wait_us);
+    }
+    while (!yyjson_equals_str(get(json, "action"), actions[step.action])) {
+        step.action++;
+    }
+    return step;
+}
+
+static void build_shedding(struct builder *b, yyjson_val *json)
+{
+    struct weir_config_shedding *s = &b->config->shedding;
+    s->hold_ms = ms_of(json, "hold");
+    for (int c = 0; c < 3; c++) {
+        struct weir_config_shed_ladder *ladder = &s->ladders[c];
+        size_t i, max;
+        yyjson_val *item;
+        yyjson_arr_foreach(get(json, weir_class_name((enum weir_class)c)), i, max, item)
+        {
+            ladder->steps[ladder->n_steps++] = shed_step_of(item); /* the schema bounds them */
+        }
+    }
+}
+
 static void build_plugins(struct builder *b)
 {
     struct weir_config *c = b->config;
@@ -302,6 +341,7 @@ int weir__config_build(struct weir_config *config)
     build_server(&b, get(root, "server"));
     build_small_parts(&b, root);
     build_models(&b, get(root, "models"));
+    build_shedding(&b, get(root, "shedding"));
     build_plugins(&b);
     build_tenants(&b, get(root, "tenants"));
     return b.out_of_memory ? WEIR_E_NOMEM : 0;

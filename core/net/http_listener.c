@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listening sockets: binding, accepting, closing. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -236,12 +237,84 @@ int weir_http_server_listen(struct weir_http_server *s, const char *address, uin
     }
     if (r < 0) {
         return weir_error_set(err, WEIR_E_IO, "%s: %s%s", address, uv_strerror(r),
-                              r == UV_EADDRINUSE ? "; choose another port or end that process" : "");
+                              r == UV_EADDRINUSE ? "; choose another port or end that process"
+                                                 : "");
     }
     if (ret_port) {
         *ret_port = bound_port(l);
     }
     return WEIR_OK;
+}
+
+static bool is_at(const struct weir_http_listener *l, const char *path)
+{
+    char bound[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+    size_t n = sizeof(bound);
+    return l->is_unix && l->is_open && uv_pipe_getsockname(&l->io.pipe, bound, &n) == 0 &&
+           n == strlen(path) && memcmp(bound, path, n) == 0;
+}
+
+static const struct weir_http_listener *find_listener(const struct weir_http_server *s,
+                                                      const char *path)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        if (is_at(&s->listeners[i], path)) {
+            return &s->listeners[i];
+        }
+    }
+    return NULL;
+}
+
+/* A second handle for the socket of `first`. libuv's error, or 0. */
+static int share_listener(struct weir_http_server *s, const struct weir_http_listener *first,
+                          const struct weir_listen_address *a)
+{
+    uv_os_fd_t fd;
+    if (s->n_listeners == WEIR_HTTP_MAX_LISTENERS || s->is_draining) {
+        return UV_EMFILE;
+    }
+    int r = uv_fileno(&first->io.handle, &fd);
+    int own = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (own < 0) {
+        return r < 0 ? r : uv_translate_sys_error(errno);
+    }
+    struct weir_http_listener *l = &s->listeners[s->n_listeners];
+    *l = (struct weir_http_listener){.server = s};
+    r = init_listener(l, a);
+    if (r < 0) {
+        (void)close(own);
+        return r;
+    }
+    s->n_listeners++;
+    s->n_handles++;
+    l->is_open = true;
+    r = uv_pipe_open(&l->io.pipe, own);
+    if (r < 0) {
+        (void)close(own);
+    } else {
+        r = uv_listen(&l->io.stream, BACKLOG, on_connection);
+    }
+    if (r < 0) {
+        l->is_open = false;
+        uv_close(&l->io.handle, on_listener_close);
+    }
+    return r;
+}
+
+int weir_http_server_listen_along(struct weir_http_server *s, const struct weir_http_server *first,
+                                  const char *address, struct weir_error *err)
+{
+    struct weir_listen_address a;
+    int r = weir_listen_address_parse(address, &a, err);
+    if (r < 0) {
+        return r;
+    }
+    const struct weir_http_listener *l = a.is_unix ? find_listener(first, a.path) : NULL;
+    if (!l) {
+        return weir_error_set(err, WEIR_E_ARG, "%s: nobody listens there to share with", address);
+    }
+    r = share_listener(s, l, &a);
+    return r < 0 ? weir_error_set(err, WEIR_E_IO, "%s: %s", address, uv_strerror(r)) : WEIR_OK;
 }
 
 void weir_http_server_close_listeners(struct weir_http_server *s)

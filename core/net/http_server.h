@@ -77,6 +77,11 @@ WEIR_NODISCARD int weir_http_server_create(struct uv_loop_s *loop,
  * matters for port 0; 0 for a Unix socket. */
 WEIR_NODISCARD int weir_http_server_listen(struct weir_http_server *server, const char *address,
                                            uint16_t *ret_port, struct weir_error *err);
+/* Listens where `first` does already, on the same socket: for Unix sockets, whose path only one can
+ * bind. Before either loop runs. The path is removed when `first` stops listening. */
+WEIR_NODISCARD int weir_http_server_listen_along(struct weir_http_server *server,
+                                                 const struct weir_http_server *first,
+                                                 const char *address, struct weir_error *err);
 
 /* Stops listening, closes idle connections; running exchanges finish and their connections close.
  * on_drained tells the end (from the loop). Calling it again does nothing. */

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admission.h"
 
-#include <xxhash.h>
-
 #include "base/clock.h"
 #include "core/request/answer.h"
 #include "core/request/generate.h"
 #include "core/request/observe.h"
+#include "core/request/overload.h"
 #include "core/request/run.h"
 #include "core/server/worker.h"
 
@@ -60,6 +59,12 @@ static void admit(struct weir_request *r)
 /* The queue was closed: no target can run anything. */
 static void send_away(struct weir_request *r)
 {
+    bool is_wanted = r->ex && !weir_http_response_begun(r->ex);
+    if (is_wanted && weir_overload_fall_back(r)) {
+        weir_request_drop(r, WEIR_HOLD_GRANT); /* the exchange keeps it */
+        weir_generate_prepare(r, r->target, weir_admission_enqueue);
+        return;
+    }
     weir_observe_rejected(weir_worker_observer(r->worker), r, "no_target");
     weir_generate_answer_not_ready(r);
     weir_request_drop(r, WEIR_HOLD_GRANT);
@@ -122,8 +127,10 @@ void weir_admission_enqueue(struct weir_request *r)
         .n_places = r->api.generation.n,
         .prompt_tokens = r->prepared.prompt_tokens,
         .target = r->target_index,
+        .tenant_hash = r->tenant_hash,
+        .tenant_weight = r->resources.weight,
+        .max_waiting = r->resources.queue,
         .is_pinned = r->is_pinned,
-        .tenant_hash = XXH3_64bits(r->tenant.p ? r->tenant.p : "", r->tenant.n),
         .deadline_us = deadline_us,
     };
     weir_request_hold(r, WEIR_HOLD_GRANT);
@@ -131,6 +138,17 @@ void weir_admission_enqueue(struct weir_request *r)
     int rc = weir_queue_push(queue_of(r), &r->entry, r->enqueued_us, &retry_after_us);
     if (rc == WEIR_E_GONE) {
         send_away(r);
+    } else if (rc == WEIR_E_TOOBIG) {
+        weir_observe_rejected(weir_worker_observer(r->worker), r, "tenant_queue_full");
+        weir_answer_busy(r, 429, "tenant_queue_full", retry_after_us,
+                         "You have as many requests waiting for model '%s' as you may: %u. Retry "
+                         "after %.1f s.",
+                         weir_model_name(r->model), r->resources.queue,
+                         (double)retry_after_us / 1e6);
+        weir_request_drop(r, WEIR_HOLD_GRANT);
+    } else if (rc == WEIR_E_NOMEM) {
+        weir_answer_busy(r, 503, "out_of_memory", 1000000, "No memory for this request now.");
+        weir_request_drop(r, WEIR_HOLD_GRANT);
     } else if (rc < 0) {
         weir_observe_rejected(weir_worker_observer(r->worker), r, "queue_full");
         weir_answer_busy(r, 429, "queue_full", retry_after_us,
@@ -158,9 +176,10 @@ void weir_admission_tick(struct weir_request *r, uint64_t now_us)
         !weir_queue_remove(queue_of(r), &r->entry)) {
         return;
     }
-    uint64_t wait_us = weir_queue_wait_us(queue_of(r));
+    struct weir_queue_outlook outlook;
+    weir_queue_look(queue_of(r), r->tenant_hash, r->resources.weight, r->class_rank, &outlook);
     weir_observe_rejected(weir_worker_observer(r->worker), r, "queue_timeout");
-    weir_answer_busy(r, 503, "queue_timeout", wait_us,
+    weir_answer_busy(r, 503, "queue_timeout", outlook.retry_after_us,
                      "No place became free in time for model '%s'.", weir_model_name(r->model));
     weir_request_drop(r, WEIR_HOLD_GRANT);
 }

@@ -50,6 +50,12 @@ static void add_headers(struct weir_request *r, bool whole)
         (void)weir_http_add_header(r->ex, "Server-Timing", weir_buf_view(&times));
         weir_buf_finish(&times);
     }
+    if (r->asked_model && r->model && r->model != r->asked_model) {
+        (void)weir_http_add_header(r->ex, "x-weir-model", weir_str_from(weir_model_name(r->model)));
+    }
+    if (r->is_shortened) {
+        (void)weir_http_add_header(r->ex, "x-weir-degraded", weir_str_from("max_tokens"));
+    }
     if (weir_worker_is_draining(r->worker)) {
         (void)weir_http_add_header(r->ex, "x-weir-draining", weir_str_from("true"));
     }

@@ -8,9 +8,11 @@
 #include "core/request/admission.h"
 #include "core/request/answer.h"
 #include "core/request/observe.h"
+#include "core/request/overload.h"
 #include "core/request/run.h"
+#include "core/request/streams.h"
 #include "core/request/tenant.h"
-#include "core/server/worker.h"
+#include "core/server/server.h"
 
 /* Longer bodies are rendered and tokenised on the thread pool, so that a loop never works for
  * milliseconds on one request. */
@@ -18,8 +20,9 @@ enum { INLINE_PREPARE_BYTES = 16 * 1024 };
 
 void weir_generate_answer_not_ready(struct weir_request *r)
 {
-    uint32_t state = weir_model_state(r->model);
-    const char *name = weir_model_name(r->model);
+    struct weir_model *model = r->asked_model ? r->asked_model : r->model;
+    uint32_t state = weir_model_state(model);
+    const char *name = weir_model_name(model);
     if (state == WEIR_TARGET_LOADING) {
         weir_answer_busy(r, 503, "model_loading", 2000000, "The model '%s' is still loading.",
                          name);
@@ -37,9 +40,26 @@ void weir_generate_discard(struct weir_request *r)
     }
 }
 
+/* The request goes to another model: prepared again, but the phases that have run stay run. */
+static bool prepare_fallback(struct weir_request *r)
+{
+    if (!weir_overload_fall_back(r)) {
+        return false;
+    }
+    weir_generate_prepare(r, r->target, r->after_prepare);
+    return true;
+}
+
 static void answer_unprepared(struct weir_request *r)
 {
-    if (r->prepare_rc == WEIR_E_ARG) {
+    bool failed =
+        r->prepare_rc == WEIR_E_BUSY || (r->prepare_rc == WEIR_E_ARG && r->model != r->asked_model);
+    if (failed && !(r->holds & WEIR_HOLD_GRANT) && prepare_fallback(r)) {
+        return;
+    }
+    if (r->prepare_rc == WEIR_E_ARG && r->model != r->asked_model) {
+        weir_generate_answer_not_ready(r); /* what it asks for is right for the model it named */
+    } else if (r->prepare_rc == WEIR_E_ARG) {
         weir_answer_refusal(r, &r->refusal);
     } else if (r->prepare_rc == WEIR_E_BUSY) {
         weir_generate_answer_not_ready(r);
@@ -110,11 +130,13 @@ void weir_generate_prepare(struct weir_request *r, struct weir_target *target,
 
 static void route(struct weir_request *r)
 {
+    if (!weir_overload_pass_uncached(r)) {
+        return;
+    }
     weir_generation *g = &r->api.generation;
     g->max_tokens = r->prepared.max_tokens;
     g->class_rank = r->class_rank;
     g->priority = r->priority;
-    g->tenant = r->tenant;
     weir_admission_enqueue(r);
 }
 
@@ -139,15 +161,17 @@ static void follow_route(struct weir_request *r, void (*next)(struct weir_reques
         return;
     }
     weir_generate_discard(r);
-    r->model = r->next_model;
+    r->model = r->asked_model = r->next_model;
     r->next_model = NULL;
+    r->n_fallbacks_tried = 0;
     r->api.model = weir_str_from(weir_model_name(r->model));
     r->reply.model = r->api.model;
     weir_tenant_choose_class(r);
+    weir_tenant_read_resources(r);
     weir_observe_model(weir_worker_observer(r->worker), r);
     struct weir_target *target = choose_target(r);
-    if (target) {
-        weir_generate_prepare(r, target, next);
+    if (target || weir_overload_fall_back(r)) {
+        weir_generate_prepare(r, target ? target : r->target, next);
     } else {
         weir_generate_answer_not_ready(r);
     }
@@ -170,6 +194,7 @@ static void body_passed(struct weir_request *r)
 
 static void prompt_known(struct weir_request *r)
 {
+    r->given_max_tokens = r->prepared.max_tokens;
     weir_request_phase(r, WEIR_PHASE_BODY, body_passed);
 }
 
@@ -214,6 +239,26 @@ static bool read_deadline(struct weir_request *r)
     return true;
 }
 
+/* False: the tenant has as many streams as it may. */
+static bool count_stream(struct weir_request *r)
+{
+    if (!r->api.stream || r->resources.streams == 0) {
+        return true;
+    }
+    int rc = weir_streams_take(weir_worker_server(r->worker)->streams, r->tenant_hash,
+                               r->resources.streams);
+    r->counts_as_stream = rc == 0;
+    if (rc == WEIR_E_BUSY) {
+        weir_observe_rejected(weir_worker_observer(r->worker), r, "tenant_streams");
+        weir_answer_busy(r, 429, "tenant_streams_exceeded", 1000000,
+                         "You have %u streaming requests open, as many as you may.",
+                         r->resources.streams);
+    } else if (rc < 0) {
+        weir_answer_busy(r, 503, "out_of_memory", 1000000, "No memory for this request now.");
+    }
+    return rc == 0;
+}
+
 static void generate(struct weir_request *r, uint32_t kind)
 {
     struct weir_error err = {0};
@@ -241,17 +286,23 @@ static void generate(struct weir_request *r, uint32_t kind)
     if (r->api.user.n && r->user.n == 0) {
         r->user = r->api.user;
     }
+    r->asked_model = r->model;
     r->api.generation.request_id = weir_str_from(r->id);
     weir_tenant_choose_class(r);
+    weir_tenant_read_resources(r);
     weir_observe_model(weir_worker_observer(r->worker), r);
+    if (!count_stream(r) || !weir_overload_pass(r)) {
+        return;
+    }
+    r->asked_max_tokens = r->api.generation.max_tokens;
     if (init_reply(r) < 0) {
         weir_answer_error(r, 413, "", "request_too_large",
                           "The request needs more memory than one request may use.");
         return;
     }
     struct weir_target *target = weir_model_choose(r->model, &r->target_index);
-    if (target) {
-        weir_generate_prepare(r, target, prompt_known);
+    if (target || weir_overload_fall_back(r)) {
+        weir_generate_prepare(r, target ? target : r->target, prompt_known);
     } else {
         weir_generate_answer_not_ready(r);
     }
@@ -276,6 +327,9 @@ void weir_generate_abandon(struct weir_request *r)
 void weir_generate_finish(struct weir_request *r)
 {
     weir_generate_discard(r);
+    if (r->counts_as_stream) {
+        weir_streams_give(weir_worker_server(r->worker)->streams, r->tenant_hash);
+    }
     weir_flow_finish(&r->flow);
     weir_reply_finish(&r->reply);
     weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->flow_item);

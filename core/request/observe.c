@@ -23,6 +23,9 @@ enum family {
     REJECTED,
     RUNNING,
     WAITING,
+    QUEUE_LIMIT,
+    QUEUE_WAITING,
+    QUEUE_WAIT,
     PROMPT_TOKENS,
     COMPLETION_TOKENS,
     CACHED_TOKENS,
@@ -79,6 +82,11 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
     [RUNNING] = {WEIR_METRICS_GAUGE, "weir_requests_running", "Requests that hold a place.",
                  BY_MODEL},
     [WAITING] = {WEIR_METRICS_GAUGE, "weir_requests_waiting", "Requests in the queue.", BY_MODEL},
+    [QUEUE_LIMIT] = {WEIR_METRICS_GAUGE, "weir_queue_size", "Requests that may wait.", BY_MODEL},
+    [QUEUE_WAITING] = {WEIR_METRICS_GAUGE, "weir_queue_waiting", "Requests in the queue.",
+                       BY_CLASS},
+    [QUEUE_WAIT] = {WEIR_METRICS_GAUGE, "weir_queue_predicted_wait_seconds",
+                    "How long one more request would wait behind all others.", BY_CLASS},
     [PROMPT_TOKENS] = {WEIR_METRICS_COUNTER, "weir_prompt_tokens_total", "Prompt tokens.",
                        BY_CLASS},
     [COMPLETION_TOKENS] = {WEIR_METRICS_COUNTER, "weir_completion_tokens_total",
@@ -150,6 +158,22 @@ static void add_status(weir_target_status *sum, const weir_target_status *s)
     sum->step_us = s->step_us > sum->step_us ? s->step_us : sum->step_us;
 }
 
+static void collect_queue(struct weir_observer *o, struct weir_model *m,
+                          const struct weir_queue_stats *queue)
+{
+    const char *name = weir_model_name(m);
+    set_gauge(o, QUEUE_LIMIT, name, queue->limit);
+    for (uint32_t c = 0; c < WEIR_CLASS_COUNT; c++) {
+        const char *class_name = weir_class_name((enum weir_class)c);
+        struct weir_queue_outlook outlook;
+        weir_queue_look(weir_model_queue(m), 0, 0, c, &outlook);
+        weir_metric_set(WEIR_METRIC_SERIES(o->families[QUEUE_WAITING], name, class_name),
+                        queue->waiting_by_class[c]);
+        weir_metric_set(WEIR_METRIC_SERIES(o->families[QUEUE_WAIT], name, class_name),
+                        (double)outlook.class_wait_us / 1e6);
+    }
+}
+
 static void collect_model(struct weir_observer *o, struct weir_model *m)
 {
     const char *name = weir_model_name(m);
@@ -177,6 +201,7 @@ static void collect_model(struct weir_observer *o, struct weir_model *m)
     set_total(o, PREEMPTIONS, name, (double)sum.preemptions);
     set_total(o, CANCELLED, name, (double)sum.cancelled);
 
+    collect_queue(o, m, &queue);
     const struct {
         const char *state;
         uint32_t n;

@@ -71,8 +71,7 @@ static int set_class(struct weir_request *r, weir_str value)
 /* Takes effect when the phase has passed: weir_generate_chat's follow-up. */
 static int set_model(struct weir_request *r, weir_str value)
 {
-    struct weir_model *m =
-        value.n ? weir_models_find(weir_worker_models(r->worker), value) : NULL;
+    struct weir_model *m = value.n ? weir_models_find(weir_worker_models(r->worker), value) : NULL;
     if (!r->model || !m || !weir_tenant_allows(r, m)) {
         return WEIR_E_NOTFOUND;
     }
@@ -125,6 +124,7 @@ static int get_num(weir_req *req, int number, int64_t *out)
     case WEIR_NUMBER_PRIORITY: *out = r->priority; return 0;
     case WEIR_NUMBER_DEADLINE_MS: *out = r->deadline_ms; return 0;
     case WEIR_NUMBER_ARRIVED_US: *out = (int64_t)r->arrived_us; return 0;
+    case WEIR_NUMBER_CACHED_ONLY: *out = r->cached_only; return 0;
     case WEIR_NUMBER_OUTPUT_TOKENS: *out = (int64_t)r->n_out_tokens; return 0;
     default: return WEIR_E_ARG;
     }

@@ -16,6 +16,7 @@
 #include "core/api/api_request.h"
 #include "core/api/reply.h"
 #include "core/config/service_class.h"
+#include "core/config/tenant_resources.h"
 #include "core/net/http_exchange.h"
 #include "core/net/http_server.h"
 #include "core/plugin/run.h"
@@ -72,13 +73,21 @@ struct weir_request {
     weir_str body_text; /* copy for plugins; lives in the arena */
     struct weir_api_request api;
     struct weir_reply reply;
-    struct weir_buf out; /* bytes on their way into the exchange */
+    struct weir_buf out;   /* bytes on their way into the exchange */
     uint64_t n_out_tokens; /* in the bytes of `out`, or gathered by the reply, and all before */
     struct weir_delivery delivery;
-    struct weir_model *model;
-    struct weir_model *next_model; /* a policy wants it instead; NULL: none does */
-    bool is_pinned;                /* to that target of it, by a policy */
+    struct weir_model *model;       /* that runs it */
+    struct weir_model *next_model;  /* a policy wants it instead; NULL: none does */
+    struct weir_model *asked_model; /* that the client, or then a policy, named */
+    bool is_pinned;                 /* to that target of it, by a policy */
     uint32_t pinned_index;
+    uint32_t n_fallbacks_tried;                  /* of asked_model's list */
+    bool is_shortened;                           /* the ladder lowered max_tokens */
+    bool cached_only;                            /* a plugin answers it, or nobody */
+    uint32_t asked_max_tokens, given_max_tokens; /* by the client or the ladder; by prepare() */
+    uint64_t tenant_hash;
+    struct weir_tenant_resources resources;
+    bool counts_as_stream;      /* given back at the end */
     struct weir_target *target; /* the one it is prepared for */
     uint32_t target_index;      /* where it was chosen */
     weir_prepared prepared;

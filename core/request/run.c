@@ -189,8 +189,7 @@ static void end_run(struct weir_request *r)
     r->outcome.cached_tokens = r->outcome.cached_tokens > r->outcome.prompt_tokens
                                    ? r->outcome.prompt_tokens
                                    : r->outcome.cached_tokens;
-    weir_queue_charge(weir_model_queue(r->model), r->entry.tenant_hash, 0,
-                      r->outcome.completion_tokens);
+    weir_queue_charge(weir_model_queue(r->model), &r->entry, r->outcome.completion_tokens);
     weir_admission_leave(r);
     finish_reply(r);
     weir_request_drop(r, WEIR_HOLD_TARGET);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tenant.h"
 
+#include <xxhash.h>
+
 #include "core/request/answer.h"
 #include "core/server/server.h"
 
@@ -38,4 +40,31 @@ void weir_tenant_choose_class(struct weir_request *r)
     const struct weir_tenant *tenant = tenant_of(r);
     r->class_rank = tenant && tenant->has_class ? (uint32_t)tenant->service_class
                                                 : weir_model_class_rank(r->model);
+}
+
+/* Where others could be kept from waiting, nobody fills the whole queue. */
+static uint32_t usual_queue(const struct weir_request *r)
+{
+    if (weir_tenants_count(weir_worker_server(r->worker)->tenants) < 2) {
+        return 0;
+    }
+    struct weir_queue_stats queue;
+    weir_queue_stats(weir_model_queue(r->model), &queue);
+    return queue.limit > 1 ? queue.limit / 2 : 1;
+}
+
+void weir_tenant_read_resources(struct weir_request *r)
+{
+    const struct weir_tenant *tenant = tenant_of(r);
+    r->tenant_hash = XXH3_64bits(r->tenant.p ? r->tenant.p : "", r->tenant.n);
+    r->resources = tenant ? tenant->resources : (struct weir_tenant_resources){0};
+    if (r->resources.queue == 0) {
+        r->resources.queue = usual_queue(r);
+    }
+    weir_generation *g = &r->api.generation;
+    g->tenant = r->tenant;
+    g->tenant_weight = r->resources.weight;
+    g->tenant_share_ppm = r->resources.share_ppm;
+    g->tenant_is_capped = r->resources.share_is_hard;
+    g->tenant_kv_bytes = r->resources.kv_bytes;
 }

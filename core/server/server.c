@@ -10,11 +10,14 @@
 #include "base/log.h"
 #include "core/config/tenant_entry.h"
 #include "core/plugin/admin.h"
-#include "core/request/admission.h"
 #include "core/request/observe.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
+#include "core/request/shedding.h"
+#include "core/request/streams.h"
+#include "core/server/listen.h"
 #include "core/server/notify.h"
+#include "core/server/open_models.h"
 #include "core/server/open_store.h"
 #include "core/server/progress.h"
 #include "core/server/support.h"
@@ -23,8 +26,8 @@ enum {
     N_SIGNALS = 3,
     WATCH_MS = 50,
     STOP_GRACE_US = 5 * 1000000, /* after the drain: aborted requests get so long to unwind */
+    STOP_GRACE_S = 10,           /* and then targets to end */
     HEARTBEAT_LIMIT_US = 5 * 1000000,
-    MAX_FLOWS = 16384,
     REQUEST_ARENA_FACTOR = 8, /* parsed form of a body, in bodies */
     MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 };
@@ -140,93 +143,6 @@ static int create_admin(struct weir_server *s, struct weir_error *err)
     };
     weir_http_limits_init(&settings.http);
     return weir_worker_create(s, &settings, &s->admin, err);
-}
-
-static int listen_on_all(struct weir_server *s, struct weir_error *err)
-{
-    const struct weir_config_server *conf = &s->config->server;
-    for (size_t a = 0; a < conf->listen.n; a++) {
-        char address[300];
-        (void)snprintf(address, sizeof(address), "%s", conf->listen.items[a]);
-        for (uint32_t i = 0; i < s->n_workers; i++) {
-            uint16_t port = 0;
-            int r = weir_worker_listen(s->workers[i], address, &port, err);
-            if (r < 0) {
-                return weir_error_prefix(err, "server.listen");
-            }
-            char *colon = strrchr(address, ':');
-            if (colon && strcmp(colon, ":0") == 0) { /* the others share the port found */
-                (void)snprintf(colon, sizeof(address) - (size_t)(colon - address), ":%u", port);
-            }
-            s->port = a == 0 ? port : s->port;
-        }
-    }
-    int r = weir_worker_listen(s->admin, conf->admin, &s->admin_port, err);
-    return r < 0 ? weir_error_prefix(err, "server.admin") : 0;
-}
-
-static int open_target(struct weir_server *s, struct weir_model *model,
-                       const struct weir_config_model *mc, size_t index, struct weir_error *err)
-{
-    const struct weir_config_target *tc = &mc->targets[index];
-    char name[200];
-    (void)snprintf(name, sizeof(name), "%s/%zu", mc->name, index);
-    struct weir_target_config config = {0};
-    int r = s->options->open_engine(s->options->engine_arg, s->config, mc, tc, s->plugins, &config,
-                                    err);
-    if (r < 0) {
-        return r;
-    }
-    config.name = name;
-    config.weight = tc->weight;
-    config.max_flows = MAX_FLOWS;
-    config.inboxes = s->inboxes;
-    config.n_inboxes = s->n_workers;
-    return weir_model_add_target(model, &config, err);
-}
-
-/* What a person can mend in the file gets its place there; the rest is an error as it stands. */
-static int blame_target(const struct weir_config_target *target, struct weir_findings *findings,
-                        struct weir_error *err)
-{
-    if (err->code != WEIR_E_IO && err->code != WEIR_E_NOMEM) {
-        weir_doc_complain(findings, target->node, NULL, "%s", err->message);
-        return weir_error_set(err, WEIR_E_ARG, "models: the configuration is wrong");
-    }
-    return err->code;
-}
-
-static int create_models(struct weir_server *s, struct weir_findings *findings,
-                         struct weir_error *err)
-{
-    s->models.list = calloc(s->config->n_models + 1, sizeof(struct weir_model *));
-    if (!s->models.list) {
-        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
-    }
-    for (size_t i = 0; i < s->config->n_models; i++) {
-        const struct weir_config_model *mc = &s->config->models[i];
-        struct weir_model_config config = {
-            .name = mc->name,
-            .class_rank = (uint32_t)mc->service_class,
-            .queue_limit = mc->queue_size,
-            .queue_timeout_ms = mc->queue_timeout_ms,
-            .called = weir_admission_called,
-        };
-        struct weir_model *model = NULL;
-        int r = weir_model_create(&config, &model);
-        if (r < 0) {
-            return weir_error_set(err, r, "models.%s: %s", mc->name, weir_error_name(r));
-        }
-        s->models.list[s->models.n++] = model;
-        for (size_t k = 0; k < mc->n_targets; k++) {
-            r = open_target(s, model, mc, k, err);
-            if (r < 0) {
-                return blame_target(&mc->targets[k], findings, err);
-            }
-        }
-    }
-    weir_observer_set_models(s->observer, &s->models);
-    return 0;
 }
 
 static int configure_plugins(struct weir_server *s, const struct weir_config *config,
@@ -443,6 +359,7 @@ static void on_watch(uv_timer_t *timer)
     for (uint32_t i = 0; i < s->models.n; i++) {
         weir_model_refresh(s->models.list[i]);
     }
+    weir_shedding_tick(s->shedding, &s->config->shedding, weir_clock_mono_us());
     weir_tenant_records_tick(s->records, weir_clock_mono_us());
     if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
         watch_drain(s);
@@ -507,9 +424,9 @@ static int refuse_unsupported(const struct weir_config *config, struct weir_find
     }
     for (size_t i = 0; i < config->n_models; i++) {
         const struct weir_config_model *m = &config->models[i];
-        if (m->n_fallback || m->affinity_header) {
+        if (m->affinity_header) {
             weir_log(WEIR_LOG_WARN, "server", NULL,
-                     "models.%s: fallback and affinity are not in this build, ignoring", m->name);
+                     "models.%s: affinity is not in this build, ignoring", m->name);
         }
     }
     return 0;
@@ -548,14 +465,15 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     r = r < 0 ? r
               : weir_observer_create(s->metrics, wants_vllm_names(s->config), &s->observer, err);
     r = r < 0 ? r : weir_server_open_store(s->config, s->metrics, &s->store, err);
+    r = r < 0 ? r : weir_streams_create(&s->streams);
     r = r < 0 ? r : weir_tenants_create(&s->tenants);
     r = r < 0 ? r : weir_tenant_records_create(s->tenants, s->store, &s->records);
     r = r < 0 ? r : create_admin(s, err);
     r = r < 0 ? r : attach_store(s, err);
     r = r < 0 ? r : create_workers(s, err);
     r = r < 0 ? r : create_plugins(s, findings, err);
-    r = r < 0 ? r : listen_on_all(s, err);
-    r = r < 0 ? r : create_models(s, findings, err);
+    r = r < 0 ? r : weir_server_listen(s, err);
+    r = r < 0 ? r : weir_server_open_models(s, findings, err);
     r = r < 0 || !s->options->pid_file ? r : write_pid_file(s->options->pid_file, err);
     if (r >= 0) {
         note_admin_keys(s);
@@ -588,6 +506,21 @@ static void join_workers(struct weir_server *s)
     }
 }
 
+static void give_up(int signum)
+{
+    static const char why[] = "weir: a backend does not end: leaving as is\n";
+    (void)signum;
+    (void)!write(STDERR_FILENO, why, sizeof(why) - 1);
+    _exit(1);
+}
+
+/* A device that hangs in a step would keep its thread, and with it the process. */
+static void bound_the_end(void)
+{
+    (void)signal(SIGALRM, give_up);
+    (void)alarm(STOP_GRACE_S);
+}
+
 static void close_watches(struct weir_server *s)
 {
     for (int i = 0; i < N_SIGNALS && s->watching; i++) {
@@ -606,12 +539,15 @@ static void finish(struct weir_server *s)
     if (s->observer) {
         weir_observer_set_models(s->observer, NULL);
     }
+    bound_the_end();
     for (uint32_t i = 0; i < s->models.n; i++) {
         weir_model_destroy(s->models.list[i]);
     }
     free(s->models.list);
     s->models = (struct weir_models){NULL, 0};
     s->options->close_engines(s->options->engine_arg);
+    (void)alarm(0);
+    weir_shedding_destroy(s->shedding);
     if (s->store && s->admin) {
         weir_server_finish_store(s->store, weir_worker_loop(s->admin));
     }
@@ -627,6 +563,7 @@ static void finish(struct weir_server *s)
         weir_worker_join(s->admin);
         weir_worker_destroy(s->admin);
     }
+    weir_streams_destroy(s->streams);
     weir_tenant_records_destroy(s->records);
     weir_tenants_destroy(s->tenants);
     if (s->store) {

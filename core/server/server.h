@@ -51,6 +51,8 @@ struct weir_server {
     struct weir_tenant_records *records;
     struct weir_plugins *plugins;
     struct weir_models models;
+    struct weir_streams *streams;
+    struct weir_shedding *shedding;
     struct weir_worker *admin; /* its loop is the main loop */
     struct weir_worker *workers[WEIR_MAX_WORKERS];
     struct weir_inbox *inboxes[WEIR_MAX_WORKERS]; /* of the workers */

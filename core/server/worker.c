@@ -233,6 +233,12 @@ int weir_worker_attach_store(struct weir_worker *w, bool is_main, struct weir_er
     return rc < 0 ? weir_error_set(err, rc, "cannot attach a loop: %s", weir_error_name(rc)) : 0;
 }
 
+int weir_worker_listen_along(struct weir_worker *w, const struct weir_worker *first,
+                             const char *address, struct weir_error *err)
+{
+    return weir_http_server_listen_along(w->http, first->http, address, err);
+}
+
 void weir_worker_run(struct weir_worker *w)
 {
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);

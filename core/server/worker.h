@@ -33,6 +33,9 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
                        struct weir_worker **ret_worker, struct weir_error *err);
 int weir_worker_listen(struct weir_worker *w, const char *address, uint16_t *ret_port,
                        struct weir_error *err);
+/* Where `first` listens already; see weir_http_server_listen_along(). */
+int weir_worker_listen_along(struct weir_worker *w, const struct weir_worker *first,
+                             const char *address, struct weir_error *err);
 int weir_worker_start(struct weir_worker *w, struct weir_error *err);
 /* Lets the calling thread, which runs this loop, use the store. A worker with a thread of its own
  * does so itself. */

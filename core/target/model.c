@@ -13,6 +13,8 @@ struct weir_model {
     uint64_t created_s;
     struct weir_queue *queue;
     struct weir_target *targets[WEIR_MODEL_MAX_TARGETS];
+    struct weir_model *fallbacks[WEIR_MODEL_MAX_FALLBACKS]; /* borrowed */
+    uint32_t n_fallbacks;
     _Atomic uint32_t n_targets; /* raised after the target is complete: targets call back */
     /* Held while states are read and given to the queue: two who do so at a time could otherwise
      * leave the older one's view in it. */
@@ -69,7 +71,7 @@ static uint32_t refresh_target(struct weir_model *m, uint32_t index)
     weir_target_read_status(m->targets[index], &status);
     bool runs = can_run(&status) && weir_target_weight(m->targets[index]) > 0;
     weir_queue_set_places(m->queue, index, runs ? status.max_sequences : none,
-                          weir_clock_mono_us());
+                          runs ? status.max_extra : 0, weir_clock_mono_us());
     return status.state;
 }
 
@@ -106,6 +108,26 @@ int weir_model_add_target(struct weir_model *m, struct weir_target_config *confi
     m->n_targets++;
     weir_model_refresh(m);
     return 0;
+}
+
+int weir_model_set_fallbacks(struct weir_model *m, struct weir_model *const *models, uint32_t n)
+{
+    if (n > WEIR_MODEL_MAX_FALLBACKS) {
+        return WEIR_E_TOOBIG;
+    }
+    memcpy(m->fallbacks, models, n * sizeof(models[0]));
+    m->n_fallbacks = n;
+    return 0;
+}
+
+uint32_t weir_model_n_fallbacks(const struct weir_model *m)
+{
+    return m->n_fallbacks;
+}
+
+struct weir_model *weir_model_fallback(const struct weir_model *m, uint32_t index)
+{
+    return m->fallbacks[index];
 }
 
 const char *weir_model_name(const struct weir_model *m)

@@ -9,7 +9,7 @@
 #include "core/queue/queue.h"
 #include "core/target/target.h"
 
-enum { WEIR_MODEL_MAX_TARGETS = WEIR_QUEUE_MAX_TARGETS };
+enum { WEIR_MODEL_MAX_TARGETS = WEIR_QUEUE_MAX_TARGETS, WEIR_MODEL_MAX_FALLBACKS = 16 };
 
 struct weir_model;
 
@@ -27,6 +27,11 @@ void weir_model_destroy(struct weir_model *m);
 /* Opens a target; config->changed and arg are the model's own. */
 int weir_model_add_target(struct weir_model *m, struct weir_target_config *config,
                           struct weir_error *err);
+
+/* Models that take its requests when it cannot, in turn. [main-thread], before requests run. */
+int weir_model_set_fallbacks(struct weir_model *m, struct weir_model *const *models, uint32_t n);
+uint32_t weir_model_n_fallbacks(const struct weir_model *m);
+struct weir_model *weir_model_fallback(const struct weir_model *m, uint32_t index);
 
 /* Looks at the targets' states and gives the queue what follows. Targets that say when they change
  * cause it by themselves; a stall is seen by looking only, so somebody calls this now and then. */

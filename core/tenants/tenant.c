@@ -127,6 +127,7 @@ static struct weir_tenant *build(weir_str name, weir_str entry_text, weir_str re
         t->entry = put_text(&at, entry_text);
         t->record = put_text(&at, record_text);
         t->state = state;
+        t->resources = weir_tenant_resources_read(yyjson_obj_get(entry, "resources"));
         const char *tier = yyjson_get_str(yyjson_obj_get(entry, "tier"));
         t->has_class = tier && weir_class_parse(weir_str_from(tier), &t->service_class) == 0;
     }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "core/config/service_class.h"
+#include "core/config/tenant_resources.h"
 #include "weir/types.h"
 
 enum { WEIR_TENANT_MAX_NAME_BYTES = 64 };
@@ -37,6 +38,7 @@ struct weir_tenant {
     enum weir_class service_class; /* only if has_class */
     const weir_str *models;        /* [n_models] sorted; 0: all */
     size_t n_models;
+    struct weir_tenant_resources resources;
     struct weir_tenant *retired_next; /* waits until no reader can see it */
     uint64_t retired_epoch;
 };

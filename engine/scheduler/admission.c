@@ -7,6 +7,7 @@ enum {
     MAX_OVERTAKEN = 32,           /* after that many, nothing passes a sequence that does not fit */
     MIN_PREDICTED = 32,           /* tokens of a completion */
     PAUSED_LONG_US = 1000 * 1000, /* a pause that gives up its place to others */
+    MAX_YIELDED = 4,              /* times that a sequence makes place for other tenants */
 };
 
 /* Tokens that q is likely to have at its end. A sequence that was preempted once is counted in
@@ -37,42 +38,86 @@ static bool nothing_runs(const struct weir_scheduler *s)
 struct attempt {
     const struct weir_sequence *sequence; /* has its matched pages already */
     uint64_t now_us;
-    bool any_paused; /* nothing runs: every paused sequence may lose its place */
+    uint32_t class_rank; /* of the sequence; age finds it a free place sooner, it takes none away */
+    bool any_paused;     /* nothing runs: every paused sequence may lose its place */
 };
 
+/* How many slots v's tenant would give up until it has no more of them by weight than the other. */
+static uint32_t yieldable(const struct weir_tenant_share *from, const struct weir_tenant_share *to)
+{
+    uint64_t fair = ((uint64_t)to->n_slots + 1) * from->terms.weight / to->terms.weight;
+    return from->n_slots > fair ? from->n_slots - (uint32_t)fair : 0;
+}
+
+/* v's tenant has more slots by weight than the sequence's own would then have. */
+static bool yields(const struct weir_sequence *v, const struct attempt *a)
+{
+    const struct weir_tenant_share *from = v->job->share, *to = a->sequence->job->share;
+    return from != to && v->job->class_rank >= a->class_rank && v->n_yielded < MAX_YIELDED &&
+           from->n_yielded < yieldable(from, to);
+}
+
 /* v gives up slot and pages for a sequence that could start instead: when it was paused for long,
- * or is of a class behind. */
+ * is of a class behind, or is one too many of its tenant. */
 static bool gives_way(const struct weir_sequence *v, const struct attempt *a)
 {
     if (v->state == WEIR_SEQUENCE_PAUSED) {
         return a->any_paused || a->now_us - v->paused_at_us >= PAUSED_LONG_US;
     }
-    return v->job->generation->class_rank > a->sequence->job->generation->class_rank;
+    return v->class_rank > a->class_rank || yields(v, a);
+}
+
+static void forget_yielded(struct weir_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->n_live; i++) {
+        s->live[i]->job->share->n_yielded = 0;
+    }
+}
+
+/* What the running sequences hold and will still ask for. */
+struct demand {
+    uint64_t available, promised;         /* of the pool */
+    uint64_t own_available, own_promised; /* of the tenant's bound */
+    uint32_t n_holding;
+};
+
+static void count_holder(const struct weir_scheduler *s, const struct attempt *a, bool take_all,
+                         struct weir_sequence *v, struct demand *d)
+{
+    bool own = v->job->share == a->sequence->job->share;
+    if (take_all && gives_way(v, a)) {
+        d->available += v->n_pages;
+        d->own_available += own ? v->n_pages : 0;
+        v->job->share->n_yielded++;
+        return;
+    }
+    uint32_t end = weir_pages_for(predicted_tokens(s, v));
+    uint32_t more = end > v->n_pages ? end - v->n_pages : 0;
+    d->promised += more;
+    d->own_promised += own ? more : 0;
+    d->n_holding++;
 }
 
 /* Is there room, counting what the others will still ask for? With take_all as if all that give way
  * had done so: asked first, so that nobody is thrown out in vain. */
-static bool fits(const struct weir_scheduler *s, const struct attempt *a, bool take_all)
+static bool fits(struct weir_scheduler *s, const struct attempt *a, bool take_all)
 {
-    uint64_t available = weir_page_pool_n_available(s->pool);
-    uint64_t promised = 0;
-    uint32_t n_holding = 0;
-    for (uint32_t i = 0; i < s->n_live; i++) {
-        const struct weir_sequence *v = s->live[i];
-        if (v->slot == WEIR_NO_SLOT) {
-            continue;
-        }
-        if (take_all && gives_way(v, a)) {
-            available += v->n_pages;
-            continue;
-        }
-        uint32_t end = weir_pages_for(predicted_tokens(s, v));
-        promised += end > v->n_pages ? end - v->n_pages : 0;
-        n_holding++;
-    }
     const struct weir_sequence *q = a->sequence;
+    struct demand d = {.available = weir_page_pool_n_available(s->pool)};
+    forget_yielded(s);
+    for (uint32_t i = s->n_live; i-- > 0;) {
+        if (s->live[i]->slot != WEIR_NO_SLOT) {
+            count_holder(s, a, take_all, s->live[i], &d);
+        }
+    }
+    forget_yielded(s);
     uint32_t need = weir_pages_for(predicted_tokens(s, q)) - q->n_pages;
-    return n_holding == 0 || (n_holding < s->config.max_batch && available >= need + promised);
+    uint64_t own = d.own_promised + need;
+    bool in_bound = q->job->share->n_slots == 0 || own <= d.own_available ||
+                    !weir_holdings_is_beyond(s, q, (uint32_t)(own - d.own_available));
+    q->job->share->is_blocked = !in_bound;
+    return d.n_holding == 0 ||
+           (in_bound && d.n_holding < s->config.max_batch && d.available >= need + d.promised);
 }
 
 static struct weir_sequence *find_victim(struct weir_scheduler *s, const struct attempt *a)
@@ -101,6 +146,7 @@ static bool make_room(struct weir_scheduler *s, const struct attempt *a)
         if (!victim) {
             return false; /* pages that victims shared with others did not come free */
         }
+        victim->n_yielded += victim->class_rank <= a->class_rank && weir_sequence_runs(victim);
         weir_holdings_preempt(s, victim);
     }
     return true;
@@ -108,6 +154,7 @@ static bool make_room(struct weir_scheduler *s, const struct attempt *a)
 
 static void note_admission(struct weir_scheduler *s, struct weir_sequence *q)
 {
+    q->class_rank = weir_sequence_class(q, weir_scheduler_now_us(s));
     if (q->choice == 0 && q->n_preempted == 0) {
         q->job->admitted_us = weir_scheduler_now_us(s);
         s->config.counters->prefix_tokens_asked += q->n_prompt;
@@ -119,7 +166,8 @@ static bool try_admit(struct weir_scheduler *s, struct weir_sequence *q)
 {
     /* First, as pages that are shared need no room. */
     uint32_t n_found = weir_holdings_match(s, q);
-    struct attempt attempt = {q, weir_scheduler_now_us(s), nothing_runs(s)};
+    uint64_t now = weir_scheduler_now_us(s);
+    struct attempt attempt = {q, now, q->job->class_rank, nothing_runs(s)};
     if (!make_room(s, &attempt)) {
         weir_holdings_release(s, q);
         return false;
@@ -137,53 +185,46 @@ static bool try_admit(struct weir_scheduler *s, struct weir_sequence *q)
 static bool is_eligible(const struct weir_sequence *q)
 {
     const struct weir_sequence *first = &q->job->sequences[0];
-    return weir_sequence_waits(q) && (q->choice == 0 || first->n_tokens > first->n_prompt ||
-                                      first->state == WEIR_SEQUENCE_DONE);
+    return weir_sequence_waits(q) && !q->job->share->is_blocked &&
+           (q->choice == 0 || first->n_tokens > first->n_prompt ||
+            first->state == WEIR_SEQUENCE_DONE);
 }
 
-/* The next in turn behind `after` (NULL: the very first). */
-static struct weir_sequence *next_in_turn(const struct weir_scheduler *s,
-                                          const struct weir_sequence *after)
+/* Those that were looked at in vain have now been passed. */
+static void count_overtaken(struct weir_scheduler *s, uint64_t look)
 {
-    struct weir_sequence *next = NULL;
     for (uint32_t i = 0; i < s->n_live; i++) {
         struct weir_sequence *q = s->live[i];
-        if (is_eligible(q) && (!after || weir_sequence_turn(after, q) < 0) &&
-            (!next || weir_sequence_turn(q, next) < 0)) {
-            next = q;
-        }
+        q->n_overtaken += is_eligible(q) && q->looked_at == look;
     }
-    return next;
 }
 
-static void count_overtaken(struct weir_scheduler *s, const struct weir_sequence *winner)
+static void unblock_all(struct weir_scheduler *s)
 {
     for (uint32_t i = 0; i < s->n_live; i++) {
-        struct weir_sequence *q = s->live[i];
-        if (is_eligible(q) && weir_sequence_turn(q, winner) < 0) {
-            q->n_overtaken++;
-        }
+        s->live[i]->job->share->is_blocked = false;
     }
 }
 
 void weir_admission_run(struct weir_scheduler *s)
 {
-    struct weir_sequence *blocked = NULL;
-    for (uint32_t tries = 0; tries < MAX_TRIES;) {
-        struct weir_sequence *q = next_in_turn(s, blocked);
+    uint64_t now = weir_scheduler_now_us(s);
+    uint64_t look = weir_turn_begin(s);
+    unblock_all(s);
+    for (uint32_t n_blocked = 0; n_blocked < MAX_TRIES;) {
+        struct weir_sequence *q = weir_turn_next(s, look, is_eligible, now);
         if (!q) {
             return;
         }
         if (try_admit(s, q)) {
-            if (blocked) {
-                count_overtaken(s, q);
+            if (n_blocked > 0) {
+                count_overtaken(s, look);
             }
-            continue;
+        } else if (!q->job->share->is_blocked) { /* its tenant's own bound is no matter of others */
+            if (q->n_overtaken >= MAX_OVERTAKEN) {
+                return;
+            }
+            n_blocked++;
         }
-        if (q->n_overtaken >= MAX_OVERTAKEN) {
-            return;
-        }
-        blocked = q;
-        tries++;
     }
 }

@@ -22,6 +22,7 @@ bool weir_holdings_take_slot(struct weir_scheduler *s, struct weir_sequence *q)
     s->slots[slot] = q;
     s->n_slots_used++;
     q->slot = slot;
+    q->job->share->n_slots++;
     return true;
 }
 
@@ -38,6 +39,7 @@ void weir_holdings_release(struct weir_scheduler *s, struct weir_sequence *q)
         s->slots[q->slot] = NULL;
         s->n_slots_used--;
         q->slot = WEIR_NO_SLOT;
+        q->job->share->n_slots--;
     }
 }
 
@@ -48,16 +50,18 @@ void weir_holdings_preempt(struct weir_scheduler *s, struct weir_sequence *q)
     weir_holdings_release(s, q);
     if (q->state != WEIR_SEQUENCE_PAUSED) {
         q->state = WEIR_SEQUENCE_PREEMPTED;
+        q->waits_since_us = weir_scheduler_now_us(s);
     }
 }
 
 /* Whose pages q may take: the last paused one, else the last running one behind q. */
-static struct weir_sequence *find_victim(struct weir_scheduler *s, const struct weir_sequence *q)
+static struct weir_sequence *find_victim(struct weir_scheduler *s, const struct weir_sequence *q,
+                                         bool only_own_tenant)
 {
     struct weir_sequence *victim = NULL;
     for (uint32_t i = s->n_live; i-- > 0;) {
         struct weir_sequence *v = s->live[i];
-        if (v == q || v->n_pages == 0) {
+        if (v == q || v->n_pages == 0 || (only_own_tenant && v->job->share != q->job->share)) {
             continue;
         }
         if (v->state == WEIR_SEQUENCE_PAUSED) {
@@ -70,19 +74,59 @@ static struct weir_sequence *find_victim(struct weir_scheduler *s, const struct 
     return victim;
 }
 
+static uint32_t owner_of(const struct weir_scheduler *s, const struct weir_sequence *q)
+{
+    return weir_tenant_shares_index(&s->shares, q->job->share);
+}
+
+bool weir_holdings_is_beyond(const struct weir_scheduler *s, const struct weir_sequence *q,
+                             uint32_t n)
+{
+    uint32_t bound = q->job->max_pages;
+    return bound > 0 && weir_page_pool_n_held(s->pool, owner_of(s, q)) + n > bound;
+}
+
+/* No other sequence of q's tenant holds pages. */
+static bool holds_alone(const struct weir_scheduler *s, const struct weir_sequence *q)
+{
+    for (uint32_t i = 0; i < s->n_live; i++) {
+        const struct weir_sequence *o = s->live[i];
+        if (o != q && o->job->share == q->job->share && o->n_pages > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One page more; false when none can be had now. */
+static bool take_page(struct weir_scheduler *s, struct weir_sequence *q)
+{
+    for (;;) {
+        uint32_t *page = &q->pages[q->n_pages];
+        enum weir_page_take r = weir_page_pool_take(s->pool, owner_of(s, q), false, page);
+        if (r == WEIR_PAGE_AT_BOUND && holds_alone(s, q)) {
+            /* The bound was lowered since q was accepted: it ends, but nothing starts beside it. */
+            r = weir_page_pool_take(s->pool, owner_of(s, q), true, page);
+        }
+        if (r == WEIR_PAGE_TAKEN) {
+            q->n_pages++;
+            return true;
+        }
+        struct weir_sequence *victim = find_victim(s, q, r == WEIR_PAGE_AT_BOUND);
+        if (!victim) {
+            return false;
+        }
+        weir_holdings_preempt(s, victim);
+    }
+}
+
 uint32_t weir_holdings_cover(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens)
 {
     uint32_t n_pages = weir_pages_for(n_tokens);
     while (q->n_pages < n_pages) {
-        if (weir_page_pool_take(s->pool, &q->pages[q->n_pages])) {
-            q->n_pages++;
-            continue;
-        }
-        struct weir_sequence *victim = find_victim(s, q);
-        if (!victim) {
+        if (!take_page(s, q)) {
             return q->n_pages * WEIR_PAGE_TOKENS;
         }
-        weir_holdings_preempt(s, victim);
     }
     return n_tokens;
 }

@@ -15,7 +15,17 @@ int weir_job_create(const weir_generation *generation, struct weir_prompt *promp
         return WEIR_E_NOMEM;
     }
     job->ticket = ticket;
-    job->generation = generation;
+    job->class_rank = generation->class_rank;
+    job->priority = generation->priority;
+    job->ignore_eos = generation->ignore_eos != 0;
+    job->want_logprobs = generation->want_logprobs != 0;
+    job->n_top = job->want_logprobs ? generation->n_top : 0;
+    job->terms = (struct weir_share_terms){
+        .weight = generation->tenant_weight,
+        .time_ppm = generation->tenant_share_ppm,
+        .is_capped = generation->tenant_is_capped != 0,
+    };
+    job->max_pages = prompt->max_pages;
     weir_arena_init(&job->arena, ARENA_LIMIT_BYTES);
     uint32_t n = generation->n > 0 ? generation->n : 1;
     job->sequences = weir_arena_array(&job->arena, n, sizeof(*job->sequences));
@@ -23,7 +33,7 @@ int weir_job_create(const weir_generation *generation, struct weir_prompt *promp
     job->n_sequences = job->n_open = r == 0 ? n : 0;
     job->prompt = prompt;
     for (uint32_t i = 0; r == 0 && i < n; i++) {
-        r = weir_sequence_init(&job->sequences[i], job, i, vocabulary);
+        r = weir_sequence_init(&job->sequences[i], job, i, generation, vocabulary);
     }
     if (r < 0) {
         job->prompt = NULL;

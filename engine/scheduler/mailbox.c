@@ -148,7 +148,22 @@ static void unlink_event(struct weir_mailbox *m, struct weir_job *job)
     }
 }
 
-void weir_mailbox_remove(struct weir_mailbox *m, struct weir_job *job)
+bool weir_mailbox_claim(struct weir_mailbox *m, weir_ticket *ret_ticket)
+{
+    (void)pthread_mutex_lock(&m->lock);
+    struct weir_job *job = m->jobs;
+    while (job && job->was_reported) {
+        job = job->next;
+    }
+    if (job) {
+        job->was_reported = true;
+        *ret_ticket = job->ticket;
+    }
+    (void)pthread_mutex_unlock(&m->lock);
+    return job != NULL;
+}
+
+bool weir_mailbox_remove(struct weir_mailbox *m, struct weir_job *job)
 {
     (void)pthread_mutex_lock(&m->lock);
     if (job->events != 0) {
@@ -163,5 +178,8 @@ void weir_mailbox_remove(struct weir_mailbox *m, struct weir_job *job)
         job->next->prev = job->prev;
     }
     m->n_sequences -= job->n_sequences;
+    bool is_ours = !job->was_reported;
+    job->was_reported = true;
     (void)pthread_mutex_unlock(&m->lock);
+    return is_ours;
 }

@@ -6,9 +6,9 @@
  * How: every unfinished job is in a list; an event is a bit in its job, and jobs with bits form a
  * queue. So nothing can overflow: jobs are bounded by submit(), events by jobs.
  * Ownership: the mailbox links jobs, the engine owns them; remove() before a job is freed.
- * Threads: any; take() and remove() the engine's only. One lock guards everything here and the job
- * fields marked [mailbox]; it is held for list work only.
- * Errors: submit() gives WEIR_E_BUSY when full or not accepting. */
+ * Threads: any; take() and remove() are the engine's only. One lock guards everything here and the
+ * job fields marked [mailbox]; it is held for list work only. Errors: submit() gives WEIR_E_BUSY
+ * when full or not accepting. */
 #include <pthread.h>
 
 #include "engine/scheduler/job.h"
@@ -38,4 +38,8 @@ bool weir_mailbox_is_closing(struct weir_mailbox *m);
 /* Jobs with events, linked by taken_next, in order. Without any it waits up to wait_ms for one or
  * for close(); wait_ms < 0: for ever. */
 struct weir_job *weir_mailbox_take(struct weir_mailbox *m, int64_t wait_ms);
-void weir_mailbox_remove(struct weir_mailbox *m, struct weir_job *job);
+/* Nothing of the job is left. True: its end is still to be reported, by the caller. */
+WEIR_NODISCARD bool weir_mailbox_remove(struct weir_mailbox *m, struct weir_job *job);
+/* Marks one unfinished job as reported, and gives its ticket; false: there is none. For when the
+ * engine's own thread does not come back: whoever marks reports, and every end is reported once. */
+bool weir_mailbox_claim(struct weir_mailbox *m, weir_ticket *ret_ticket);

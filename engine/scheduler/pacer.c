@@ -8,6 +8,8 @@ static const double STRETCH = 1.9;
 enum {
     MIN_TOKENS = 2,   /* a prompt always moves on; also the first chunk, of unknown cost */
     STALE_STEPS = 64, /* steps after which a pure one is measured again */
+    FIRST_CHUNK = 64, /* tokens of a chunk of unknown cost */
+    LEAST_CHUNK = 16, /* below, a step is all overhead */
 };
 
 static uint32_t bucket_of(uint32_t n_decode)
@@ -56,6 +58,22 @@ uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode)
     return fit > MIN_TOKENS ? (uint32_t)fit : MIN_TOKENS;
 }
 
+uint32_t weir_pacer_tokens_in(const struct weir_pacer *p, uint32_t us)
+{
+    if (p->chunk_us <= 0) {
+        return FIRST_CHUNK;
+    }
+    double fit = us * p->chunk_tokens / p->chunk_us;
+    return fit < LEAST_CHUNK ? LEAST_CHUNK : fit < UINT16_MAX ? (uint32_t)fit : UINT16_MAX;
+}
+
+static void record_chunk(struct weir_pacer *p, uint32_t n_tokens, double took)
+{
+    double weight = p->chunk_tokens > 0 ? USUAL : 1;
+    average_time(&p->chunk_us, took, USUAL);
+    average(&p->chunk_tokens, n_tokens, weight);
+}
+
 void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_prompt_tokens,
                        uint64_t took_us)
 {
@@ -63,6 +81,7 @@ void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_promp
     p->n_steps++;
     average_time(&p->step_us, took, USUAL);
     if (n_decode == 0) {
+        record_chunk(p, n_prompt_tokens, took);
         return;
     }
     uint32_t b = bucket_of(n_decode);

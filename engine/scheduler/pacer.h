@@ -20,15 +20,18 @@ struct weir_pacer {
     double decode_us[WEIR_PACER_BUCKETS];     /* a pure decode step; 0: never measured */
     uint64_t measured_at[WEIR_PACER_BUCKETS]; /* value of n_steps then */
     double extra_us;                          /* what a mixed step took beyond a pure one ... */
-    double prompt_tokens; /* ... and the prompt tokens in it; 0: never measured */
-    double step_us;       /* any step */
-    uint32_t last_tokens; /* prompt tokens of the last mixed step */
+    double prompt_tokens;          /* ... and the prompt tokens in it; 0: never measured */
+    double chunk_us, chunk_tokens; /* of steps with prompt tokens alone; 0: never measured */
+    double step_us;                /* any step */
+    uint32_t last_tokens;          /* prompt tokens of the last mixed step */
     uint64_t n_steps;
 };
 
 /* Prompt tokens for a step that also has n_decode rows (> 0), at least 0: 0 asks for a pure step.
  */
 uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode);
+/* Prompt tokens that make a step of about so long when no row decodes. */
+uint32_t weir_pacer_tokens_in(const struct weir_pacer *p, uint32_t us);
 /* After each step. */
 void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_prompt_tokens,
                        uint64_t took_us);

@@ -8,25 +8,33 @@
 
 struct page {
     uint32_t refs;
-    uint32_t older, newer; /* in the list of kept pages; `newer` also links free pages */
+    uint32_t owner;        /* unless free */
+    uint32_t older, newer; /* among its owner's kept pages; `newer` also links free pages */
     uint32_t next;         /* in its bucket of the index */
     bool published;
     struct weir_page_key key, parent;
     int32_t tokens[WEIR_PAGE_TOKENS];
 };
 
+struct owner {
+    uint32_t weight, bound; /* bound 0: none */
+    uint32_t n_held, n_kept;
+    uint32_t oldest, newest; /* kept */
+};
+
 struct weir_page_pool {
     uint32_t n_pages, n_free, n_kept;
     uint32_t free_head;
-    uint32_t oldest, newest; /* kept */
+    struct owner *owners; /* [n_owners] */
+    uint32_t n_owners;
     uint32_t bucket_mask;
     uint32_t *buckets; /* [bucket_mask + 1] first page or NONE */
     struct page *pages;
 };
 
-int weir_page_pool_create(uint32_t n_pages, struct weir_page_pool **ret_pool)
+int weir_page_pool_create(uint32_t n_pages, uint32_t n_owners, struct weir_page_pool **ret_pool)
 {
-    if (n_pages == 0 || n_pages >= 1u << 30) {
+    if (n_owners == 0 || n_pages == 0 || n_pages >= 1u << 30) {
         return WEIR_E_ARG;
     }
     uint32_t n_buckets = 16;
@@ -41,7 +49,9 @@ int weir_page_pool_create(uint32_t n_pages, struct weir_page_pool **ret_pool)
     p->bucket_mask = n_buckets - 1;
     p->buckets = calloc(n_buckets, sizeof(*p->buckets));
     p->pages = calloc(n_pages, sizeof(*p->pages));
-    if (!p->buckets || !p->pages) {
+    p->owners = calloc(n_owners, sizeof(*p->owners));
+    p->n_owners = n_owners;
+    if (!p->buckets || !p->pages || !p->owners) {
         weir_page_pool_destroy(p);
         return WEIR_E_NOMEM;
     }
@@ -57,6 +67,7 @@ void weir_page_pool_destroy(struct weir_page_pool *p)
     }
     free(p->buckets);
     free(p->pages);
+    free(p->owners);
     free(p);
 }
 
@@ -70,7 +81,9 @@ void weir_page_pool_reset(struct weir_page_pool *p)
         p->pages[i] = (struct page){.newer = i + 1 < p->n_pages ? i + 1 : NONE};
     }
     p->free_head = 0;
-    p->oldest = p->newest = NONE;
+    for (uint32_t i = 0; i < p->n_owners; i++) {
+        p->owners[i] = (struct owner){.weight = 1, .oldest = NONE, .newest = NONE};
+    }
     p->n_free = p->n_pages;
     p->n_kept = 0;
 }
@@ -101,49 +114,141 @@ static void unpublish(struct weir_page_pool *p, uint32_t page)
 
 static void keep(struct weir_page_pool *p, uint32_t page)
 {
-    p->pages[page].older = p->newest;
+    struct owner *o = &p->owners[p->pages[page].owner];
+    p->pages[page].older = o->newest;
     p->pages[page].newer = NONE;
-    if (p->newest != NONE) {
-        p->pages[p->newest].newer = page;
+    if (o->newest != NONE) {
+        p->pages[o->newest].newer = page;
     } else {
-        p->oldest = page;
+        o->oldest = page;
     }
-    p->newest = page;
+    o->newest = page;
+    o->n_kept++;
     p->n_kept++;
 }
 
 static void unkeep(struct weir_page_pool *p, uint32_t page)
 {
     const struct page *g = &p->pages[page];
+    struct owner *o = &p->owners[g->owner];
     if (g->older != NONE) {
         p->pages[g->older].newer = g->newer;
     } else {
-        p->oldest = g->newer;
+        o->oldest = g->newer;
     }
     if (g->newer != NONE) {
         p->pages[g->newer].older = g->older;
     } else {
-        p->newest = g->older;
+        o->newest = g->older;
     }
+    o->n_kept--;
     p->n_kept--;
 }
 
-bool weir_page_pool_take(struct weir_page_pool *p, uint32_t *ret_page)
+static void put_free(struct weir_page_pool *p, uint32_t page)
 {
+    p->pages[page].newer = p->free_head;
+    p->free_head = page;
+    p->n_free++;
+}
+
+static uint32_t owned(const struct owner *o)
+{
+    return o->n_held + o->n_kept;
+}
+
+static uint32_t evict_from(struct weir_page_pool *p, const struct owner *o)
+{
+    uint32_t page = o->oldest;
+    unkeep(p, page);
+    unpublish(p, page);
+    return page;
+}
+
+/* Whose kept page goes: one beyond its bound, else the one with the most pages for its weight. */
+static const struct owner *find_richest(const struct weir_page_pool *p)
+{
+    const struct owner *best = NULL;
+    bool best_is_beyond = false;
+    for (uint32_t i = 0; i < p->n_owners; i++) {
+        const struct owner *o = &p->owners[i];
+        if (o->n_kept == 0) {
+            continue;
+        }
+        bool beyond = o->bound > 0 && owned(o) > o->bound;
+        bool richer = best && (uint64_t)owned(o) * best->weight > (uint64_t)owned(best) * o->weight;
+        if (!best || beyond > best_is_beyond || (beyond == best_is_beyond && richer)) {
+            best = o;
+            best_is_beyond = beyond;
+        }
+    }
+    return best;
+}
+
+enum weir_page_take weir_page_pool_take(struct weir_page_pool *p, uint32_t owner, bool beyond_bound,
+                                        uint32_t *ret_page)
+{
+    struct owner *o = &p->owners[owner];
+    bool at_bound = o->bound > 0 && owned(o) >= o->bound;
+    const struct owner *loser = NULL;
+    if (at_bound && o->n_kept > 0) {
+        loser = o;
+    } else if (at_bound && !beyond_bound) {
+        return WEIR_PAGE_AT_BOUND;
+    } else if (p->free_head == NONE) {
+        loser = find_richest(p);
+        if (!loser) {
+            return WEIR_PAGE_NONE;
+        }
+    }
     uint32_t page = p->free_head;
-    if (page != NONE) {
+    if (loser) {
+        page = evict_from(p, loser);
+    } else {
         p->free_head = p->pages[page].newer;
         p->n_free--;
-    } else if (p->oldest != NONE) {
-        page = p->oldest;
-        unkeep(p, page);
-        unpublish(p, page);
-    } else {
-        return false;
     }
     p->pages[page].refs = 1;
+    p->pages[page].owner = owner;
+    o->n_held++;
     *ret_page = page;
-    return true;
+    return WEIR_PAGE_TAKEN;
+}
+
+/* A bound that was lowered takes effect as pages are given back. */
+static void trim(struct weir_page_pool *p, const struct owner *o)
+{
+    while (o->bound > 0 && owned(o) > o->bound && o->n_kept > 0) {
+        put_free(p, evict_from(p, o));
+    }
+}
+
+void weir_page_pool_set_owner(struct weir_page_pool *p, uint32_t owner, uint32_t weight,
+                              uint32_t bound)
+{
+    struct owner *o = &p->owners[owner];
+    o->weight = weight > 0 ? weight : 1;
+    o->bound = bound;
+    trim(p, o);
+}
+
+void weir_page_pool_forget_owner(struct weir_page_pool *p, uint32_t owner)
+{
+    struct owner *o = &p->owners[owner];
+    assert(o->n_held == 0);
+    while (o->n_kept > 0) {
+        put_free(p, evict_from(p, o));
+    }
+}
+
+uint32_t weir_page_pool_n_owned(const struct weir_page_pool *p, uint32_t owner)
+{
+    return owned(&p->owners[owner]);
+}
+
+uint32_t weir_page_pool_n_held(const struct weir_page_pool *p, uint32_t owner)
+{
+    return p->owners[owner].n_held;
 }
 
 static void release_one(struct weir_page_pool *p, uint32_t page)
@@ -153,12 +258,13 @@ static void release_one(struct weir_page_pool *p, uint32_t page)
     if (--g->refs > 0) {
         return;
     }
+    struct owner *o = &p->owners[g->owner];
+    o->n_held--;
     if (g->published) {
         keep(p, page);
+        trim(p, o);
     } else {
-        g->newer = p->free_head;
-        p->free_head = page;
-        p->n_free++;
+        put_free(p, page);
     }
 }
 
@@ -204,6 +310,7 @@ uint32_t weir_page_pool_match(struct weir_page_pool *p, const struct weir_page_s
         }
         if (g->refs++ == 0) {
             unkeep(p, page);
+            p->owners[g->owner].n_held++;
         }
         ret_pages[n] = page;
         *key = next;

@@ -7,7 +7,10 @@
 #include "base/clock.h"
 #include "scheduler_internal.h"
 
-enum { FIRST_MEAN_COMPLETION = 128 };
+enum {
+    FIRST_MEAN_COMPLETION = 128,
+    KEPT_TENANTS = 256, /* idle ones whose counters and cached pages are kept */
+};
 
 static int allocate(struct weir_scheduler *s)
 {
@@ -20,9 +23,10 @@ static int allocate(struct weir_scheduler *s)
     if (!s->live || !s->slots || !s->parts || !s->part_sequences || !s->results) {
         return WEIR_E_NOMEM;
     }
-    int r = weir_page_pool_create(c->info->n_pages, &s->pool);
+    uint32_t n_shares = c->max_live + KEPT_TENANTS;
+    int r = weir_page_pool_create(c->info->n_pages, n_shares, &s->pool);
     if (r == 0) {
-        r = weir_tenant_shares_init(&s->shares, c->max_live);
+        r = weir_tenant_shares_init(&s->shares, n_shares);
     }
     return r < 0 ? r : weir_walker_create(&s->walker);
 }
@@ -85,12 +89,25 @@ static void insert_live(struct weir_scheduler *s, struct weir_sequence *q)
     s->live[i] = q;
 }
 
+static void join_tenant(struct weir_scheduler *s, struct weir_job *job, uint64_t now)
+{
+    bool is_new = false;
+    job->share = weir_tenant_shares_join(&s->shares, job->prompt->root, &job->terms, now, &is_new);
+    assert(job->share);
+    uint32_t owner = weir_tenant_shares_index(&s->shares, job->share);
+    if (is_new) {
+        weir_page_pool_forget_owner(s->pool, owner);
+    }
+    weir_page_pool_set_owner(s->pool, owner, job->share->terms.weight, job->max_pages);
+}
+
 void weir_scheduler_add(struct weir_scheduler *s, struct weir_job *job)
 {
+    uint64_t now = weir_scheduler_now_us(s);
     job->order = s->n_jobs++;
-    job->share = weir_tenant_shares_join(&s->shares, job->prompt->root);
-    assert(job->share);
+    join_tenant(s, job, now);
     for (uint32_t i = 0; i < job->n_sequences; i++) {
+        job->sequences[i].waits_since_us = now;
         insert_live(s, &job->sequences[i]);
     }
 }
@@ -211,7 +228,7 @@ static void take_token(struct weir_scheduler *s, struct weir_sequence *q,
     if (q->state == WEIR_SEQUENCE_DONE) {
         return;
     }
-    if (v->is_end(v->impl, token) && (q->constraint || !q->job->generation->ignore_eos)) {
+    if (v->is_end(v->impl, token) && (q->constraint || !q->job->ignore_eos)) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
     } else if (weir_output_add(&q->output, result, index) || feed_tools(s, q) || complete) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
@@ -293,7 +310,7 @@ static void report_end(struct weir_scheduler *s, struct weir_job *job)
         .device_us = job->device_ns / 1000,
         .message = weir_str_from(job->message),
     };
-    weir_tenant_share_leave(job->share);
+    weir_tenant_shares_leave(&s->shares, job->share, now);
     s->config.job_ended(s->config.arg, job, &outcome);
 }
 
@@ -321,6 +338,40 @@ static void close_round(struct weir_scheduler *s)
     }
 }
 
+static uint64_t work_of(const struct weir_scheduler *s, uint32_t part)
+{
+    return part < s->n_decode_rows ? WEIR_SHARE_COMPLETION_TOKEN
+                                   : (uint64_t)s->parts[part].n_tokens * WEIR_SHARE_PROMPT_TOKEN;
+}
+
+/* The step's time, divided among its tenants by work. */
+static void pay_for_step(struct weir_scheduler *s, uint64_t took_us, uint64_t now_us)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        total += work_of(s, i);
+    }
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        struct weir_tenant_share *share = s->part_sequences[i]->job->share;
+        weir_tenant_share_pay(share, took_us * work_of(s, i) / total, s->others_want);
+        share->ran_us = now_us;
+    }
+}
+
+static void set_running(struct weir_scheduler *s)
+{
+    if (s->config.step_state) {
+        atomic_store(s->config.step_state, WEIR_STEP_RUNS);
+    }
+}
+
+static bool was_given_up(struct weir_scheduler *s)
+{
+    uint32_t expected = WEIR_STEP_RUNS;
+    return s->config.step_state &&
+           !atomic_compare_exchange_strong(s->config.step_state, &expected, WEIR_STEP_NONE);
+}
+
 /* A step's time belongs to its sequences, by the tokens of each. */
 static void charge_time(struct weir_scheduler *s, uint64_t took_us)
 {
@@ -341,23 +392,31 @@ static int step(struct weir_scheduler *s)
     };
     memset(s->results, 0, s->n_parts * sizeof(*s->results));
     uint64_t began = weir_scheduler_now_us(s);
+    set_running(s);
     int r = s->config.backend->step(s->config.model, &batch, s->results);
+    if (was_given_up(s)) {
+        return WEIR_E_TIMEOUT;
+    }
     if (r < 0) {
         return r;
     }
-    uint64_t took_us = weir_scheduler_now_us(s) - began;
-    weir_pacer_record(&s->pacer, s->n_decode_rows, s->n_step_tokens - s->n_decode_rows, took_us);
-    charge_time(s, took_us);
+    uint64_t now = weir_scheduler_now_us(s);
+    weir_pacer_record(&s->pacer, s->n_decode_rows, s->n_step_tokens - s->n_decode_rows,
+                      now - began);
+    charge_time(s, now - began);
+    pay_for_step(s, now - began, now);
     s->config.counters->steps++;
     return 0;
 }
 
 int weir_scheduler_run(struct weir_scheduler *s)
 {
+    uint64_t preemptions = s->config.counters->preemptions;
+    s->idle_us = 0;
     weir_admission_run(s);
     weir_batch_build(s);
     if (s->n_parts == 0) {
-        bool made_room = s->ended != NULL;
+        bool made_room = s->ended || s->config.counters->preemptions != preemptions;
         close_round(s);
         return made_room;
     }
@@ -376,6 +435,11 @@ int weir_scheduler_run(struct weir_scheduler *s)
     }
     close_round(s);
     return 1;
+}
+
+uint64_t weir_scheduler_idle_us(const struct weir_scheduler *s)
+{
+    return s->idle_us;
 }
 
 void weir_scheduler_abort(struct weir_scheduler *s, int rc, const char *message)

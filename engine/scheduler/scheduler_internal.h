@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The scheduler's state, shared by its files: scheduler.c (jobs, rounds), admission.c (waiting to
- * running), holdings.c (slots and pages), batch.c (the step's parts). Nobody else includes this. */
+ * running), turn.c (whose turn it is), holdings.c (slots and pages), batch.c (the step's parts).
+ * Nobody else includes this. */
 #include "engine/scheduler/pacer.h"
 #include "engine/scheduler/page_pool.h"
 #include "engine/scheduler/scheduler.h"
@@ -16,7 +17,8 @@ struct weir_scheduler {
     struct weir_sequence **live;  /* [n_live] of max_live, by rank */
     struct weir_sequence **slots; /* [max_batch] NULL: free */
     uint32_t n_live, n_slots_used;
-    uint64_t n_jobs; /* added so far; gives each its order */
+    uint64_t n_jobs;  /* added so far; gives each its order */
+    uint64_t n_looks; /* see weir_turn_begin() */
     struct weir_job *ended;
     bool pushed;            /* something went to the sink since the last flush */
     double mean_completion; /* tokens, moving average of ended choices */
@@ -26,6 +28,8 @@ struct weir_scheduler {
     struct weir_sequence **part_sequences;
     weir_step_result *results;
     uint32_t n_parts, n_step_tokens, n_decode_rows;
+    bool others_want; /* somebody whose time is not used up can run */
+    uint64_t idle_us; /* nothing runs, but somebody who owes may do so after this; 0: nobody */
 };
 
 uint64_t weir_scheduler_now_us(const struct weir_scheduler *s);
@@ -50,8 +54,18 @@ void weir_holdings_count_match(struct weir_scheduler *s, struct weir_sequence *q
 void weir_holdings_publish(struct weir_scheduler *s, struct weir_sequence *q);
 /* Gives back pages and slot; nothing is computed any more. */
 void weir_holdings_release(struct weir_scheduler *s, struct weir_sequence *q);
+/* Pages that the tenant's sequences hold have reached its bound, with n more. */
+bool weir_holdings_is_beyond(const struct weir_scheduler *s, const struct weir_sequence *q,
+                             uint32_t n);
 /* release(), and q waits to be computed again (or stays paused). */
 void weir_holdings_preempt(struct weir_scheduler *s, struct weir_sequence *q);
+
+/* turn.c: sequences in turn, each once in a look. */
+uint64_t weir_turn_begin(struct weir_scheduler *s);
+/* NULL: no wanted one is left. */
+struct weir_sequence *weir_turn_next(struct weir_scheduler *s, uint64_t look,
+                                     bool (*is_wanted)(const struct weir_sequence *q),
+                                     uint64_t now_us);
 
 /* admission.c: moves waiting sequences into the batch. */
 void weir_admission_run(struct weir_scheduler *s);

@@ -24,12 +24,15 @@ enum weir_sequence_state {
 };
 
 enum { WEIR_NO_SLOT = UINT32_MAX };
+enum { WEIR_CLASS_AGING_US = 5 * 1000 * 1000 };
 
 struct weir_job;
 
 struct weir_sequence {
     struct weir_job *job;
     uint32_t choice;
+    uint32_t class_rank;     /* lifted by what it has waited */
+    uint64_t waits_since_us; /* while it waits */
     enum weir_sequence_state state;
     enum weir_finish finish; /* not NONE: nothing more is sampled, the rest waits for the reader */
     uint32_t slot;
@@ -41,6 +44,8 @@ struct weir_sequence {
     struct weir_page_key chain; /* key of page n_chained - 1, or the root */
     uint32_t n_chained;         /* pages published or matched */
     uint32_t n_preempted;
+    uint32_t n_yielded;    /* of these, to tenants with less */
+    uint64_t looked_at;    /* number of the look that it was last part of; see weir_turn_next() */
     uint32_t n_overtaken;  /* times that a later one was admitted before it */
     uint64_t paused_at_us; /* when it was paused */
     weir_sampling sampling;
@@ -57,7 +62,7 @@ static inline uint32_t weir_pages_for(uint32_t n_tokens)
 
 /* Memory comes from the job's arena, but for what a tool stream grows; finish() gives that back. */
 int weir_sequence_init(struct weir_sequence *q, struct weir_job *job, uint32_t choice,
-                       const struct weir_vocabulary *vocabulary);
+                       const weir_generation *generation, const struct weir_vocabulary *vocabulary);
 void weir_sequence_finish(struct weir_sequence *q);
 
 static inline bool weir_sequence_runs(const struct weir_sequence *q)
@@ -79,5 +84,10 @@ static inline bool weir_sequence_waits(const struct weir_sequence *q)
 /* < 0: a goes before b. Total: class, priority, arrival, choice. Pages and slots are taken from the
  * last. */
 int weir_sequence_rank(const struct weir_sequence *a, const struct weir_sequence *b);
-/* < 0: a is admitted before b: class, priority, preempted ones, the tenant's share, arrival. */
+/* The class, lifted by one for every WEIR_CLASS_AGING_US of waiting: no class is starved by better
+ * ones. What it was lifted to when it was admitted it keeps. */
+uint32_t weir_sequence_class(const struct weir_sequence *q, uint64_t now_us);
+/* < 0: a is served before b of the same class: the tenant's share, priority, preempted ones,
+ * arrival.
+ */
 int weir_sequence_turn(const struct weir_sequence *a, const struct weir_sequence *b);

@@ -337,7 +337,7 @@ def echo_prompt(rng, n):
 @pytest.mark.parametrize("over", ["tcp", "unix"])
 def test_storm_on_echo(start, binary, tmp_path, over):
     path = tmp_path / "socket" if over == "unix" else None
-    listen = f'["127.0.0.1:0", "unix:{path}"], workers: 1' if path else '["127.0.0.1:0"], workers: 2'
+    listen = f'["127.0.0.1:0", "unix:{path}"], workers: 2' if path else '["127.0.0.1:0"], workers: 2'
     daemon = start(f"""
 server: {{listen: {listen}, admin: "127.0.0.1:0"}}
 models:
@@ -364,7 +364,7 @@ def test_a_stream_that_ended_behind_a_full_socket_is_let_go(start, binary, tmp_p
     while its last chunks lie in the flow and the client takes nothing."""
     path = tmp_path / "socket"
     daemon = start(f"""
-server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 1, admin: "127.0.0.1:0"}}
+server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 2, admin: "127.0.0.1:0"}}
 models:
   echo:
     targets: [{{engine: {{backend: echo, max_batch: 100, context: 6000}}}}]
@@ -391,7 +391,7 @@ models:
 def test_a_small_queue_sheds_and_nothing_is_lost(start, binary, tmp_path):
     path = tmp_path / "socket"
     daemon = start(f"""
-server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 1, admin: "127.0.0.1:0"}}
+server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 2, admin: "127.0.0.1:0"}}
 models:
   echo:
     queue: {{size: 8, timeout: 500ms}}

@@ -123,6 +123,9 @@ void fake_backend_block(struct fake_backend *f, bool blocked)
 static void fake_interrupt(void *model)
 {
     struct fake_backend *f = model;
+    if (atomic_load(&f->is_deaf)) {
+        return;
+    }
     (void)pthread_mutex_lock(&f->lock);
     atomic_store(&f->interrupted, true);
     (void)pthread_cond_broadcast(&f->changed);

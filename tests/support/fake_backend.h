@@ -28,6 +28,7 @@ struct fake_backend {
     int load_rc;
     _Atomic int fail_in_steps; /* > 0: the step that counts it down to 0 fails [any] */
     _Atomic int fail_slot;     /* >= 0: that slot's result is WEIR_E_DEVICE [any] */
+    _Atomic bool is_deaf;      /* interrupt() does nothing [any] */
     _Atomic bool blocked;      /* steps wait until it is false or interrupt() is called [any] */
 
     _Atomic uint64_t now_us;

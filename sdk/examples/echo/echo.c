@@ -18,7 +18,10 @@ enum { END = 256, N_VOCAB = 257, DEFAULT_CTX = 8192, DEFAULT_SEQUENCES = 64, MAX
 struct echo {
     uint32_t n_ctx, max_sequences, max_step_tokens, n_pages;
     unsigned long delay_us;   /* per step */
+    unsigned long token_us;   /* more for each token of a step */
     unsigned long fail_after; /* steps until the device "fails"; 0: never */
+    unsigned long hang_after; /* steps until one takes hang_ms; 0: never */
+    unsigned long hang_ms;
     unsigned long steps;
     int32_t *kv; /* [n_pages][WEIR_PAGE_TOKENS] */
 };
@@ -62,7 +65,10 @@ static int load(const weir_host *host, const weir_load_params *p, void **model, 
     e->max_step_tokens = p->max_step_tokens ? p->max_step_tokens : 512;
     e->n_pages = e->max_sequences * ((e->n_ctx + WEIR_PAGE_TOKENS - 1) / WEIR_PAGE_TOKENS);
     e->delay_us = option(p->options_json, "delay_us");
+    e->token_us = option(p->options_json, "token_us");
     e->fail_after = option(p->options_json, "fail_after");
+    e->hang_after = option(p->options_json, "hang_after");
+    e->hang_ms = option(p->options_json, "hang_ms");
     e->kv = calloc(e->n_pages, WEIR_PAGE_TOKENS * sizeof(int32_t));
     if (!e->kv) {
         free(e);
@@ -162,14 +168,23 @@ static void run_part(struct echo *e, const weir_step_part *p, weir_step_result *
     }
 }
 
+static void sleep_us(unsigned long us)
+{
+    struct timespec t = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+    (void)nanosleep(&t, NULL);
+}
+
 static int step(void *model, const weir_step_batch *batch, weir_step_result *results)
 {
     struct echo *e = model;
-    if (e->delay_us) {
-        struct timespec t = {(time_t)(e->delay_us / 1000000), (long)(e->delay_us % 1000000) * 1000};
-        (void)nanosleep(&t, NULL);
+    e->steps++;
+    if (e->delay_us || e->token_us) {
+        sleep_us(e->delay_us + e->token_us * batch->n_tokens);
     }
-    if (e->fail_after && ++e->steps > e->fail_after) {
+    if (e->hang_after && e->steps == e->hang_after) {
+        sleep_us(e->hang_ms * 1000);
+    }
+    if (e->fail_after && e->steps > e->fail_after) {
         return WEIR_E_DEVICE;
     }
     for (uint32_t i = 0; i < batch->n_parts; i++) {

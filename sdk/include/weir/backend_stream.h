@@ -66,6 +66,12 @@ typedef struct weir_generation {
     uint32_t ignore_eos; /* benchmarks: go on to max_tokens */
     weir_str stop[WEIR_MAX_STOPS];
     weir_sampling sampling; /* choice i draws with seed + i */
+    /* The tenant's part of the target, where several want it. */
+    uint32_t tenant_weight;    /* against those of others; 0: 100 */
+    uint32_t tenant_share_ppm; /* of the device's time, at most; 0: no bound */
+    uint32_t tenant_is_capped; /* 1: the bound holds also while nobody else wants the device */
+    uint32_t reserved;
+    uint64_t tenant_kv_bytes; /* KV memory, running and kept, at most; 0: no bound */
 } weir_generation;
 
 /* What prepare() found. */
@@ -113,6 +119,10 @@ typedef struct weir_target_status {
     uint32_t n_ctx, n_vocab;
     char error[256]; /* why it failed */
     char device[64], arch[32], quant[32];
+    /* Taken beyond max_sequences for tenants that run less than their share: the target makes room
+     * for them by itself. */
+    uint32_t max_extra;
+    uint32_t reserved2;
 } weir_target_status;
 
 /* Ends a generation. */
@@ -121,7 +131,7 @@ typedef struct weir_outcome {
     int32_t rc; /* 0, WEIR_E_CANCELLED, WEIR_E_DEVICE, … */
     uint64_t prompt_tokens, cached_tokens, completion_tokens;
     uint64_t prefill_us, decode_us;
-    weir_str message; /* for rc < 0 */
+    weir_str message;   /* for rc < 0 */
     uint64_t device_us; /* this generation's share of the device's time; 0: unknown */
 } weir_outcome;
 

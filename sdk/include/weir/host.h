@@ -33,16 +33,16 @@ enum weir_level { /* of log lines */
 enum weir_field {
     WEIR_FIELD_REQUEST_ID = 1,
     WEIR_FIELD_METHOD = 2,
-    WEIR_FIELD_PATH = 3,    /* without the query */
+    WEIR_FIELD_PATH = 3, /* without the query */
     /* [set] in BODY and ROUTE: the request is prepared again for that model when the phase has
      * passed. WEIR_E_NOTFOUND: there is no such model for its tenant. */
     WEIR_FIELD_MODEL = 4,
-    WEIR_FIELD_TENANT = 5,  /* [set] once, in HEADERS */
-    WEIR_FIELD_KEY_ID = 6,  /* [set] once, in HEADERS */
-    WEIR_FIELD_USER = 7,    /* [set] */
-    WEIR_FIELD_CLASS = 8,   /* [set] interactive_ui, critical_api, batch */
-    WEIR_FIELD_PEER = 9,    /* client address */
-    WEIR_FIELD_BODY = 10,   /* whole body, from BODY on */
+    WEIR_FIELD_TENANT = 5, /* [set] once, in HEADERS */
+    WEIR_FIELD_KEY_ID = 6, /* [set] once, in HEADERS */
+    WEIR_FIELD_USER = 7,   /* [set] */
+    WEIR_FIELD_CLASS = 8,  /* [set] interactive_ui, critical_api, batch */
+    WEIR_FIELD_PEER = 9,   /* client address */
+    WEIR_FIELD_BODY = 10,  /* whole body, from BODY on */
     /* Name of the chosen target, from ADMIT on. [set] in BODY and ROUTE, behind MODEL: the only one
      * of the model's targets that may run it. WEIR_E_NOTFOUND: it has no such target. */
     WEIR_FIELD_TARGET = 11,
@@ -50,7 +50,8 @@ enum weir_field {
     /* [set] once, in HEADERS: the key's own "limits" and "quota" as a JSON object of a tenant's
      * shape; not set when it has none. */
     WEIR_FIELD_KEY_LIMITS = 13,
-    /* [set] what policies say of it, as a JSON object of texts: in the access log, and for who bills */
+    /* [set] what policies say of it, as a JSON object of texts: in the access log, and for who
+       bills */
     WEIR_FIELD_TAGS = 14
 };
 
@@ -65,7 +66,9 @@ enum weir_number {
     WEIR_NUMBER_ARRIVED_US = 7,    /* host->now_us() at arrival */
     /* Tokens that have left the last plugin's on_chunk: held back by a pause, on their way to the
      * client, or delivered. */
-    WEIR_NUMBER_OUTPUT_TOKENS = 8
+    WEIR_NUMBER_OUTPUT_TOKENS = 8,
+    /* 1: so many wait that nothing but a plugin may answer this one; from BODY on */
+    WEIR_NUMBER_CACHED_ONLY = 9
 };
 
 struct weir_host {

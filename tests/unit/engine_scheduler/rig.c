@@ -47,6 +47,7 @@ void rig_open(struct rig *r)
         .chat = r->chat,
         .serial = 1,
         .n_logits = r->info.n_vocab,
+        .page_bytes = WEIR_PAGE_TOKENS,
     };
     struct weir_scheduler_config config = {
         .backend = fake_backend(),

@@ -28,7 +28,7 @@ static struct weir_queue_entry entry(uint64_t tenant, uint32_t class_rank)
 
 static void set_places(struct weir_queue *q, uint32_t target, uint32_t places, uint64_t now_us)
 {
-    weir_queue_set_places(q, target, (uint32_t[]){places, places, places}, now_us);
+    weir_queue_set_places(q, target, (uint32_t[]){places, places, places}, 0, now_us);
 }
 
 static void free_place_is_granted_at_once(void **state)
@@ -260,7 +260,7 @@ static void better_classes_find_room_beside_worse_ones(void **state)
     struct weir_queue *q;
     uint64_t retry_us = 0;
     assert_int_equal(weir_queue_create(9, record, &g, &q), 0);
-    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 0);
+    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 0, 0);
     struct weir_queue_entry batch[2] = {entry(1, 2), entry(1, 2)},
                             ui[2] = {entry(1, 1), entry(1, 1)};
     struct weir_queue_entry api = entry(1, 0);
@@ -268,11 +268,11 @@ static void better_classes_find_room_beside_worse_ones(void **state)
     assert_int_equal(weir_queue_push(q, &batch[1], 1, &retry_us), 0);
     assert_int_equal(g.n, 1);
     assert_int_equal(weir_queue_push(q, &ui[0], 1, &retry_us), 0);
-    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 2);
+    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 0, 2);
     assert_ptr_equal(g.list[1], &ui[0]);
     assert_int_equal(weir_queue_push(q, &ui[1], 3, &retry_us), 0);
     assert_int_equal(weir_queue_push(q, &api, 3, &retry_us), 0);
-    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 4);
+    weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 0, 4);
     assert_int_equal(g.n, 3);
     assert_ptr_equal(g.list[2], &api);
 
@@ -341,9 +341,217 @@ static void closed_queue_sends_all_away(void **state)
     assert_int_equal(e[0].state, WEIR_QUEUE_OUT);
     weir_queue_set_open(q, true);
     assert_int_equal(weir_queue_push(q, &e[2], 4, &retry_us), 0);
-    weir_queue_set_places(q, 0, (uint32_t[]){1, 1, 1}, 5);
+    weir_queue_set_places(q, 0, (uint32_t[]){1, 1, 1}, 0, 5);
     assert_int_equal(e[2].state, WEIR_QUEUE_GRANTED);
     weir_queue_release(q, &e[2], 6);
+    weir_queue_destroy(q);
+}
+
+static struct weir_queue_entry entry_of(uint64_t tenant, uint32_t weight, uint32_t max_waiting)
+{
+    struct weir_queue_entry e = entry(tenant, 1);
+    e.tenant_weight = weight;
+    e.max_waiting = max_waiting;
+    return e;
+}
+
+static void a_tenant_fills_its_part_of_the_queue_only(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(8, record, &g, &q), 0);
+    struct weir_queue_entry loud[5], quiet = entry_of(2, 0, 4), more = entry_of(2, 0, 0);
+    for (int i = 0; i < 5; i++) {
+        loud[i] = entry_of(1, 0, 4);
+        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), i < 4 ? 0 : WEIR_E_TOOBIG);
+    }
+    assert_true(retry_us > 0);
+    assert_int_equal(loud[4].state, WEIR_QUEUE_OUT);
+    assert_int_equal(weir_queue_push(q, &quiet, 2, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &more, 2, &retry_us), 0);
+    assert_true(weir_queue_remove(q, &loud[0])); /* a place of its own comes free */
+    assert_int_equal(weir_queue_push(q, &loud[4], 3, &retry_us), 0);
+    for (int i = 1; i < 5; i++) {
+        assert_true(weir_queue_remove(q, &loud[i]));
+    }
+    assert_true(weir_queue_remove(q, &quiet));
+    assert_true(weir_queue_remove(q, &more));
+    weir_queue_destroy(q);
+}
+
+static void below_its_share_a_tenant_finds_extra_places(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(50, record, &g, &q), 0);
+    weir_queue_set_places(q, 0, (uint32_t[]){8, 8, 8}, 8, 0);
+    struct weir_queue_entry loud[20], quiet[6];
+    for (int i = 0; i < 20; i++) {
+        loud[i] = entry_of(1, 100, 0);
+        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+    }
+    assert_int_equal(g.n, 8); /* extra places are not for who has its share */
+    for (int i = 0; i < 6; i++) {
+        quiet[i] = entry_of(2, 100, 0);
+        assert_int_equal(weir_queue_push(q, &quiet[i], 2, &retry_us), 0);
+    }
+    assert_int_equal(g.n, 8 + 4); /* half of eight are its share */
+    for (size_t i = 8; i < 12; i++) {
+        assert_int_equal(g.list[i]->tenant_hash, 2);
+    }
+    weir_queue_release(q, &quiet[0], 3);
+    assert_int_equal(g.n, 13);
+    assert_ptr_equal(g.list[12], &quiet[4]);
+    for (size_t i = 0; i < g.n; i++) {
+        weir_queue_release(q, g.list[i], 10); /* no-op for the one that is out */
+    }
+    assert_int_equal(g.n, 26);
+    weir_queue_destroy(q);
+}
+
+static void weights_decide_how_places_are_shared(void **state)
+{
+    (void)state;
+    enum { N = 120 };
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(2 * N, record, &g, &q), 0);
+    static struct weir_queue_entry e[2][N];
+    for (int i = 0; i < N; i++) {
+        for (int t = 0; t < 2; t++) {
+            e[t][i] = entry_of(1 + (uint64_t)t, t ? 300 : 100, 0);
+            assert_int_equal(weir_queue_push(q, &e[t][i], 1, &retry_us), 0);
+        }
+    }
+    set_places(q, 0, 4, 2);
+    for (size_t i = 0; i < 76; i++) {
+        weir_queue_charge(q, g.list[i], 50);
+        weir_queue_release(q, g.list[i], 10 + i);
+    }
+    size_t n_heavy = 0;
+    for (size_t i = 0; i < 80; i++) {
+        n_heavy += g.list[i]->tenant_hash == 2;
+    }
+    assert_true(n_heavy >= 57 && n_heavy <= 63); /* three of four */
+    weir_queue_set_open(q, false);
+    for (size_t i = 76; i < 80; i++) {
+        weir_queue_release(q, g.list[i], 200);
+    }
+    weir_queue_destroy(q);
+}
+
+static void age_does_not_let_a_heap_pass_other_tenants(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(50, record, &g, &q), 0);
+    struct weir_queue_entry loud[6], quiet = entry(2, 1);
+    set_places(q, 0, 1, 0);
+    for (int i = 0; i < 6; i++) {
+        loud[i] = entry(1, 1);
+        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+    }
+    weir_queue_charge(q, &loud[0], 1000);
+    assert_int_equal(weir_queue_push(q, &quiet, 30000000, &retry_us), 0);
+    weir_queue_release(q, &loud[0], 30000001); /* the others wait for half a minute */
+    assert_ptr_equal(g.list[1], &quiet);
+    weir_queue_release(q, &quiet, 30000002);
+    for (int i = 1; i < 6; i++) {
+        weir_queue_release(q, &loud[i], 30000003);
+    }
+    weir_queue_destroy(q);
+}
+
+static void having_had_the_model_alone_is_no_debt(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(50, record, &g, &q), 0);
+    set_places(q, 0, 1, 0);
+    struct weir_queue_entry quiet = entry(2, 1), loud[4];
+    for (uint64_t i = 0; i < 50; i++) {
+        assert_int_equal(weir_queue_push(q, &quiet, 1 + i, &retry_us), 0);
+        weir_queue_charge(q, &quiet, 1000);
+        weir_queue_release(q, &quiet, 2 + i);
+    }
+    for (int i = 0; i < 4; i++) { /* never seen before */
+        loud[i] = entry(1, 1);
+        assert_int_equal(weir_queue_push(q, &loud[i], 100, &retry_us), 0);
+    }
+    quiet = entry(2, 1);
+    assert_int_equal(weir_queue_push(q, &quiet, 101, &retry_us), 0);
+    weir_queue_release(q, &loud[0], 102);
+    assert_int_equal(quiet.state, WEIR_QUEUE_GRANTED);
+    weir_queue_release(q, &quiet, 103);
+    for (int i = 1; i < 4; i++) {
+        weir_queue_release(q, &loud[i], 104);
+    }
+    weir_queue_destroy(q);
+}
+
+static void the_predicted_wait_is_the_tenants_own(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(100, record, &g, &q), 0);
+    set_places(q, 0, 1, 0);
+    static struct weir_queue_entry loud[60];
+    for (int i = 0; i < 60; i++) {
+        loud[i] = entry(1, 1);
+        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+    }
+    for (size_t i = 0; i < 8; i++) { /* one a second */
+        weir_queue_release(q, g.list[i], 1000000 * (i + 2));
+    }
+    struct weir_queue_outlook own, other;
+    weir_queue_look(q, 1, 0, 1, &own);
+    weir_queue_look(q, 2, 0, 1, &other);
+    assert_true(own.wait_us > 40000000);
+    assert_true(other.wait_us < 4000000);
+    assert_true(other.class_wait_us > 40000000);
+    assert_true(own.fill > 0.5 && own.fill < 0.52);
+    assert_false(own.below_share);
+    assert_true(other.below_share);
+    struct weir_queue_entry hasty = entry(2, 1);
+    hasty.deadline_us = 10000000 + 5000000;
+    assert_int_equal(weir_queue_push(q, &hasty, 10000000, &retry_us), 0);
+    struct weir_queue_stats stats;
+    weir_queue_stats(q, &stats);
+    assert_int_equal(stats.waiting_by_class[1], 52);
+    weir_queue_set_open(q, false);
+    weir_queue_release(q, g.list[8], 20000000);
+    weir_queue_destroy(q);
+}
+
+static void thousands_of_tenants_come_and_go(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(4, record, &g, &q), 0);
+    set_places(q, 0, 2, 0);
+    struct weir_queue_entry pinned = entry(7, 1);
+    assert_int_equal(weir_queue_push(q, &pinned, 1, &retry_us), 0);
+    for (uint64_t i = 0; i < 3500; i++) { /* idle ones are recycled, the pinned one is not */
+        struct weir_queue_entry e = entry(1000 + i * 7919, 1);
+        assert_int_equal(weir_queue_push(q, &e, 2 + i, &retry_us), 0);
+        assert_int_equal(e.state, WEIR_QUEUE_GRANTED);
+        weir_queue_release(q, &e, 3 + i);
+    }
+    weir_queue_charge(q, &pinned, 10);
+    weir_queue_release(q, &pinned, 5000);
     weir_queue_destroy(q);
 }
 
@@ -361,6 +569,13 @@ int main(void)
         cmocka_unit_test(better_classes_find_room_beside_worse_ones),
         cmocka_unit_test(put_back_keeps_its_turn),
         cmocka_unit_test(closed_queue_sends_all_away),
+        cmocka_unit_test(a_tenant_fills_its_part_of_the_queue_only),
+        cmocka_unit_test(below_its_share_a_tenant_finds_extra_places),
+        cmocka_unit_test(weights_decide_how_places_are_shared),
+        cmocka_unit_test(age_does_not_let_a_heap_pass_other_tenants),
+        cmocka_unit_test(having_had_the_model_alone_is_no_debt),
+        cmocka_unit_test(the_predicted_wait_is_the_tenants_own),
+        cmocka_unit_test(thousands_of_tenants_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
