@@ -118,6 +118,7 @@ struct weir_engine_opening { /* read while weir_target_create() runs */
     struct weir_engine_config config;
     char path[WEIR_MODEL_PATH_BYTES];
     char *options;
+    char *upstream_json; /* of an upstream, in place of the above */
 };
 
 static int open_now(void *arg, const weir_sink *sink, void **ret_impl, struct weir_error *err)
@@ -135,6 +136,7 @@ static void free_opening(struct weir_engine_opening *o)
 {
     if (o) {
         free(o->options);
+        free(o->upstream_json);
         free(o);
     }
 }
@@ -174,6 +176,67 @@ static int fill(struct weir_engine_opening *o, const struct weir_config *config,
     return 0;
 }
 
+static void keep(struct weir_open_engines *set, const struct candidate *c,
+                 struct weir_engine_opening *o)
+{
+    set->backends[set->n].library = c->library;
+    set->backends[set->n].instance = c->instance;
+    set->backends[set->n].opening = o;
+    set->n++;
+}
+
+/* What the plugin gets: the `upstream` object, with what it would otherwise have to ask for. */
+static char *upstream_config(const struct weir_config_model *model,
+                             const struct weir_config_target *target, size_t *ret_n)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = doc ? yyjson_val_mut_copy(doc, target->upstream.json) : NULL;
+    char *json = NULL;
+    bool ok = root != NULL;
+    if (ok && !target->upstream.model) {
+        ok = yyjson_mut_obj_add_str(doc, root, "model", model->name);
+    }
+    if (ok) {
+        json = yyjson_mut_val_write(root, 0, ret_n);
+    }
+    yyjson_mut_doc_free(doc);
+    return json;
+}
+
+static int open_upstream(struct weir_open_engines *set, const struct weir_config_model *model,
+                         const struct weir_config_target *target, struct weir_plugins *plugins,
+                         struct weir_target_config *ret_target, struct weir_error *err)
+{
+    struct candidate c = {0};
+    const char *name = target->upstream.backend;
+    int r = weir_plugins_load(plugins, name, &c.library, err);
+    if (r < 0) {
+        return r;
+    }
+    const weir_backend_stream *stream = weir_plugin_library_ext(c.library, WEIR_EXT_BACKEND_STREAM);
+    r = stream ? weir_plugins_host(plugins, c.library, &c.instance, err)
+               : weir_error_set(err, WEIR_E_UNSUPPORTED, "plugin %s is no stream backend (%s)",
+                                name, WEIR_EXT_BACKEND_STREAM);
+    struct weir_engine_opening *o = r == 0 ? calloc(1, sizeof(*o)) : NULL;
+    size_t n = 0;
+    if (o) {
+        o->upstream_json = upstream_config(model, target, &n);
+    }
+    if (r == 0 && (!o || !o->upstream_json)) {
+        r = weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    if (r < 0) {
+        free_opening(o);
+        drop(&c);
+        return r;
+    }
+    keep(set, &c, o);
+    *ret_target = (struct weir_target_config){.backend = stream,
+                                              .host = weir_plugin_instance_host(c.instance),
+                                              .config_json = {o->upstream_json, n}};
+    return 0;
+}
+
 int weir_open_engine(void *arg, const struct weir_config *config,
                      const struct weir_config_model *model, const struct weir_config_target *target,
                      struct weir_plugins *plugins, struct weir_target_config *ret_target,
@@ -181,7 +244,10 @@ int weir_open_engine(void *arg, const struct weir_config *config,
 {
     struct weir_open_engines *set = arg;
     if (set->n == WEIR_MAX_OPEN_BACKENDS) {
-        return weir_error_set(err, WEIR_E_TOOBIG, "more than %d engines", WEIR_MAX_OPEN_BACKENDS);
+        return weir_error_set(err, WEIR_E_TOOBIG, "more than %d targets", WEIR_MAX_OPEN_BACKENDS);
+    }
+    if (!target->is_engine) {
+        return open_upstream(set, model, target, plugins, ret_target, err);
     }
     struct candidate c = {0};
     int r = choose(plugins, target->engine.backend, &c, err);
@@ -207,10 +273,7 @@ int weir_open_engine(void *arg, const struct weir_config *config,
     weir_log(WEIR_LOG_INFO, "model", NULL, "%s: %s on %s (%s)", model->name,
              target->engine.file ? target->engine.file : "no file", c.device_name,
              c.library->about.name);
-    set->backends[set->n].library = c.library;
-    set->backends[set->n].instance = c.instance;
-    set->backends[set->n].opening = o;
-    set->n++;
+    keep(set, &c, o);
     *ret_target = (struct weir_target_config){
         .backend = weir_engine_stream(), .open = open_now, .open_arg = o};
     return 0;

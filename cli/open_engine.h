@@ -8,7 +8,7 @@
  * opened with; finish it after the engines are destroyed. Threads: [main]. */
 #include "core/server/server.h"
 
-enum { WEIR_MAX_OPEN_BACKENDS = 64 };
+enum { WEIR_MAX_OPEN_BACKENDS = 1024 };
 
 struct weir_engine_opening;
 

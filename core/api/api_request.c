@@ -546,8 +546,8 @@ int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *a
         if (!p) {
             char name[64];
             (void)snprintf(name, sizeof(name), "%s", yyjson_get_str(key));
-            return weir_refuse(refusal, 400, name, "unknown_parameter",
-                               "Unknown parameter: '%s'.", name);
+            return weir_refuse(refusal, 400, name, "unknown_parameter", "Unknown parameter: '%s'.",
+                               name);
         }
         if (yyjson_is_null(value)) { /* the API's word for "left out" */
             continue;
@@ -558,6 +558,7 @@ int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *a
         }
     }
     int r = check_together(&rd, body);
+    ret_request->generation.seed_given = ret_request->seed_given;
     if (r == 0 && !ret_request->seed_given) {
         uint64_t seed = 0;
         (void)!getrandom(&seed, sizeof(seed), 0); /* a failure leaves a fixed seed: still valid */

@@ -185,6 +185,9 @@ int weir_plugins_host(struct weir_plugins *ps, struct weir_plugin_library *lib,
                       struct weir_plugin_instance **ret_instance, struct weir_error *err)
 {
     int rc = weir_plugin_instance_create(ps, lib, (weir_str){NULL, 0}, ret_instance);
+    if (rc == 0) {
+        (*ret_instance)->defining = true; /* a backend defines its metrics as it opens a target */
+    }
     return rc < 0 ? weir_error_set(err, rc, "plugin %s: out of memory", lib->about.name) : 0;
 }
 

@@ -10,6 +10,8 @@
 #include "core/server/worker.h"
 
 static void read_chunks(struct weir_request *r);
+static void read_ring(struct weir_request *r);
+static const struct weir_flow_reader direct_reader;
 
 static void flow_ready(struct weir_inbox_item *item)
 {
@@ -19,11 +21,16 @@ static void flow_ready(struct weir_inbox_item *item)
 
 int weir_run_begin(struct weir_request *r)
 {
-    int rc = weir_flow_init(&r->flow, weir_worker_inbox(r->worker), &r->flow_item);
+    int rc = weir_flow_init(&r->flow, weir_worker_inbox(r->worker), &r->flow_item,
+                            weir_target_is_on_loops(r->target) ? &direct_reader : NULL);
     if (rc < 0) {
         return rc;
     }
     r->flow_item.run = flow_ready;
+    r->api.generation.loop = weir_worker_settings(r->worker)->index;
+    r->api.generation.stream = r->api.stream;
+    r->api.generation.user = r->user;
+    r->api.generation.traceparent = r->traceparent;
     r->ticket = weir_target_begin(r->target, &r->flow);
     rc = r->ticket ? weir_target_submit(r->target, &r->api.generation, &r->prepared, r->ticket)
                    : WEIR_E_BUSY;
@@ -36,6 +43,7 @@ int weir_run_begin(struct weir_request *r)
     }
     r->is_prepared = false; /* the target owns the prepared state now */
     weir_request_hold(r, WEIR_HOLD_TARGET);
+    r->flow.is_held = false;
     return 0;
 }
 
@@ -52,6 +60,18 @@ static void begin_stream(struct weir_request *r)
     }
 }
 
+/* An end that comes out of this call is read later: the caller still needs the request. */
+static void cancel_target(struct weir_request *r)
+{
+    if (!r->cancelled) {
+        bool was_held = r->flow.is_held;
+        r->cancelled = true;
+        r->flow.is_held = true;
+        weir_target_cancel(r->target, r->ticket);
+        r->flow.is_held = was_held;
+    }
+}
+
 void weir_run_cancel(struct weir_request *r)
 {
     if (!(r->holds & WEIR_HOLD_TARGET)) {
@@ -59,10 +79,7 @@ void weir_run_cancel(struct weir_request *r)
     }
     /* Also when plugins had cancelled it: what lies in the flow would keep its end from us. */
     weir_flow_abandon(&r->flow);
-    if (!r->cancelled) {
-        r->cancelled = true;
-        weir_target_cancel(r->target, r->ticket);
-    }
+    cancel_target(r);
 }
 
 /* Tokens given so far are delivered when the kernel has taken all that was written until now. */
@@ -129,6 +146,11 @@ static void deliver(void *arg, const weir_chunk *chunk)
     }
 }
 
+static char *arena_text(struct weir_request *r, weir_str text)
+{
+    return (char *)(uintptr_t)weir_arena_copy(&r->arena, text).p;
+}
+
 static void fail_run(struct weir_request *r, uint32_t status, const char *code, const char *message)
 {
     if (!r->ex || r->failed) {
@@ -145,11 +167,27 @@ static void fail_run(struct weir_request *r, uint32_t status, const char *code, 
             weir_http_abort(r->ex); /* so that the client can tell it from an end */
         }
         (void)weir_http_stream_end(r->ex);
-    } else if (status == 503) {
-        weir_answer_busy(r, status, code, 1000000, "%s", message);
+    } else if (status == 503 || status == 429) {
+        weir_answer_busy(r, status, code,
+                         r->outcome.retry_after_us ? r->outcome.retry_after_us : 1000000, "%s",
+                         message);
     } else {
-        weir_answer_error(r, status, "", code, "%s", message);
+        char *param = r->outcome.param.n ? arena_text(r, r->outcome.param) : NULL;
+        weir_answer_error(r, status, param ? param : "", code, "%s", message);
     }
+}
+
+/* The target's own words, where it knows what the client should see. */
+static void fail_by_outcome(struct weir_request *r)
+{
+    const weir_outcome *o = &r->outcome;
+    char *code = o->code.n ? arena_text(r, o->code) : NULL;
+    char *message = o->status ? arena_text(r, o->message)
+                              : (char *)weir_arena_printf(&r->arena, "The model failed: %.*s",
+                                                          (int)o->message.n, o->message.p)
+                                    .p;
+    fail_run(r, o->status ? o->status : 503, code ? code : "model_failed",
+             message ? message : "The model failed.");
 }
 
 static void finish_reply(struct weir_request *r)
@@ -162,10 +200,7 @@ static void finish_reply(struct weir_request *r)
         return;
     }
     if (r->outcome.rc < 0 && !r->filtered) {
-        char *message = (char *)weir_arena_printf(&r->arena, "The model failed: %.*s",
-                                                  (int)r->outcome.message.n, r->outcome.message.p)
-                            .p;
-        fail_run(r, 503, "model_failed", message ? message : "The model failed.");
+        fail_by_outcome(r);
         return;
     }
     if (weir_reply_end(&r->reply, &r->outcome, &r->out) < 0) {
@@ -203,8 +238,7 @@ static void choice_filtered(struct weir_request *r, uint32_t choice)
     uint64_t all = n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
     if (r->filtered_choices == all && !r->cancelled) {
         r->filtered = true;
-        r->cancelled = true;
-        weir_target_cancel(r->target, r->ticket);
+        cancel_target(r);
     }
 }
 
@@ -234,11 +268,52 @@ static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
     }
 }
 
+/* From a target on this loop, as it comes. */
+static int take_chunk(struct weir_flow *flow, const weir_chunk *chunk)
+{
+    struct weir_request *r =
+        (struct weir_request *)(void *)((char *)flow - offsetof(struct weir_request, flow));
+    if (r->paused || is_held(r)) {
+        return WEIR_E_BUSY;
+    }
+    flow->is_held = true;
+    handle_chunk(r, chunk);
+    if (r->api.stream && !is_held(r)) {
+        send_out(r);
+    }
+    flow->is_held = false;
+    return r->cancelled || !r->ex || r->failed ? WEIR_E_GONE : 0;
+}
+
+static void take_end(struct weir_flow *flow)
+{
+    read_chunks(
+        (struct weir_request *)(void *)((char *)flow - offsetof(struct weir_request, flow)));
+}
+
+static const struct weir_flow_reader direct_reader = {take_chunk, take_end};
+
 static void read_chunks(struct weir_request *r)
 {
     if (!(r->holds & WEIR_HOLD_TARGET)) {
         return; /* the end was read already; only the exchange still lives */
     }
+    r->flow.is_held = true;
+    read_ring(r);
+    r->flow.is_held = false;
+    if (is_held(r)) {
+        return;
+    }
+    if (r->api.stream) {
+        send_out(r);
+    }
+    if (weir_flow_ended(&r->flow, &r->outcome)) {
+        end_run(r);
+    }
+}
+
+static void read_ring(struct weir_request *r)
+{
     const weir_chunk *chunk;
     while (!r->paused && !is_held(r) && (chunk = weir_flow_peek(&r->flow)) != NULL) {
         handle_chunk(r, chunk);
@@ -248,15 +323,6 @@ static void read_chunks(struct weir_request *r)
         if (r->out.len > WEIR_FLOW_BYTES && !is_held(r)) {
             send_out(r);
         }
-    }
-    if (is_held(r)) {
-        return;
-    }
-    if (r->api.stream) {
-        send_out(r);
-    }
-    if (weir_flow_ended(&r->flow, &r->outcome)) {
-        end_run(r);
     }
 }
 

@@ -122,6 +122,7 @@ static int create_workers(struct weir_server *s, struct weir_error *err)
     long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
     for (uint32_t i = 0; i < n; i++) {
         /* Loops take cores from the top; engines count theirs from the bottom. */
+        settings.index = i;
         settings.cpu = conf->pin_threads && n_cores > (long)n ? (int)(n_cores - 1 - (long)i) : -1;
         int r = weir_worker_create(s, &settings, &s->workers[i], err);
         if (r < 0) {
@@ -139,6 +140,7 @@ static int create_admin(struct weir_server *s, struct weir_error *err)
         .max_response_bytes = MAX_RESPONSE_BYTES,
         .request_arena_bytes = 8u << 20,
         .cpu = -1,
+        .index = WEIR_WORKER_ADMIN,
         .routes = &weir_routes_admin,
     };
     weir_http_limits_init(&settings.http);

@@ -143,10 +143,23 @@ static void drain_on_loop(struct weir_inbox_item *item)
     }
 }
 
+/* Targets that work on this loop close what they have open here. */
+static bool targets_have_left(struct weir_worker *w)
+{
+    const struct weir_models *models = &w->server->models;
+    bool all = true;
+    for (uint32_t i = 0; w->settings.index != WEIR_WORKER_ADMIN && i < models->n; i++) {
+        for (uint32_t k = 0; k < weir_model_n_targets(models->list[i]); k++) {
+            all &= weir_target_loop_end(weir_model_target(models->list[i], k), w->settings.index);
+        }
+    }
+    return all;
+}
+
 /* The loop ends when its last handle is closed; that waits until no request is left. */
 static void close_if_idle(struct weir_worker *w)
 {
-    if (w->requests || uv_is_closing((uv_handle_t *)&w->tick) ||
+    if (w->requests || uv_is_closing((uv_handle_t *)&w->tick) || !targets_have_left(w) ||
         (w->has_store && !weir_store_detach(w->server->store, false))) {
         return; /* what requests left to be stored is on its way; the next tick looks again */
     }

@@ -18,24 +18,39 @@ static size_t round_up(size_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_inbox_item *item)
+static int make_ring(struct weir_flow *f, size_t n_bytes)
 {
-    *f = (struct weir_flow){.cap_bytes = WEIR_FLOW_BYTES, .inbox = inbox, .item = item};
-    f->ring = aligned_alloc(ALIGN, f->cap_bytes);
-    if (!f->ring) {
+    char *ring = aligned_alloc(ALIGN, n_bytes);
+    if (!ring) {
         return WEIR_E_NOMEM;
     }
+    free(f->ring);
+    f->ring = ring;
+    f->cap_bytes = n_bytes;
+    return 0;
+}
+
+int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_inbox_item *item,
+                   const struct weir_flow_reader *reader)
+{
+    *f = (struct weir_flow){
+        .reader = reader, .is_held = reader != NULL, .inbox = inbox, .item = item};
+    if (!reader && make_ring(f, WEIR_FLOW_BYTES) < 0) {
+        return WEIR_E_NOMEM;
+    }
+    f->is_open = true;
     (void)pthread_mutex_init(&f->mutex, NULL);
     return 0;
 }
 
 void weir_flow_finish(struct weir_flow *f)
 {
-    if (!f->ring) {
+    if (!f->is_open) {
         return;
     }
     free(f->ring);
     f->ring = NULL;
+    f->is_open = false;
     (void)pthread_mutex_destroy(&f->mutex);
 }
 
@@ -85,14 +100,7 @@ static int grow_empty(struct weir_flow *f, size_t n_bytes)
     if (f->head != f->tail) {
         return WEIR_E_BUSY;
     }
-    char *ring = aligned_alloc(ALIGN, n_bytes);
-    if (!ring) {
-        return WEIR_E_NOMEM;
-    }
-    free(f->ring);
-    f->ring = ring;
-    f->cap_bytes = n_bytes;
-    return 0;
+    return make_ring(f, n_bytes);
 }
 
 static weir_str put_bytes(char **at, weir_str s)
@@ -147,6 +155,9 @@ static int push_locked(struct weir_flow *f, const weir_chunk *chunk)
         return WEIR_E_GONE;
     }
     size_t n_bytes = record_bytes(chunk);
+    if (!f->ring && make_ring(f, WEIR_FLOW_BYTES) < 0) {
+        return WEIR_E_NOMEM;
+    }
     if (n_bytes > f->cap_bytes) {
         int r = grow_empty(f, n_bytes);
         if (r < 0) {
@@ -164,32 +175,83 @@ static int push_locked(struct weir_flow *f, const weir_chunk *chunk)
     return 0;
 }
 
+static bool is_direct(const struct weir_flow *f)
+{
+    return f->reader && !f->is_held && f->head == f->tail;
+}
+
+/* Nobody flushes behind a target that works on the loop. */
+static void wake_direct(struct weir_flow *f)
+{
+    if (f->reader) {
+        weir_inbox_wake(f->inbox);
+    }
+}
+
 int weir_flow_push(struct weir_flow *f, const weir_chunk *chunk)
 {
+    if (is_direct(f)) {
+        int taken = f->gone || f->finished ? WEIR_E_GONE : f->reader->take(f, chunk);
+        if (taken != WEIR_E_BUSY) {
+            return taken;
+        }
+    }
     (void)pthread_mutex_lock(&f->mutex);
     int r = push_locked(f, chunk);
     (void)pthread_mutex_unlock(&f->mutex);
     if (r == 0) {
         weir_inbox_post(f->inbox, f->item);
+        wake_direct(f);
     }
     return r;
 }
 
+/* Keeps the strings, cut to what fits. */
+static weir_str keep_text(struct weir_flow *f, size_t *used, weir_str text)
+{
+    size_t room = sizeof(f->outcome_text) - *used;
+    weir_str copy = {f->outcome_text + *used, text.n < room ? text.n : room};
+    if (copy.n) {
+        memcpy(f->outcome_text + *used, text.p, copy.n);
+    }
+    *used += copy.n;
+    return copy;
+}
+
+static void keep_outcome(struct weir_flow *f, const weir_outcome *outcome)
+{
+    size_t used = 0, size = outcome->struct_size;
+    f->outcome = (weir_outcome){0};
+    memcpy(&f->outcome, outcome, size < sizeof(f->outcome) ? size : sizeof(f->outcome));
+    f->outcome.struct_size = sizeof(f->outcome);
+    f->outcome.code = keep_text(f, &used, f->outcome.code);
+    f->outcome.param = keep_text(f, &used, f->outcome.param);
+    f->outcome.message = keep_text(f, &used, f->outcome.message);
+}
+
+static void end_direct(struct weir_flow *f, const weir_outcome *outcome)
+{
+    if (!f->finished) {
+        f->finished = true;
+        keep_outcome(f, outcome);
+        f->reader->ended(f);
+    }
+}
+
 void weir_flow_end(struct weir_flow *f, const weir_outcome *outcome)
 {
+    if (is_direct(f)) {
+        end_direct(f, outcome);
+        return;
+    }
     (void)pthread_mutex_lock(&f->mutex);
     bool first = !f->finished;
     if (first) {
         f->finished = true;
-        f->outcome = *outcome;
-        size_t n = outcome->message.n < sizeof(f->outcome_text) ? outcome->message.n
-                                                                : sizeof(f->outcome_text);
-        if (n) {
-            memcpy(f->outcome_text, outcome->message.p, n);
-        }
-        f->outcome.message = (weir_str){f->outcome_text, n};
+        keep_outcome(f, outcome);
         /* Posted under the mutex: once the reader has seen the end it may free the flow. */
         weir_inbox_post(f->inbox, f->item);
+        wake_direct(f); /* by the reader's own thread, so that the flow is there still */
     }
     (void)pthread_mutex_unlock(&f->mutex);
 }

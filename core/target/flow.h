@@ -7,7 +7,9 @@
  * lie whole in one block of memory; the chunk that peek() shows points into it. Bound: `cap_bytes`;
  * a single record that is larger is taken when the ring is empty, by growing it once, up to
  * MAX_RECORD_BYTES; beyond that push() gives WEIR_E_TOOBIG. Threads: push, finish [any-thread, one
- * at a time]; peek, pop, outcome [loop-thread]. */
+ * at a time]; peek, pop, outcome [loop-thread].
+ * A target that works on the reader's own loop is read directly: its chunks are handed over without
+ * a copy, and the ring is used only while the reader cannot take them, or is at work itself. */
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -16,9 +18,23 @@
 
 enum { WEIR_FLOW_BYTES = 32 * 1024, WEIR_FLOW_MAX_RECORD_BYTES = 8 * 1024 * 1024 };
 
+struct weir_flow;
+
+/* How a reader takes what comes on its own loop. */
+struct weir_flow_reader {
+    /* WEIR_E_BUSY: not now, into the ring; WEIR_E_GONE: nobody reads any more. */
+    int (*take)(struct weir_flow *f, const weir_chunk *chunk);
+    void (*ended)(struct weir_flow *f);
+};
+
 struct weir_flow {
+    const struct weir_flow_reader *reader; /* NULL: the target has threads of its own */
+    bool is_open;
+    /* Of a direct flow, [loop-thread]: the reader is at work, or has called the target. What comes
+     * meanwhile waits in the ring. */
+    bool is_held;
     pthread_mutex_t mutex; /* guards everything down to `outcome_text` */
-    char *ring;
+    char *ring;            /* of a direct flow NULL until it is needed */
     size_t cap_bytes;
     size_t head, tail; /* read and write offsets; equal: empty */
     size_t wrap;       /* where the last record before the wrap ends; 0: no wrap */
@@ -26,12 +42,15 @@ struct weir_flow {
     bool gone;         /* nobody reads any more */
     bool finished;
     weir_outcome outcome;
-    char outcome_text[256]; /* bytes behind outcome.message */
+    char outcome_text[512]; /* bytes behind the outcome's strings */
     struct weir_inbox *inbox;
     struct weir_inbox_item *item; /* posted when something can be read */
 };
 
-int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_inbox_item *item);
+/* `reader`: the target works on the inbox's own loop; such a flow begins held. NULL: it does not.
+ */
+int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_inbox_item *item,
+                   const struct weir_flow_reader *reader);
 void weir_flow_finish(struct weir_flow *f);
 
 int weir_flow_push(struct weir_flow *f, const weir_chunk *chunk);

@@ -109,6 +109,7 @@ int weir_target_create(const struct weir_target_config *config, struct weir_targ
         return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
     t->sink = (weir_sink){.struct_size = sizeof(t->sink),
+                          .max_tickets = config->max_flows,
                           .push = sink_push,
                           .finish = sink_finish,
                           .notify = sink_notify,
@@ -127,6 +128,9 @@ int weir_target_create(const struct weir_target_config *config, struct weir_targ
         /* The target may call notify before open returns, and asks *ret_target then. */
         *ret_target = t;
         r = open_impl(t, config, err);
+    }
+    for (uint32_t i = 0; r == 0 && weir_target_is_on_loops(t) && i < t->n_inboxes; i++) {
+        t->backend->loop_begin(t->impl, i, t->inboxes[i]->async.loop);
     }
     if (r < 0) {
         weir_error_prefix(err, "target %s", config->name);
@@ -163,15 +167,15 @@ uint32_t weir_target_weight(const struct weir_target *t)
 
 void weir_target_read_status(struct weir_target *t, weir_target_status *ret_status)
 {
-    *ret_status = (weir_target_status){.struct_size = sizeof(*ret_status),
-                                       .state = WEIR_TARGET_LOADING};
+    *ret_status =
+        (weir_target_status){.struct_size = sizeof(*ret_status), .state = WEIR_TARGET_LOADING};
     if (t->impl) {
         t->backend->status(t->impl, ret_status);
     }
 }
 
-int weir_target_prepare(struct weir_target *t, const weir_generation *g, weir_prepared *ret_prepared,
-                        weir_refusal *refusal)
+int weir_target_prepare(struct weir_target *t, const weir_generation *g,
+                        weir_prepared *ret_prepared, weir_refusal *refusal)
 {
     *ret_prepared = (weir_prepared){.struct_size = sizeof(*ret_prepared)};
     return t->backend->prepare(t->impl, g, ret_prepared, refusal);
@@ -217,6 +221,16 @@ void weir_target_cancel(struct weir_target *t, weir_ticket ticket)
 void weir_target_wake(struct weir_target *t, weir_ticket ticket)
 {
     t->backend->wake(t->impl, ticket);
+}
+
+bool weir_target_is_on_loops(const struct weir_target *t)
+{
+    return WEIR_HAS_FN(t->backend, loop_begin) && WEIR_HAS_FN(t->backend, loop_end);
+}
+
+bool weir_target_loop_end(struct weir_target *t, uint32_t loop)
+{
+    return !weir_target_is_on_loops(t) || t->backend->loop_end(t->impl, loop) != WEIR_E_BUSY;
 }
 
 int64_t weir_target_tokenize(struct weir_target *t, weir_str text, int add_special, int32_t *out,

@@ -8,7 +8,13 @@
  * pushes chunks from any thread through the sink; exactly one finish() ends it, also after
  * cancel(). Back-pressure: push() answers WEIR_E_BUSY when the reader's bounded buffer is full; the
  * target keeps that chunk, pauses the generation and goes on after wake(). Ownership: a
- * weir_generation and what it points to live until finish() has returned. */
+ * weir_generation and what it points to live until finish() is called.
+ *
+ * Two kinds of targets. One has threads of its own, as an engine: it delivers from any of them, and
+ * what it delivers crosses over to the request's loop. The other, which has loop_begin(), works on
+ * the requests' own loops, as an upstream does: submit, cancel and wake are called on the loop that
+ * the generation names, and push and finish must be called on it. No thread is crossed and nothing
+ * is copied on the way. */
 #ifndef WEIR_BACKEND_STREAM_H
 #define WEIR_BACKEND_STREAM_H
 
@@ -72,6 +78,12 @@ typedef struct weir_generation {
     uint32_t tenant_is_capped; /* 1: the bound holds also while nobody else wants the device */
     uint32_t reserved;
     uint64_t tenant_kv_bytes; /* KV memory, running and kept, at most; 0: no bound */
+    uint32_t loop;          /* number of the request's loop, as in loop_begin() */
+    uint32_t stream;        /* the client wants the answer piece by piece */
+    uint32_t seed_given;    /* sampling.seed is the client's, not a random one */
+    uint32_t reserved3;
+    weir_str user;        /* the end user, "" when not known */
+    weir_str traceparent; /* W3C trace context of the client, or "" */
 } weir_generation;
 
 /* What prepare() found. */
@@ -125,20 +137,33 @@ typedef struct weir_target_status {
     uint32_t reserved2;
 } weir_target_status;
 
-/* Ends a generation. */
+enum {
+    /* Nothing of it has reached what runs it: another target can run it as if it were new. */
+    WEIR_OUTCOME_UNSENT = 1u << 0,
+    /* The target itself is in doubt (refused, broken, silent), not only this generation. */
+    WEIR_OUTCOME_TARGET_FAILED = 1u << 1
+};
+
+/* Ends a generation. All strings are copied. */
 typedef struct weir_outcome {
     uint32_t struct_size;
     int32_t rc; /* 0, WEIR_E_CANCELLED, WEIR_E_DEVICE, … */
     uint64_t prompt_tokens, cached_tokens, completion_tokens;
     uint64_t prefill_us, decode_us;
-    weir_str message;   /* for rc < 0 */
-    uint64_t device_us; /* this generation's share of the device's time; 0: unknown */
+    weir_str message;        /* for rc < 0 */
+    uint64_t device_us;      /* this generation's share of the device's time; 0: unknown */
+    uint32_t status;         /* for rc < 0: HTTP status that the client should see; 0: by rc */
+    uint32_t flags;          /* WEIR_OUTCOME_* */
+    uint64_t retry_after_us; /* when the target wants to be asked again; 0: it did not say */
+    weir_str code, param;    /* of the error that the client should see; "" when none */
 } weir_outcome;
 
 /* Where a target delivers; one per target, from the host. */
 typedef struct weir_sink {
     uint32_t struct_size;
-    uint32_t reserved;
+    /* A ticket's lower 32 bits are below this, and no other live ticket of the target has them:
+     * they may be used as an index. */
+    uint32_t max_tickets;
     /* Copies the chunk. WEIR_E_BUSY: buffer full, pause until wake(); WEIR_E_GONE: nobody reads.
      * [any] */
     int (*push)(const struct weir_sink *, weir_ticket, const weir_chunk *);
@@ -176,6 +201,15 @@ typedef struct weir_backend_stream {
     int64_t (*detokenize)(void *target, const int32_t *tokens, size_t n_tokens, char *out,
                           size_t cap);
     int64_t (*embed)(void *target, const weir_generation *, float *out, size_t cap);
+
+    /* Both or none: the target works on the requests' own loops. A loop is a `uv_loop_t *` of the
+     * libuv that the host runs on; the plugin links that same shared library. loop_begin() names
+     * one, for each loop, before it turns: the target opens handles on it later, on the loop's
+     * thread, when a generation comes. [main] */
+    void (*loop_begin)(void *target, uint32_t loop, void *uv_loop);
+    /* No generation is left on this loop and none will come: closes all handles. WEIR_E_BUSY: the
+     * loop must turn a few times more, ask again. [loop] */
+    int (*loop_end)(void *target, uint32_t loop);
 } weir_backend_stream;
 
 #ifdef __cplusplus

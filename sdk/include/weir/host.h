@@ -142,8 +142,9 @@ enum weir_metric_kind { WEIR_METRIC_COUNTER = 1, WEIR_METRIC_GAUGE = 2, WEIR_MET
 
 typedef struct weir_ext_metrics {
     uint32_t struct_size;
-    /* Only inside instance_create. Labels: at most 4; at most 256 label-value sets per metric, more
-     * are counted under "other". Histograms use seconds and fixed buckets. [main] */
+    /* Only inside instance_create, or a stream backend's open. Labels: at most 4; at most 256
+     * label-value sets per metric, more are counted under "other". Histograms use seconds and fixed
+     * buckets. [main] */
     weir_metric (*define)(const weir_host *, int kind, const char *name, const char *help,
                           const char *const *labels, uint32_t n_labels);
     /* Counter: adds; gauge: sets; histogram: observes. [any] */

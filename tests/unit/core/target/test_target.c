@@ -66,7 +66,7 @@ static void stale_tickets_reach_nobody(void **state)
     struct weir_flow flow;
     assert_int_equal(uv_loop_init(&loop), 0);
     assert_int_equal(weir_inbox_init(&inbox, &loop), 0);
-    assert_int_equal(weir_flow_init(&flow, &inbox, &item), 0);
+    assert_int_equal(weir_flow_init(&flow, &inbox, &item, NULL), 0);
 
     weir_ticket first = weir_target_begin(t, &flow), second = weir_target_begin(t, &flow);
     assert_true(first && second && first != second);

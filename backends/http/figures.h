@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What is counted of upstreams: weir_upstream_*, by target (host:port).
+ *
+ * Threads: define [main]; the rest [any]. */
+#include "weir/backend_stream.h"
+
+struct weir_upstream_figures {
+    const weir_host *host;
+    const weir_ext_metrics *ext; /* NULL: the host has none */
+    weir_str target;
+    weir_metric requests, errors, connections, connect_seconds, first_token_seconds, open;
+    _Atomic int32_t n_open;
+};
+
+void weir_upstream_figures_define(struct weir_upstream_figures *f, const weir_host *host,
+                                  const char *target);
+void weir_upstream_count_request(struct weir_upstream_figures *f, const char *result);
+void weir_upstream_count_error(struct weir_upstream_figures *f, const char *kind);
+void weir_upstream_count_connect(struct weir_upstream_figures *f, uint64_t us);
+void weir_upstream_count_first_token(struct weir_upstream_figures *f, uint64_t us);
+void weir_upstream_count_open(struct weir_upstream_figures *f, int32_t change);

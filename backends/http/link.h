@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* One connection to an upstream: connect, TLS, requests out, responses in.
+ *
+ * Life: opened by its lane; tells the lane when it is ready, idle or lost; closes itself when it is
+ * not usable any more. The memory goes back to the lane when its handle has closed.
+ * HTTP/1.1: one job at a time. HTTP/2 (h2.h): as many as the peer allows.
+ * Threads: its loop's. Invariant: jobs are told before the lane is.
+ * Bounds: what is not written yet is one request (HTTP/1.1). */
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "h1.h"
+#include "job.h"
+#include "tls.h"
+
+struct weir_upstream_h2;
+
+enum weir_upstream_link_state {
+    WEIR_LINK_CONNECTING, /* and TLS' handshake */
+    WEIR_LINK_OPEN,
+    WEIR_LINK_CLOSED
+};
+
+struct weir_upstream_link {
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    uv_write_t write;
+    struct weir_upstream_lane *lane;
+    struct weir_upstream_link *next, *prev;           /* of the lane's list */
+    struct weir_upstream_link *next_idle, *prev_idle; /* only while is_idle */
+    enum weir_upstream_link_state state;
+    struct sockaddr_storage address;
+    bool is_idle, is_reading, is_sending, is_last, is_drained;
+    uint64_t opened_ms, idle_ms, opened_us;
+    uint32_t n_requests;
+    struct weir_upstream_job *job; /* HTTP/1.1; NULL: none, or it does not want the rest */
+    bool is_busy;                  /* HTTP/1.1: a response is under way */
+    struct weir_upstream_h1 h1;
+    struct weir_upstream_h2 *h2;   /* NULL: HTTP/1.1 */
+    struct weir_upstream_tls *tls; /* NULL: none */
+    struct weir_buf out;           /* plain bytes to send */
+    struct weir_buf cipher;        /* TLS: what the socket should get */
+    struct weir_buf sending;       /* being written */
+};
+
+/* WEIR_E_IO, WEIR_E_NOMEM: no link was made. */
+int weir_upstream_link_open(struct weir_upstream_lane *lane, const struct sockaddr *address);
+void weir_upstream_link_free(struct weir_upstream_link *link); /* spare memory */
+/* Closes without telling of jobs: there are none. */
+void weir_upstream_link_close(struct weir_upstream_link *link);
+
+/* Room for one job more? */
+bool weir_upstream_link_has_room(const struct weir_upstream_link *link);
+/* Sends the job's request. A failure is told later, out of the loop. */
+void weir_upstream_link_take(struct weir_upstream_link *link, struct weir_upstream_job *job);
+/* The job has ended and does not want more of its response, if there is more. */
+void weir_upstream_link_leave(struct weir_upstream_link *link, struct weir_upstream_job *job);
+void weir_upstream_link_pause(struct weir_upstream_link *link, struct weir_upstream_job *job,
+                              bool paused);
+/* Deadlines. */
+void weir_upstream_link_tick(struct weir_upstream_link *link, uint64_t now_ms);
+/* The peer answers no more; every job on it ends, then the lane is told. */
+void weir_upstream_link_fail(struct weir_upstream_link *link,
+                             const struct weir_upstream_failure *why);

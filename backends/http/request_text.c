@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "request_text.h"
+
+#include <math.h>
+
+static void add_key(struct weir_buf *b, const char *key)
+{
+    weir_buf_add_text(b, ",\"");
+    weir_buf_add_text(b, key);
+    weir_buf_add_text(b, "\":");
+}
+
+static void add_raw(struct weir_buf *b, const char *key, weir_str json)
+{
+    if (json.n) {
+        add_key(b, key);
+        weir_buf_add_str(b, json);
+    }
+}
+
+static void add_number(struct weir_buf *b, const char *key, uint64_t value)
+{
+    add_key(b, key);
+    weir_buf_add_u64(b, value);
+}
+
+static void add_float(struct weir_buf *b, const char *key, float value, float otherwise)
+{
+    if (value != otherwise && isfinite(value)) {
+        add_key(b, key);
+        weir_buf_printf(b, "%.7g", (double)value);
+    }
+}
+
+static void add_prompt(struct weir_buf *b, const weir_generation *g)
+{
+    if (!g->prompt_tokens) {
+        weir_buf_add_json_str(b, g->prompt);
+        return;
+    }
+    weir_buf_add_char(b, '[');
+    for (uint32_t i = 0; i < g->n_prompt_tokens; i++) {
+        if (i) {
+            weir_buf_add_char(b, ',');
+        }
+        weir_buf_add_u64(b, (uint64_t)g->prompt_tokens[i]);
+    }
+    weir_buf_add_char(b, ']');
+}
+
+static void add_sampling(struct weir_buf *b, const weir_generation *g)
+{
+    const weir_sampling *s = &g->sampling;
+    add_float(b, "temperature", s->temperature, 1);
+    add_float(b, "top_p", s->top_p, 1);
+    add_float(b, "typical_p", s->typical_p, 1);
+    add_float(b, "min_p", s->min_p, 0);
+    add_float(b, "repetition_penalty", s->repetition_penalty, 1);
+    add_float(b, "presence_penalty", s->presence_penalty, 0);
+    add_float(b, "frequency_penalty", s->frequency_penalty, 0);
+    if (s->top_k > 0) {
+        add_number(b, "top_k", (uint64_t)s->top_k);
+    }
+    if (g->seed_given) { /* read as signed elsewhere */
+        add_number(b, "seed", s->seed & INT64_MAX);
+    }
+    for (uint32_t i = 0; i < s->n_bias; i++) {
+        weir_buf_printf(b, "%s\"%d\":%.7g", i ? "," : ",\"logit_bias\":{", s->bias[i].token,
+                        (double)s->bias[i].bias);
+    }
+    if (s->n_bias) {
+        weir_buf_add_char(b, '}');
+    }
+}
+
+static void add_stops(struct weir_buf *b, const weir_generation *g)
+{
+    for (uint32_t i = 0; i < g->n_stop && i < WEIR_MAX_STOPS; i++) {
+        weir_buf_add_text(b, i ? "," : ",\"stop\":[");
+        weir_buf_add_json_str(b, g->stop[i]);
+    }
+    if (g->n_stop) {
+        weir_buf_add_char(b, ']');
+    }
+}
+
+static void add_tools(struct weir_buf *b, const weir_generation *g)
+{
+    if (!g->tools_json.n) {
+        return;
+    }
+    add_raw(b, "tools", g->tools_json);
+    if (g->tool_choice == WEIR_TOOLS_NONE) {
+        weir_buf_add_text(b, ",\"tool_choice\":\"none\"");
+    } else if (g->tool_choice == WEIR_TOOLS_REQUIRED) {
+        weir_buf_add_text(b, ",\"tool_choice\":\"required\"");
+    } else if (g->tool_choice == WEIR_TOOLS_NAMED) {
+        weir_buf_add_text(b, ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":");
+        weir_buf_add_json_str(b, g->tool_name);
+        weir_buf_add_text(b, "}}");
+    }
+    if (!g->parallel_tool_calls) {
+        weir_buf_add_text(b, ",\"parallel_tool_calls\":false");
+    }
+}
+
+static void add_format(struct weir_buf *b, const weir_generation *g)
+{
+    if (g->format == WEIR_FORMAT_JSON) {
+        weir_buf_add_text(b, ",\"response_format\":{\"type\":\"json_object\"}");
+    } else if (g->format == WEIR_FORMAT_JSON_SCHEMA) {
+        weir_buf_add_text(b, ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+                             "\"name\":\"answer\",\"strict\":true,\"schema\":");
+        weir_buf_add_str(b, g->schema_json);
+        weir_buf_add_text(b, "}}");
+    }
+}
+
+static void add_logprobs(struct weir_buf *b, const weir_generation *g)
+{
+    if (!g->want_logprobs) {
+        return;
+    }
+    if (g->kind == WEIR_GENERATION_COMPLETION) {
+        add_number(b, "logprobs", g->n_top);
+        return;
+    }
+    weir_buf_add_text(b, ",\"logprobs\":true");
+    if (g->n_top) {
+        add_number(b, "top_logprobs", g->n_top);
+    }
+}
+
+void weir_upstream_write_body(struct weir_buf *b, const struct weir_upstream_settings *s,
+                              const weir_generation *g, uint32_t max_tokens)
+{
+    weir_buf_add_text(b, "{\"model\":");
+    weir_buf_add_str(b, weir_buf_view(&s->model_json));
+    if (g->kind == WEIR_GENERATION_CHAT) {
+        add_raw(b, "messages", g->messages_json);
+        add_tools(b, g);
+        add_format(b, g);
+        add_raw(b, "chat_template_kwargs", g->template_args_json);
+    } else {
+        add_key(b, "prompt");
+        add_prompt(b, g);
+        if (g->echo) {
+            weir_buf_add_text(b, ",\"echo\":true");
+        }
+    }
+    if (max_tokens) {
+        add_number(b, "max_tokens", max_tokens);
+    }
+    if (g->n > 1) {
+        add_number(b, "n", g->n);
+    }
+    add_sampling(b, g);
+    add_stops(b, g);
+    add_logprobs(b, g);
+    if (g->ignore_eos) {
+        weir_buf_add_text(b, ",\"ignore_eos\":true");
+    }
+    if (g->user.n) {
+        add_key(b, "user");
+        weir_buf_add_json_str(b, g->user);
+    }
+    weir_buf_add_text(b, g->stream ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}"
+                                   : "}");
+}
+
+static void add_field(struct weir_buf *b, const char *name, weir_str value)
+{
+    if (value.n) {
+        weir_buf_add_text(b, name);
+        weir_buf_add_str(b, value);
+        weir_buf_add(b, "\r\n", 2);
+    }
+}
+
+void weir_upstream_write_request(struct weir_buf *b, const struct weir_upstream_settings *s,
+                                 const weir_generation *g, weir_str body)
+{
+    weir_buf_add_str(b, weir_buf_view(&s->heads[g->kind]));
+    add_field(b, "x-request-id: ", g->request_id);
+    add_field(b, "traceparent: ", g->traceparent);
+    weir_buf_add_text(b, g->stream ? "Accept: text/event-stream\r\nContent-Length: "
+                                   : "Accept: application/json\r\nContent-Length: ");
+    weir_buf_add_u64(b, body.n);
+    weir_buf_add_text(b, "\r\n\r\n");
+    weir_buf_add_str(b, body);
+}

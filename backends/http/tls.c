@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+enum { MAX_PIECE = 16384 }; /* bytes encrypted at a time */
+
+struct weir_upstream_tls_context {
+    SSL_CTX *ctx;
+    const char *name; /* of the server, or its address */
+    bool is_verified;
+    pthread_mutex_t lock; /* guards session */
+    SSL_SESSION *session; /* NULL: none */
+};
+
+struct weir_upstream_tls {
+    SSL *ssl;
+    BIO *in, *out; /* owned by ssl */
+};
+
+/* The reason of the last failure, without OpenSSL's numbers. */
+static const char *reason(char *to, size_t cap)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *text = code ? ERR_reason_error_string(code) : NULL;
+    (void)snprintf(to, cap, "%s", text ? text : "unknown error");
+    ERR_clear_error();
+    return to;
+}
+
+/* Newest session, for whoever connects next; TLS 1.3's are meant for one use. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct weir_upstream_tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    (void)pthread_mutex_lock(&c->lock);
+    SSL_SESSION *old = c->session;
+    c->session = session;
+    (void)pthread_mutex_unlock(&c->lock);
+    SSL_SESSION_free(old);
+    return 1; /* it is ours now */
+}
+
+static SSL_SESSION *take_session(struct weir_upstream_tls_context *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    SSL_SESSION *session = c->session;
+    c->session = NULL;
+    (void)pthread_mutex_unlock(&c->lock);
+    return session;
+}
+
+static int load_files(SSL_CTX *ctx, const struct weir_upstream_settings *s, struct weir_error *err)
+{
+    char why[128];
+    if (s->ca ? SSL_CTX_load_verify_locations(ctx, s->ca, NULL) != 1
+              : SSL_CTX_set_default_verify_paths(ctx) != 1) {
+        return weir_error_set(err, WEIR_E_ARG, "tls.ca: cannot read the certificates of %s: %s",
+                              s->ca ? s->ca : "the system", reason(why, sizeof(why)));
+    }
+    if (s->cert && SSL_CTX_use_certificate_chain_file(ctx, s->cert) != 1) {
+        return weir_error_set(err, WEIR_E_ARG, "tls.cert: cannot read the certificate %s: %s",
+                              s->cert, reason(why, sizeof(why)));
+    }
+    if (s->cert && (SSL_CTX_use_PrivateKey_file(ctx, s->cert_key, SSL_FILETYPE_PEM) != 1 ||
+                    SSL_CTX_check_private_key(ctx) != 1)) {
+        return weir_error_set(err, WEIR_E_ARG, "tls.key: cannot use the key %s: %s", s->cert_key,
+                              reason(why, sizeof(why)));
+    }
+    return 0;
+}
+
+static int offer_protocols(SSL_CTX *ctx, enum weir_upstream_http2 http2)
+{
+    static const unsigned char both[] = "\x02h2\x08http/1.1", old[] = "\x08http/1.1",
+                               only[] = "\x02h2";
+    const unsigned char *list = http2 == WEIR_HTTP2_AUTO ? both
+                                : http2 == WEIR_HTTP2_ON ? only
+                                                         : old;
+    return SSL_CTX_set_alpn_protos(ctx, list, (unsigned)strlen((const char *)list));
+}
+
+int weir_upstream_tls_context_create(const struct weir_upstream_settings *settings,
+                                     struct weir_upstream_tls_context **ret_context,
+                                     struct weir_error *err)
+{
+    struct weir_upstream_tls_context *c = calloc(1, sizeof(*c));
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (!c || !ctx || offer_protocols(ctx, settings->http2) != 0) {
+        free(c);
+        SSL_CTX_free(ctx);
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    c->ctx = ctx;
+    c->name = settings->server_name ? settings->server_name : settings->host;
+    c->is_verified = settings->is_verified;
+    (void)pthread_mutex_init(&c->lock, NULL);
+    (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_verify(ctx, c->is_verified ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_app_data(ctx, c);
+    (void)SSL_CTX_set_session_cache_mode(ctx,
+                                         SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+    SSL_CTX_sess_set_new_cb(ctx, keep_session);
+    int rc = load_files(ctx, settings, err);
+    if (rc < 0) {
+        weir_upstream_tls_context_destroy(c);
+        return rc;
+    }
+    *ret_context = c;
+    return 0;
+}
+
+void weir_upstream_tls_context_destroy(struct weir_upstream_tls_context *c)
+{
+    if (c) {
+        SSL_SESSION_free(c->session);
+        SSL_CTX_free(c->ctx);
+        (void)pthread_mutex_destroy(&c->lock);
+        free(c);
+    }
+}
+
+static bool expect_name(SSL *ssl, const char *name, bool is_verified)
+{
+    unsigned char address[16];
+    bool is_address =
+        inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
+    if (is_address) {
+        return !is_verified || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+    }
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return (!is_verified || SSL_set1_host(ssl, name) == 1) &&
+           SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
+int weir_upstream_tls_create(struct weir_upstream_tls_context *context,
+                             struct weir_upstream_tls **ret_tls)
+{
+    struct weir_upstream_tls *t = calloc(1, sizeof(*t));
+    if (!t) {
+        return WEIR_E_NOMEM;
+    }
+    t->ssl = SSL_new(context->ctx);
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    if (!t->ssl || !in || !out || !expect_name(t->ssl, context->name, context->is_verified)) {
+        BIO_free(in);
+        BIO_free(out);
+        weir_upstream_tls_destroy(t);
+        return WEIR_E_NOMEM;
+    }
+    SSL_set_bio(t->ssl, in, out);
+    t->in = in;
+    t->out = out;
+    SSL_SESSION *session = take_session(context);
+    if (session) {
+        (void)SSL_set_session(t->ssl, session); /* else the handshake is a full one */
+        SSL_SESSION_free(session);
+    }
+    SSL_set_connect_state(t->ssl);
+    *ret_tls = t;
+    return 0;
+}
+
+void weir_upstream_tls_destroy(struct weir_upstream_tls *t)
+{
+    if (t) {
+        SSL_free(t->ssl);
+        free(t);
+    }
+}
+
+bool weir_upstream_tls_has_h2(const struct weir_upstream_tls *t)
+{
+    const unsigned char *name = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(t->ssl, &name, &n);
+    return n == 2 && memcmp(name, "h2", 2) == 0;
+}
+
+int weir_upstream_tls_feed(struct weir_upstream_tls *t, const char *bytes, size_t n_bytes)
+{
+    return BIO_write(t->in, bytes, (int)n_bytes) == (int)n_bytes ? 0 : WEIR_E_NOMEM;
+}
+
+int weir_upstream_tls_read(struct weir_upstream_tls *t, char *to, size_t cap)
+{
+    int n = SSL_read(t->ssl, to, (int)cap);
+    if (n > 0) {
+        return n;
+    }
+    int why = SSL_get_error(t->ssl, n);
+    if (why == SSL_ERROR_ZERO_RETURN) {
+        return WEIR_E_GONE;
+    }
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : WEIR_E_FORMAT;
+}
+
+int weir_upstream_tls_write(struct weir_upstream_tls *t, struct weir_buf *plain,
+                            struct weir_buf *out)
+{
+    if (!SSL_is_init_finished(t->ssl)) {
+        int n = SSL_do_handshake(t->ssl);
+        int why = n == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, n);
+        if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
+            return WEIR_E_FORMAT;
+        }
+    }
+    size_t done = 0;
+    while (SSL_is_init_finished(t->ssl) && done < plain->len) {
+        size_t n = plain->len - done < MAX_PIECE ? plain->len - done : MAX_PIECE;
+        if (SSL_write(t->ssl, plain->data + done, (int)n) != (int)n) {
+            return WEIR_E_FORMAT; /* memory takes all of it */
+        }
+        done += n;
+    }
+    weir_buf_consume(plain, done);
+    size_t pending = BIO_ctrl_pending(t->out);
+    char *to = pending ? weir_buf_reserve(out, pending) : NULL;
+    if (to) {
+        int n = BIO_read(t->out, to, (int)pending);
+        weir_buf_commit(out, n > 0 ? (size_t)n : 0);
+    }
+    return out->failed ? WEIR_E_NOMEM : 0;
+}
+
+bool weir_upstream_tls_is_ready(const struct weir_upstream_tls *t)
+{
+    return SSL_is_init_finished(t->ssl);
+}
+
+void weir_upstream_tls_why(const struct weir_upstream_tls *t, char *to, size_t cap)
+{
+    long verdict = SSL_get_verify_result(t->ssl);
+    if (verdict != X509_V_OK) {
+        (void)snprintf(to, cap, "TLS: %s", X509_verify_cert_error_string(verdict));
+        ERR_clear_error();
+        return;
+    }
+    char text[128];
+    (void)snprintf(to, cap, "TLS: %s", reason(text, sizeof(text)));
+}

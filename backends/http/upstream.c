@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream.h"
+
+#include <stdlib.h>
+
+#include "lane.h"
+#include "tls.h"
+
+static int open_parts(struct weir_upstream *u, weir_str config_json, struct weir_error *err)
+{
+    const struct weir_upstream_settings *s = &u->settings;
+    int r = weir_upstream_settings_read(&u->settings, config_json, err);
+    if (r < 0) {
+        return r;
+    }
+    u->jobs = calloc(u->sink->max_tickets, sizeof(struct weir_upstream_job *));
+    if (!u->jobs) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    return s->is_tls ? weir_upstream_tls_context_create(s, &u->tls, err) : 0;
+}
+
+int weir_upstream_create(const weir_host *host, weir_str config_json, const weir_sink *sink,
+                         struct weir_upstream **ret_upstream, struct weir_error *err)
+{
+    struct weir_upstream *u = calloc(1, sizeof(*u));
+    if (!u) {
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+    }
+    u->host = host;
+    u->sink = sink;
+    int r = open_parts(u, config_json, err);
+    if (r < 0) {
+        weir_upstream_destroy(u);
+        return r;
+    }
+    weir_upstream_figures_define(&u->figures, host, u->settings.authority);
+    *ret_upstream = u;
+    return 0;
+}
+
+void weir_upstream_destroy(struct weir_upstream *u)
+{
+    for (uint32_t i = 0; i < u->n_lanes; i++) {
+        weir_upstream_lane_destroy(u->lanes[i]);
+    }
+    weir_upstream_tls_context_destroy(u->tls);
+    weir_upstream_settings_finish(&u->settings);
+    free(u->jobs);
+    free(u);
+}
+
+void weir_upstream_status(struct weir_upstream *u, weir_target_status *out)
+{
+    weir_target_status st = {
+        .state = WEIR_TARGET_READY,
+        .progress = 1,
+        .running = atomic_load_explicit(&u->n_running, memory_order_relaxed),
+        .steps = atomic_load_explicit(&u->n_done, memory_order_relaxed),
+        .prompt_tokens = atomic_load_explicit(&u->prompt_tokens, memory_order_relaxed),
+        .completion_tokens = atomic_load_explicit(&u->completion_tokens, memory_order_relaxed),
+        .cancelled = atomic_load_explicit(&u->n_cancelled, memory_order_relaxed),
+    };
+    for (int rank = 0; rank < 3; rank++) {
+        st.max_sequences[rank] = u->settings.max_requests;
+    }
+    uint32_t size =
+        out->struct_size && out->struct_size < sizeof(st) ? out->struct_size : (uint32_t)sizeof(st);
+    st.struct_size = size;
+    memcpy(out, &st, size);
+}

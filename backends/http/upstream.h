@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A target of this backend: one server, seen from all loops.
+ *
+ * Why lanes: a request stays on the loop that read it. Each loop has a lane of its own: its
+ * connections, its requests, its view of the server's addresses. Lanes share only the settings, the
+ * TLS context and atomic figures.
+ * Ownership: the target owns its lanes; a lane owns its links and jobs.
+ * Threads: create, destroy [main]; a lane its loop's; status [any].
+ * Bounds: pool.requests generations at a time, pool.connections links of a lane. */
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "answer.h"
+#include "figures.h"
+#include "settings.h"
+
+enum { WEIR_UPSTREAM_MAX_LANES = 256 };
+
+struct weir_upstream_lane;
+struct weir_upstream_job;
+struct weir_upstream_tls_context;
+
+struct weir_upstream {
+    const weir_host *host;
+    const weir_sink *sink;
+    struct weir_upstream_settings settings;
+    struct weir_upstream_tls_context *tls; /* NULL: http */
+    struct weir_upstream_figures figures;
+    struct weir_upstream_job **jobs; /* [sink->max_tickets], by a ticket's lower half; each entry is
+                                        its loop's while the ticket lives */
+    struct weir_upstream_lane *lanes[WEIR_UPSTREAM_MAX_LANES];
+    uint32_t n_lanes;
+    _Atomic uint32_t n_running;
+    _Atomic uint64_t n_done, prompt_tokens, completion_tokens, n_cancelled, last_done_us;
+};
+
+int weir_upstream_create(const weir_host *host, weir_str config_json, const weir_sink *sink,
+                         struct weir_upstream **ret_upstream, struct weir_error *err);
+void weir_upstream_destroy(struct weir_upstream *u);
+void weir_upstream_status(struct weir_upstream *u, weir_target_status *out);
