@@ -27,7 +27,7 @@ static void *req_state(const weir_host *h, weir_req *r)
 
 static int req_get(const weir_host *h, weir_req *r, int field, weir_str *out)
 {
-    if (!r || !out || field < WEIR_FIELD_REQUEST_ID || field > WEIR_FIELD_TAGS) {
+    if (!r || !out || field < WEIR_FIELD_REQUEST_ID || field > WEIR_FIELD_KEY_MODELS) {
         return WEIR_E_ARG;
     }
     return ops_of(h)->get(r, field, out);
@@ -44,7 +44,7 @@ static int check_set(const weir_host *h, weir_req *r, int field, weir_str value)
 {
     const struct weir_plugin_run *run = ops_of(h)->run(r);
     weir_str old;
-    if (!run || value.n > 4096) {
+    if (!run || value.n > (field == WEIR_FIELD_KEY_MODELS ? 65536 : 4096)) {
         return WEIR_E_ARG;
     }
     if (field == WEIR_FIELD_TAGS) {
@@ -60,6 +60,7 @@ static int check_set(const weir_host *h, weir_req *r, int field, weir_str value)
     case WEIR_FIELD_TENANT:
     case WEIR_FIELD_KEY_ID:
     case WEIR_FIELD_KEY_LIMITS:
+    case WEIR_FIELD_KEY_MODELS:
         return run->phase == WEIR_PHASE_HEADERS && ops_of(h)->get(r, field, &old) < 0 ? 0
                                                                                       : WEIR_E_ARG;
     case WEIR_FIELD_USER: return 0;

@@ -43,6 +43,7 @@ static int get(weir_req *req, int field, weir_str *out)
     case WEIR_FIELD_TRACEPARENT: return give(r->traceparent, out);
     case WEIR_FIELD_TAGS: return give(r->tags, out);
     case WEIR_FIELD_KEY_LIMITS: return give(r->key_limits, out);
+    case WEIR_FIELD_KEY_MODELS: return give(r->key_models, out);
     default: return WEIR_E_ARG;
     }
 }
@@ -106,6 +107,7 @@ static int set(weir_req *req, int field, weir_str value)
     case WEIR_FIELD_TENANT: return keep(r, value, &r->tenant);
     case WEIR_FIELD_KEY_ID: return keep(r, value, &r->key_id);
     case WEIR_FIELD_KEY_LIMITS: return keep(r, value, &r->key_limits);
+    case WEIR_FIELD_KEY_MODELS: return keep(r, value, &r->key_models);
     case WEIR_FIELD_USER: return keep(r, value, &r->user);
     case WEIR_FIELD_CLASS: return set_class(r, value);
     default: return WEIR_E_ARG;

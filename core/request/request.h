@@ -53,6 +53,7 @@ struct weir_request {
     char id[WEIR_REQUEST_ID_BYTES];
     weir_str path, peer, method, traceparent;
     weir_str tenant, key_id, key_limits, user;
+    weir_str key_models; /* one a line; empty: all of the tenant's */
     weir_str tags; /* a JSON object of texts */
     uint32_t class_rank;
     bool class_given;

@@ -26,10 +26,25 @@ bool weir_tenant_is_served(struct weir_request *r)
     return false;
 }
 
+static bool has_line(weir_str text, weir_str line)
+{
+    for (const char *at = text.p, *end = text.p + text.n; at < end;) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop ? stop : end;
+        if (weir_str_eq((weir_str){at, (size_t)(stop - at)}, line)) {
+            return true;
+        }
+        at = stop + 1;
+    }
+    return false;
+}
+
 bool weir_tenant_allows(struct weir_request *r, const struct weir_model *model)
 {
     const struct weir_tenant *tenant = tenant_of(r);
-    return !tenant || weir_tenant_may_use(tenant, weir_str_from(weir_model_name(model)));
+    weir_str name = weir_str_from(weir_model_name(model));
+    return (!tenant || weir_tenant_may_use(tenant, name)) &&
+           (r->key_models.n == 0 || has_line(r->key_models, name));
 }
 
 void weir_tenant_choose_class(struct weir_request *r)

@@ -14,6 +14,7 @@ struct weir_request;
 
 /* False: answered, with 403 when the tenant is suspended. */
 bool weir_tenant_is_served(struct weir_request *r);
+/* By the tenant, and by the key where that narrows it. */
 bool weir_tenant_allows(struct weir_request *r, const struct weir_model *model);
 /* Its share, for the queue and, in the generation, for the target; before the prompt is prepared.
  */

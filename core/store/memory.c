@@ -13,7 +13,7 @@ struct memory_store {
     struct weir_store_map map;
     _Atomic uint64_t versions;
     struct weir_metrics *metrics;
-    struct weir_metric_family *entries, *bytes, *evictions, *refusals;
+    struct weir_metric_family *entries, *bytes, *evictions, *forgotten, *refusals;
 };
 
 static struct memory_store *from(struct weir_store *s)
@@ -92,9 +92,11 @@ static int define_metrics(struct weir_store *s, struct weir_metrics *metrics)
                       "Bytes of keys, values and their records in the memory store.");
     m->evictions = define(m, WEIR_METRICS_COUNTER, "weir_store_memory_evictions_total",
                           "Values that went because the memory store was full.");
+    m->forgotten = define(m, WEIR_METRICS_COUNTER, "weir_store_memory_forgotten_total",
+                          "Settled reservations whose ids were forgotten early, for want of room.");
     m->refusals = define(m, WEIR_METRICS_COUNTER, "weir_store_memory_refusals_total",
                          "Times that the memory store had no room.");
-    return m->entries && m->bytes && m->evictions && m->refusals ? 0 : WEIR_E_NOMEM;
+    return m->entries && m->bytes && m->evictions && m->forgotten && m->refusals ? 0 : WEIR_E_NOMEM;
 }
 
 static void collect(struct weir_store *s)
@@ -105,6 +107,7 @@ static void collect(struct weir_store *s)
     weir_metric_set(weir_metric_series(m->entries, NULL, 0), (double)stats.n_entries);
     weir_metric_set(weir_metric_series(m->bytes, NULL, 0), (double)stats.n_bytes);
     weir_metric_set_total(weir_metric_series(m->evictions, NULL, 0), (double)stats.evicted);
+    weir_metric_set_total(weir_metric_series(m->forgotten, NULL, 0), (double)stats.forgotten);
     weir_metric_set_total(weir_metric_series(m->refusals, NULL, 0), (double)stats.refused);
 }
 
@@ -155,6 +158,7 @@ void weir_store_memory_get_stats(struct weir_store *store,
         .n_entries = atomic_load_explicit(&map->n_entries, memory_order_relaxed),
         .n_bytes = atomic_load_explicit(&map->n_bytes, memory_order_relaxed),
         .evicted = atomic_load_explicit(&map->evicted, memory_order_relaxed),
+        .forgotten = atomic_load_explicit(&map->forgotten, memory_order_relaxed),
         .expired = atomic_load_explicit(&map->expired, memory_order_relaxed),
         .refused = atomic_load_explicit(&map->refused, memory_order_relaxed),
     };

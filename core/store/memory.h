@@ -6,7 +6,9 @@
  * other and an operation on many keys of a tenant is atomic.
  * Bounds: entries and bytes. When they are reached, plain values are evicted, least recently used
  * first; nothing else is, since forgetting a limit or a record would be wrong: without room for a
- * new one the operation answers WEIR_E_NOMEM. What has expired goes first.
+ * new one the operation answers WEIR_E_NOMEM. What has expired goes first. Ids of settled
+ * reservations, which exist only so that settling again counts once, take half of the room at most;
+ * beyond that the oldest are forgotten early.
  * Ownership, errors: store.h. Threads: operations on any thread, no loop is needed; `done` is
  * called before the operation returns. */
 #include "core/store/store.h"
@@ -23,7 +25,7 @@ int weir_store_memory_create(const struct weir_store_memory_options *options,
 
 struct weir_store_memory_stats {
     size_t n_entries, n_bytes;
-    uint64_t evicted, expired, refused;
+    uint64_t evicted, forgotten, expired, refused; /* forgotten: settled ids */
 };
 void weir_store_memory_get_stats(struct weir_store *store,
                                  struct weir_store_memory_stats *ret_stats);

@@ -108,18 +108,26 @@ static bool is_named(const struct weir_store_entry *e, const struct weir_store_n
            weir_str_eq((weir_str){key + e->key_len, e->id_len}, name->id);
 }
 
-static void unlink_use(struct weir_store_shard *s, struct weir_store_entry *e)
+/* NULL: its kind is in none. */
+static struct weir_store_ring *ring_of(struct weir_store_shard *s, const struct weir_store_entry *e)
 {
-    *(e->newer ? &e->newer->older : &s->newest) = e->older;
-    *(e->older ? &e->older->newer : &s->oldest) = e->newer;
+    return e->kind == WEIR_STORE_VALUE     ? &s->values
+           : e->kind == WEIR_STORE_SETTLED ? &s->settled
+                                           : NULL;
+}
+
+static void unlink_ring(struct weir_store_ring *ring, struct weir_store_entry *e)
+{
+    *(e->newer ? &e->newer->older : &ring->newest) = e->older;
+    *(e->older ? &e->older->newer : &ring->oldest) = e->newer;
     e->newer = e->older = NULL;
 }
 
-static void link_newest(struct weir_store_shard *s, struct weir_store_entry *e)
+static void link_newest(struct weir_store_ring *ring, struct weir_store_entry *e)
 {
-    e->older = s->newest;
-    *(e->older ? &e->older->newer : &s->oldest) = e;
-    s->newest = e;
+    e->older = ring->newest;
+    *(e->older ? &e->older->newer : &ring->oldest) = e;
+    ring->newest = e;
 }
 
 static void unlink_tags(struct weir_store_shard *s, struct weir_store_entry *e)
@@ -175,8 +183,19 @@ static void unlink_bucket(struct weir_store_shard *s, struct weir_store_entry *e
     *at = e->next;
 }
 
+/* Relaxed: the bounds are no more exact than make_room() says. */
+static void count_settled(struct weir_store_map *map, const struct weir_store_entry *e, bool more)
+{
+    if (e->kind == WEIR_STORE_SETTLED) {
+        size_t n = more ? 1 : SIZE_MAX, n_bytes = more ? e->n_bytes : 0 - e->n_bytes;
+        atomic_fetch_add_explicit(&map->n_settled, n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&map->n_settled_bytes, n_bytes, memory_order_relaxed);
+    }
+}
+
 static void forget(struct weir_store_shard *s, struct weir_store_entry *e)
 {
+    count_settled(s->map, e, false);
     s->n_entries--;
     atomic_fetch_sub_explicit(&s->map->n_entries, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&s->map->n_bytes, e->n_bytes, memory_order_relaxed);
@@ -187,9 +206,12 @@ static void forget(struct weir_store_shard *s, struct weir_store_entry *e)
 /* One entry alone. */
 static void drop(struct weir_store_shard *s, struct weir_store_entry *e)
 {
+    struct weir_store_ring *ring = ring_of(s, e);
     unlink_bucket(s, e);
+    if (ring) {
+        unlink_ring(ring, e);
+    }
     if (e->kind == WEIR_STORE_VALUE) {
-        unlink_use(s, e);
         unlink_tags(s, e);
     }
     weir_store_unwait(e);
@@ -238,8 +260,8 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
         return NULL;
     }
     if (e && e->kind == WEIR_STORE_VALUE) {
-        unlink_use(s, e);
-        link_newest(s, e);
+        unlink_ring(&s->values, e);
+        link_newest(&s->values, e);
     }
     return e;
 }
@@ -275,7 +297,7 @@ static bool evict(struct weir_store_shard *s, const struct weir_store_entry *kee
                   size_t n_bytes)
 {
     while (!fits(s->map, n_entries, n_bytes)) {
-        struct weir_store_entry *victim = s->oldest;
+        struct weir_store_entry *victim = s->values.oldest;
         if (victim && victim == keep) {
             victim = victim->newer;
         }
@@ -305,6 +327,22 @@ static bool make_room(struct weir_store_shard *s, const struct weir_store_entry 
         atomic_fetch_add_explicit(&s->map->refused, 1, memory_order_relaxed);
     }
     return ok;
+}
+
+static bool too_many_settled(const struct weir_store_map *map)
+{
+    size_t n = atomic_load_explicit(&map->n_settled, memory_order_relaxed);
+    size_t n_bytes = atomic_load_explicit(&map->n_settled_bytes, memory_order_relaxed);
+    return n >= map->max_entries / 2 || n_bytes >= map->max_bytes / 2;
+}
+
+/* A shard that has none may add one: the bound is exceeded by one for each shard at most. */
+static void forget_settled(struct weir_store_shard *s)
+{
+    while (s->settled.oldest && too_many_settled(s->map)) {
+        weir_store_remove(s, s->settled.oldest);
+        atomic_fetch_add_explicit(&s->map->forgotten, 1, memory_order_relaxed);
+    }
 }
 
 static void widen(struct weir_store_shard *s)
@@ -346,6 +384,9 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
                                            const struct weir_store_name *name, uint64_t now_us)
 {
     sweep_expired(s, now_us);
+    if (name->kind == WEIR_STORE_SETTLED) {
+        forget_settled(s);
+    }
     size_t n_bytes = sizeof(struct weir_store_entry) + name->tenant.n + name->key.n + name->id.n;
     if (!make_room(s, NULL, 1, n_bytes)) {
         return NULL;
@@ -364,9 +405,10 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
     e->expires_us = UINT64_MAX;
     e->next = s->buckets[e->hash % s->n_buckets];
     s->buckets[e->hash % s->n_buckets] = e;
-    if (e->kind == WEIR_STORE_VALUE) {
-        link_newest(s, e);
+    if (ring_of(s, e)) {
+        link_newest(ring_of(s, e), e);
     }
+    count_settled(s->map, e, true);
     s->n_entries++;
     atomic_fetch_add_explicit(&s->map->n_entries, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->map->n_bytes, n_bytes, memory_order_relaxed);

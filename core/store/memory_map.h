@@ -7,7 +7,10 @@
  * A tenant lies in one shard, so that an operation on many of its keys takes one lock. Entries that
  * wait for a time (reservations, jobs) are also in the heap of their parent (budget, queue).
  * Bounds: entries and bytes of the whole map. Room is made by evicting values, least recently used
- * first, of the same shard and then of others whose lock is free; nothing else is evicted.
+ * first, of the same shard and then of others whose lock is free; nothing else is evicted for that.
+ * Ids that are remembered as settled take half of either bound at most: beyond it the shard's
+ * longest remembered one is forgotten for each new one, so that they never leave others without
+ * room.
  * Ownership: the map owns entries and what hangs on them; a pointer is valid while its shard is
  * locked. Threads: lock the shard first. Invariant: n_bytes is the sum of all entries' bytes. */
 #include <pthread.h>
@@ -59,7 +62,7 @@ struct weir_store_list { /* of a collection, by name; of a log, by number */
 
 struct weir_store_entry {
     struct weir_store_entry *next;          /* in its bucket */
-    struct weir_store_entry *newer, *older; /* values only: by last use */
+    struct weir_store_entry *newer, *older; /* values: by last use; settled: by their making */
     uint64_t hash;
     uint64_t expires_us; /* UINT64_MAX: never */
     enum weir_store_kind kind;
@@ -109,12 +112,16 @@ struct weir_store_entry {
 
 struct weir_store_map;
 
+struct weir_store_ring { /* by newer and older */
+    struct weir_store_entry *newest, *oldest;
+};
+
 struct weir_store_shard {
     pthread_mutex_t lock;
     struct weir_store_map *map;
     struct weir_store_entry **buckets;
     size_t n_buckets, n_entries;
-    struct weir_store_entry *newest, *oldest; /* values */
+    struct weir_store_ring values, settled;
     struct weir_store_tag *tags[256];
     size_t sweep; /* bucket to look for expired entries in next */
 };
@@ -123,7 +130,8 @@ struct weir_store_map {
     struct weir_store_shard shards[WEIR_STORE_SHARDS];
     size_t max_entries, max_bytes;
     _Atomic size_t n_entries, n_bytes;
-    _Atomic uint64_t evicted, expired, refused;
+    _Atomic size_t n_settled, n_settled_bytes; /* among them */
+    _Atomic uint64_t evicted, forgotten, expired, refused;
 };
 
 /* What an entry is called. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Policy "auth": who calls. API keys to tenant, key and user; the admin API's guard.
  *
- * HEADERS: finds the key, or answers 401. BODY: the key's models; one that it may not use is
- * answered as if it did not exist; the user of the body when nobody else said who it is.
+ * HEADERS: finds the key, or answers 401; says which models it may use, to which the core holds
+ * every model of the request. BODY: the user of the body when nobody else said who it is.
  * A tenant's `models:` and its suspension are the core's business; a key can only narrow further.
  */
 #include "auth.h"
@@ -217,6 +217,9 @@ static int accept_key(const struct auth *a, weir_req *r, struct auth_key *key)
     if (rc == 0) {
         rc = h->req_set(h, r, WEIR_FIELD_KEY_ID, key->id);
     }
+    if (rc == 0 && key->models.n) {
+        rc = h->req_set(h, r, WEIR_FIELD_KEY_MODELS, key->models);
+    }
     if (rc == 0 && key->limits.n) {
         rc = h->req_set(h, r, WEIR_FIELD_KEY_LIMITS, key->limits);
     }
@@ -244,18 +247,6 @@ static int on_headers(struct auth *a, weir_req *r, uint32_t round)
     return verdict == AUTH_OK ? accept_key(a, r, key) : auth_refuse(a, r, verdict);
 }
 
-static int deny_model(const struct auth *a, weir_req *r, weir_str model)
-{
-    char message[256];
-    (void)snprintf(message, sizeof(message),
-                   "The model `%.*s` does not exist or you do not have access to it.",
-                   (int)(model.n < 128 ? model.n : 128), model.p);
-    auth_count(a, a->requests, "model_denied");
-    (void)a->host->deny(a->host, r, 404, weir_str_from("invalid_request_error"),
-                        weir_str_from("model_not_found"), weir_str_from(message));
-    return WEIR_DENY;
-}
-
 /* The user of the body: who holds the key says who it is, unless the key or a signature did. */
 static int take_body_user(const struct auth *a, weir_req *r)
 {
@@ -276,13 +267,8 @@ static int take_body_user(const struct auth *a, weir_req *r)
 static int on_body(const struct auth *a, weir_req *r)
 {
     const struct state *s = a->host->req_state(a->host, r);
-    weir_str model;
     if (!s->key) {
         return WEIR_CONTINUE;
-    }
-    if (a->host->req_get(a->host, r, WEIR_FIELD_MODEL, &model) == 0 &&
-        !auth_key_allows(s->key, model)) {
-        return deny_model(a, r, model);
     }
     return take_body_user(a, r);
 }

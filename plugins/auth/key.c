@@ -107,20 +107,42 @@ static bool read_rest(struct auth_key *key, yyjson_val *root, char error[AUTH_ER
     if (key->scopes == 0) {
         return fail(error, "scopes must be a list of inference, admin, tenant_admin and metrics");
     }
-    key->models = yyjson_obj_get(root, "models");
+    return true;
+}
+
+/* The bytes of its models as lines; SIZE_MAX: they are wrong. */
+static size_t models_size(yyjson_val *models)
+{
+    size_t i, max, n = 0, n_models = yyjson_arr_size(models);
+    yyjson_val *v;
+    if (models && (n_models == 0 || n_models > AUTH_MAX_MODELS)) {
+        return SIZE_MAX;
+    }
+    yyjson_arr_foreach(models, i, max, v)
+    {
+        size_t len = yyjson_get_len(v);
+        if (len == 0 || len > AUTH_MAX_MODELS_BYTES || memchr(yyjson_get_str(v), '\n', len)) {
+            return SIZE_MAX; /* no text has no length */
+        }
+        n += len + 1;
+    }
+    return n <= AUTH_MAX_MODELS_BYTES ? n : SIZE_MAX;
+}
+
+static weir_str put_models(char **at, yyjson_val *models)
+{
+    weir_str all = {*at, 0};
     size_t i, max;
     yyjson_val *v;
-    yyjson_arr_foreach(key->models, i, max, v)
+    yyjson_arr_foreach(models, i, max, v)
     {
-        if (!yyjson_is_str(v)) {
-            return fail(error, "models must be a list of names");
-        }
+        size_t len = yyjson_get_len(v);
+        memcpy(*at, yyjson_get_str(v), len);
+        (*at)[len] = '\n';
+        *at += len + 1;
+        all.n += len + 1;
     }
-    size_t n_models = yyjson_arr_size(key->models);
-    if (key->models && (n_models == 0 || n_models > AUTH_MAX_MODELS)) {
-        return fail(error, "models must be a list of names");
-    }
-    return true;
+    return all;
 }
 
 /* {"limits": …, "quota": …}, to be freed; NULL: it has none (or no memory: then `ret_failed`). */
@@ -159,15 +181,20 @@ static weir_str text_of(yyjson_val *root, const char *name)
     return (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
 }
 
-struct auth_key *auth_key_create(const weir_host *host, weir_str tenant, weir_str id, weir_str json,
-                                 char error[AUTH_ERROR_BYTES])
+/* The document becomes the key's. */
+static struct auth_key *create(const weir_host *host, weir_str tenant, weir_str id,
+                               yyjson_doc *doc, char error[AUTH_ERROR_BYTES])
 {
-    yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc);
     weir_str name = text_of(root, "name"), user = text_of(root, "user");
+    yyjson_val *models = yyjson_obj_get(root, "models");
+    size_t n_models = models_size(models);
     if (!yyjson_is_obj(root) || name.n == 0) {
         (void)fail(error, "a key needs a name");
-        yyjson_doc_free(doc);
+        return NULL;
+    }
+    if (n_models == SIZE_MAX) {
+        (void)fail(error, "models must be a list of names");
         return NULL;
     }
     bool failed = false;
@@ -176,14 +203,13 @@ struct auth_key *auth_key_create(const weir_host *host, weir_str tenant, weir_st
     id = id.n ? id : name;
     struct auth_key *key = failed ? NULL
                                   : host->alloc(host, sizeof(*key) + tenant.n + id.n + name.n +
-                                                          user.n + limits_text.n + 5);
+                                                          user.n + limits_text.n + 5 + n_models);
     if (!key) {
         (void)fail(error, "out of memory");
         free(limits);
-        yyjson_doc_free(doc);
         return NULL;
     }
-    *key = (struct auth_key){.host = host, .doc = doc};
+    *key = (struct auth_key){.host = host};
     atomic_init(&key->refs, 1);
     char *at = (char *)(key + 1);
     key->tenant = put_text(&at, tenant);
@@ -191,10 +217,23 @@ struct auth_key *auth_key_create(const weir_host *host, weir_str tenant, weir_st
     key->name = put_text(&at, name);
     key->user = put_text(&at, user);
     key->limits = put_text(&at, limits_text);
+    key->models = put_models(&at, models);
     free(limits);
     if (!read_secret(key, root, error) || !read_rest(key, root, error)) {
         auth_key_unref(key);
         return NULL;
+    }
+    key->doc = doc;
+    return key;
+}
+
+struct auth_key *auth_key_create(const weir_host *host, weir_str tenant, weir_str id, weir_str json,
+                                 char error[AUTH_ERROR_BYTES])
+{
+    yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
+    struct auth_key *key = create(host, tenant, id, doc, error);
+    if (!key) {
+        yyjson_doc_free(doc);
     }
     return key;
 }
@@ -222,17 +261,4 @@ bool auth_key_proves(const struct auth_key *key, const unsigned char digest[AUTH
     bool now = auth_digest_equal(key ? key->digest : nothing, digest);
     bool before = auth_digest_equal(key ? key->previous : nothing, digest);
     return key && (now | (before & (wall_us < key->previous_until_us)));
-}
-
-bool auth_key_allows(const struct auth_key *key, weir_str model)
-{
-    size_t i, max;
-    yyjson_val *v;
-    yyjson_arr_foreach(key->models, i, max, v)
-    {
-        if (yyjson_equals_strn(v, model.p, model.n)) {
-            return true;
-        }
-    }
-    return key->models == NULL;
 }

@@ -12,7 +12,7 @@
 #include "secret.h"
 #include "weir/host.h"
 
-enum { AUTH_ERROR_BYTES = 256, AUTH_MAX_MODELS = 1000 };
+enum { AUTH_ERROR_BYTES = 256, AUTH_MAX_MODELS = 1000, AUTH_MAX_MODELS_BYTES = 65536 };
 
 struct auth_key {
     atomic_uint refs;
@@ -24,8 +24,8 @@ struct auth_key {
     uint32_t scopes;                 /* enum weir_scope */
     weir_str tenant, id, name, user; /* user: empty when any; id: of configured keys the name */
     weir_str limits;                 /* {"limits": …, "quota": …} or empty */
-    yyjson_doc *doc;                 /* owns the models' names */
-    yyjson_val *models;              /* NULL: all */
+    weir_str models;                 /* one a line; empty: all */
+    yyjson_doc *doc;                 /* as it was given */
 };
 
 /* From the JSON of a key. NULL with a sentence. */
@@ -38,7 +38,6 @@ void auth_key_unref(struct auth_key *key); /* NULL ok */
  * the answer; `key` NULL: the work for nothing. */
 bool auth_key_proves(const struct auth_key *key, const unsigned char digest[AUTH_DIGEST_BYTES],
                      uint64_t wall_us);
-bool auth_key_allows(const struct auth_key *key, weir_str model);
 
 /* "2026-12-31" (the end of that day, UTC) or "2026-12-31T23:59:59Z". */
 bool auth_time_read(const char *text, uint64_t *ret_us);

@@ -255,6 +255,7 @@ static int write_facts(struct bill *bill, weir_req *r)
     f.model = field(b, r, WEIR_FIELD_MODEL);
     f.target = field(b, r, WEIR_FIELD_TARGET);
     f.service_class = field(b, r, WEIR_FIELD_CLASS);
+    f.tags = field(b, r, WEIR_FIELD_TAGS);
     f.stream = bill->stream;
     if (b->host->req_header(b->host, r, weir_str_from("idempotency-key"), &f.idempotency_key) < 0) {
         f.idempotency_key = (weir_str){NULL, 0};

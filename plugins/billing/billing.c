@@ -112,7 +112,7 @@ static bool start(struct billing *b, weir_str *err)
             return false;
         }
     }
-    if (billing_usage_route(b) < 0) {
+    if (billing_usage_routes(b) < 0) {
         *err = weir_str_from("the route for the ledger is taken");
         return false;
     }

@@ -32,6 +32,39 @@ void billing_month_of(uint64_t wall_us, char ret_month[BILLING_MONTH_BYTES])
     memcpy(ret_month, digits, sizeof(digits));
 }
 
+/* Text by text: what a plugin set must not break the record. */
+static void write_tags(weir_str tags, struct billing_text *t)
+{
+    yyjson_doc *doc = tags.n ? yyjson_read(tags.p, tags.n, 0) : NULL;
+    yyjson_val *root = yyjson_doc_get_root(doc), *name, *value;
+    char bytes[BILLING_TAGS_BYTES];
+    struct billing_text all = {.bytes = bytes, .cap = sizeof(bytes)};
+    yyjson_obj_iter i = yyjson_obj_iter_with(root);
+    while ((name = yyjson_obj_iter_next(&i))) {
+        size_t before = all.n;
+        value = yyjson_obj_iter_get_val(name);
+        if (!yyjson_is_str(value)) {
+            continue;
+        }
+        billing_text_literal(&all, before ? "," : "");
+        billing_text_string(&all, (weir_str){yyjson_get_str(name), yyjson_get_len(name)},
+                            MAX_NAME_BYTES);
+        billing_text_literal(&all, ":");
+        billing_text_string(&all, (weir_str){yyjson_get_str(value), yyjson_get_len(value)},
+                            MAX_NAME_BYTES);
+        if (all.failed) {
+            all.failed = false;
+            all.n = before;
+        }
+    }
+    yyjson_doc_free(doc);
+    if (all.n) {
+        billing_text_literal(t, ",\"tags\":{");
+        billing_text_add(t, billing_text_view(&all));
+        billing_text_literal(t, "}");
+    }
+}
+
 static void write_price(const struct billing_facts *f, struct billing_text *t)
 {
     if (!f->has_price) {
@@ -76,6 +109,7 @@ void billing_facts_write(const struct billing_facts *f, struct billing_text *t)
     billing_text_string(t, f->service_class, MAX_NAME_BYTES);
     BILLING_NAME(t, "idempotency_key");
     billing_text_string(t, f->idempotency_key, MAX_NAME_BYTES);
+    write_tags(f->tags, t);
     billing_text_literal(t, f->stream ? ",\"stream\":true" : ",\"stream\":false");
     BILLING_NAME(t, "started_us");
     billing_text_number(t, (int64_t)f->started_us);

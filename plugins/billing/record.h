@@ -20,7 +20,8 @@
 #include "weir/types.h"
 
 enum {
-    BILLING_FACTS_BYTES = 16 * 1024,
+    BILLING_FACTS_BYTES = 18 * 1024,
+    BILLING_TAGS_BYTES = 2048, /* of all tags, as JSON; those that do not fit are left out */
     BILLING_ENTRY_BYTES = BILLING_FACTS_BYTES + 1024,
     BILLING_ID_BYTES = 40,   /* "9f3c…-17", with NUL */
     BILLING_MONTH_BYTES = 8, /* "2026-01", with NUL */
@@ -37,6 +38,7 @@ struct billing_facts {
     char id[BILLING_ID_BYTES];
     char month[BILLING_MONTH_BYTES]; /* UTC, of started_us: which log its entries are in */
     weir_str request_id, tenant, key, user, model, target, service_class, idempotency_key;
+    weir_str tags; /* what policies said of it: a JSON object of texts */
     bool stream;
     uint64_t started_us; /* wall clock */
     uint32_t attempts;   /* targets that were tried before */

@@ -2,10 +2,11 @@
 #include "row.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <yyjson.h>
 
-enum kind { PLACE, TEXT, NUMBER, BOOL, TIME, PRICE, AMOUNT };
+enum kind { PLACE, TEXT, NUMBER, BOOL, TIME, PRICE, AMOUNT, TAGS };
 
 static const struct {
     const char *head, *name;
@@ -41,6 +42,7 @@ static const struct {
     {"source", "source", TEXT},
     {"idempotency_key", "idempotency_key", TEXT},
     {"attempts", "attempts", NUMBER},
+    {"tags", "tags", TAGS},
 };
 enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
@@ -53,10 +55,8 @@ void billing_row_csv_head(struct billing_text *t)
     billing_text_literal(t, "\r\n");
 }
 
-static void add_csv_text(struct billing_text *t, yyjson_val *v)
+static void add_csv(struct billing_text *t, const char *p, size_t n)
 {
-    const char *p = yyjson_get_str(v);
-    size_t n = yyjson_get_len(v);
     bool quoted = false;
     for (size_t i = 0; i < n; i++) {
         quoted = quoted || p[i] == '"' || p[i] == ',' || p[i] == '\r' || p[i] == '\n';
@@ -70,6 +70,23 @@ static void add_csv_text(struct billing_text *t, yyjson_val *v)
         billing_text_add(t, (weir_str){p + i, 1});
     }
     billing_text_literal(t, quoted ? "\"" : "");
+}
+
+static void add_csv_text(struct billing_text *t, yyjson_val *v)
+{
+    add_csv(t, yyjson_get_str(v), yyjson_get_len(v));
+}
+
+static void add_csv_json(struct billing_text *t, yyjson_val *v)
+{
+    size_t n = 0;
+    char *text = v ? yyjson_val_write(v, 0, &n) : NULL;
+    if (text) {
+        add_csv(t, text, n);
+    } else if (v) {
+        t->failed = true;
+    }
+    free(text);
 }
 
 static void add_time(struct billing_text *t, uint64_t us)
@@ -102,6 +119,7 @@ static void add_column(struct billing_text *t, enum kind kind, uint64_t place, y
     case BOOL: billing_text_literal(t, yyjson_is_true(v) ? "true" : "false"); break;
     case TIME: add_time(t, yyjson_get_uint(v)); break;
     case PRICE: add_csv_text(t, yyjson_obj_get(v, "version")); break;
+    case TAGS: add_csv_json(t, v); break;
     case AMOUNT: add_amount(t, yyjson_get_sint(v)); break;
     }
 }

@@ -237,7 +237,8 @@ static int on_usage(void *arg, weir_req *r)
 {
     struct billing *b = arg;
     weir_str tenant = {NULL, 0};
-    if (b->admin->query(b->host, r, "tenant", &tenant) < 0) {
+    if (b->admin->param(b->host, r, "tenant", &tenant) < 0 &&
+        b->admin->query(b->host, r, "tenant", &tenant) < 0) {
         return refuse(b, r, 400, "invalid_value", "tenant=NAME is needed.");
     }
     if (!may_see(b, r, tenant)) {
@@ -278,37 +279,43 @@ static int on_usage_resumed(void *arg, weir_req *r, int rc, weir_str data)
     return rc < 0 || data.n == 0 ? refuse_store(b, r) : answer(b, r, data);
 }
 
-static const char openapi[] =
-    "{\"parameters\":["
-    "{\"name\":\"tenant\",\"in\":\"query\",\"required\":true,\"schema\":{\"type\":\"string\"}},"
-    "{\"name\":\"month\",\"in\":\"query\",\"schema\":{\"type\":\"string\","
-    "\"pattern\":\"^[0-9]{4}-[0-9]{2}$\"}},"
-    "{\"name\":\"from\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"
-    "{\"name\":\"to\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"
-    "{\"name\":\"format\",\"in\":\"query\",\"schema\":{\"type\":\"string\","
-    "\"enum\":[\"jsonl\",\"csv\"],\"default\":\"jsonl\"}},"
-    "{\"name\":\"limit\",\"in\":\"query\",\"schema\":{\"type\":\"integer\",\"minimum\":1,"
-    "\"maximum\":1000,\"default\":500}},"
-    "{\"name\":\"after\",\"in\":\"query\",\"schema\":{\"type\":\"string\"},"
-    "\"description\":\"MONTH:PLACE of the last line of the page before\"}],"
-    "\"responses\":{\"200\":{\"description\":\"Entries of the ledger; none: the end\",\"content\":{"
-    "\"application/jsonl\":{},\"text/csv\":{}}}}}";
+#define PARAMETERS                                                                                 \
+    "{\"name\":\"month\",\"in\":\"query\",\"schema\":{\"type\":\"string\","                          \
+    "\"pattern\":\"^[0-9]{4}-[0-9]{2}$\"}},"                                                       \
+    "{\"name\":\"from\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"                         \
+    "{\"name\":\"to\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"                           \
+    "{\"name\":\"format\",\"in\":\"query\",\"schema\":{\"type\":\"string\","                         \
+    "\"enum\":[\"jsonl\",\"csv\"],\"default\":\"jsonl\"}},"                                          \
+    "{\"name\":\"limit\",\"in\":\"query\",\"schema\":{\"type\":\"integer\",\"minimum\":1,"           \
+    "\"maximum\":1000,\"default\":500}},"                                                          \
+    "{\"name\":\"after\",\"in\":\"query\",\"schema\":{\"type\":\"string\"},"                         \
+    "\"description\":\"MONTH:PLACE of the last line of the page before\"}"
+#define RESPONSES                                                                                  \
+    "\"responses\":{\"200\":{\"description\":\"Entries of the ledger; none: the end\",\"content\":{" \
+    "\"application/jsonl\":{},\"text/csv\":{}}},"                                                  \
+    "\"404\":{\"description\":\"No such tenant for this caller\"}}"
 
-int billing_usage_route(struct billing *b)
+static const char openapi[] = "{\"parameters\":[" PARAMETERS "]," RESPONSES "}";
+static const char openapi_with_tenant[] =
+    "{\"parameters\":[{\"name\":\"tenant\",\"in\":\"query\",\"required\":true,\"schema\":{"
+    "\"type\":\"string\"}}," PARAMETERS "]," RESPONSES "}";
+
+int billing_usage_routes(struct billing *b)
 {
-    if (!b->admin) {
-        return 0;
-    }
-    const weir_admin_route route = {
+    weir_admin_route route = {
         .struct_size = sizeof(route),
         .scopes = WEIR_SCOPE_TENANT_ADMIN,
         .method = "GET",
-        .path = "/admin/v1/usage",
-        .summary = "A tenant's ledger, page by page.",
+        .path = "/admin/v1/tenants/{tenant}/usage",
+        .summary = "A tenant's ledger, page by page",
         .openapi = openapi,
         .fn = on_usage,
         .on_resume = on_usage_resumed,
         .arg = b,
     };
-    return b->admin->route(b->host, &route);
+    int rc = b->admin ? b->admin->route(b->host, &route) : 0;
+    route.path = "/admin/v1/usage";
+    route.summary = "The ledger of one tenant, also of requests without one, page by page";
+    route.openapi = openapi_with_tenant;
+    return rc < 0 || !b->admin ? rc : b->admin->route(b->host, &route);
 }

@@ -195,7 +195,8 @@ static void on_complete(void *instance, weir_req *r, const weir_usage *u)
     }
     const struct usage used = {.prompt_tokens = u->prompt_tokens,
                                .cached_tokens = u->cached_tokens,
-                               .completion_tokens = u->completion_tokens};
+                               .completion_tokens = u->completion_tokens,
+                               .gpu_us = WEIR_HAS(u, device_us) ? u->device_us : 0};
     bool ran = s->admitted && (u->http_status == 200 || u->prompt_tokens || u->completion_tokens);
     ledger_settle(s->reservation, ran ? &used : NULL);
     s->reservation = NULL;

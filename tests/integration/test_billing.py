@@ -194,7 +194,37 @@ def test_pages_and_spans(paced):
         status, _, _ = daemon.request(f"/admin/v1/usage?tenant=&{bad}", admin=True)
         assert status == 400, bad
     status, _, body = daemon.request("/admin/v1/openapi.json", admin=True)
-    assert "/admin/v1/usage" in body["paths"]
+    assert "/admin/v1/usage" in body["paths"] and "/admin/v1/tenants/{tenant}/usage" in body["paths"]
+
+
+def test_a_tenants_admin_reads_its_usage_and_what_policies_said_of_it(start, tmp_path):
+    policy = tmp_path / "policy.lua"
+    policy.write_text("function on_request(req) weir.tag('team', 'blue'); weir.tag('ticket', req.header('x-ticket') or '') end")
+    keys = "{name: k, secret: %s-key-of-tenant}, {name: a, secret: %s-key-of-admin, scopes: [tenant_admin]}"
+    extra = f"""
+plugins: [auth, lua, {billing.plugin(tmp_path)[2:]}]
+tenants:
+  acme: {{policy: {policy}, keys: [{keys % ("acme", "acme")}]}}
+  other: {{keys: [{keys % ("other", "other")}]}}
+"""
+    daemon = start(echo_config(extra=extra))
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
+    for tenant in ("acme", "other"):
+        headers = {"Authorization": f"Bearer {tenant}-key-of-tenant", "x-ticket": '=7, x'}
+        assert daemon.request("/v1/chat/completions", body, headers)[0] == 200
+
+    def usage(tenant, key, more=""):
+        return daemon.request(f"/admin/v1/tenants/{tenant}/usage{more}", headers={"Authorization": f"Bearer {key}"}, admin=True)
+
+    wait_until(lambda: usage("acme", "acme-key-of-admin")[2] and usage("other", "other-key-of-admin")[2], what="the entries")
+    entry = usage("acme", "acme-key-of-admin")[2]
+    assert entry["tenant"] == "acme" and entry["tags"] == {"team": "blue", "ticket": '=7, x'}
+    assert "tags" not in usage("other", "other-key-of-admin")[2]
+    rows = list(csv.DictReader(io.StringIO(usage("acme", "acme-key-of-admin", "?format=csv")[2], newline="")))
+    assert json.loads(rows[0]["tags"]) == entry["tags"]
+    assert usage("other", "acme-key-of-admin")[0] == 404
+    assert usage("acme", "acme-key-of-tenant")[0] in (403, 404)
+    assert usage("acme", "acme-key-of-admin", "?limit=0")[0] == 400
 
 
 def test_csv_is_safe_for_spreadsheets(paced):

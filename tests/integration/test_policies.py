@@ -21,7 +21,8 @@ POLICIES = """
 plugins: [auth, %(lua)s]
 tenants:
   ops: {keys: [{name: root, secret: %(admin)s, scopes: [admin]}]}
-  good: {%(good)s keys: [{name: k, secret: %(good_key)s}, {name: boss, secret: boss-key-of-good, scopes: [tenant_admin, inference]}]}
+  good: {%(good)s keys: [{name: k, secret: %(good_key)s}, {name: boss, secret: boss-key-of-good, scopes: [tenant_admin, inference]},
+                 {name: narrow, secret: narrow-key-of-good, models: [echo]}]}
   evil: {%(evil)s keys: [{name: k, secret: %(evil_key)s}]}
 """
 
@@ -141,6 +142,11 @@ def test_a_policy_routes_to_another_model(start, tmp_path):
         status, _, answer = routed(**{"X-To": model})
         assert status == 503 and answer["error"]["code"] == "policy_failed"
     assert "there is no model 'both' for this tenant" in daemon.log_text()
+    # A key that narrows the tenant's models narrows where its requests may be routed.
+    narrow = {**bearer("narrow-key-of-good"), "X-To": "echo2"}
+    assert daemon.request("/v1/chat/completions", body, bearer("narrow-key-of-good"))[0] == 200
+    assert daemon.request("/v1/chat/completions", body, narrow)[0] == 503
+    assert daemon.request("/v1/chat/completions", body, {**narrow, "X-To": "echo", "X-Late": "echo2"})[0] == 503
 
 
 def test_a_policy_chooses_the_target(start, tmp_path):

@@ -286,6 +286,30 @@ plugins: [auth]
     ):
         body = {**HELLO, "model": model}
         assert daemon.request("/v1/chat/completions", body, bearer(key))[0] == status, (model, status)
+    listed = daemon.request("/v1/models", headers=bearer(narrow))[2]["data"]
+    assert [m["id"] for m in listed] == ["other"]
+
+
+def test_key_models_hold_for_fallbacks(start):
+    daemon = start(
+        """
+server: {listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}
+models:
+  echo: {targets: [{engine: {backend: echo, options: {fail_after: 1}}}], fallback: [other]}
+  other: {targets: [{engine: {backend: echo}}]}
+plugins: [auth]
+"""
+    )
+    admin = Admin(daemon)
+    admin.tenant("acme")
+    narrow, wide = admin.key("acme", models=["echo"])["key"], admin.key("acme")["key"]
+
+    def models_that_served(key):
+        answers = [daemon.request("/v1/chat/completions", {**HELLO, "model": "echo"}, bearer(key)) for _ in range(10)]
+        return {a[2]["model"] for a in answers if a[0] == 200}
+
+    wait_until(lambda: "other" in models_that_served(wide), what="a fallback")
+    assert "other" not in models_that_served(narrow)
 
 
 def test_secrets_come_from_the_environment_and_from_files(start, binary, tmp_path):

@@ -490,6 +490,7 @@ void fake_complete(struct fake_request *r, uint64_t prompt, uint64_t completion)
         .prompt_tokens = prompt,
         .completion_tokens = completion,
         .model = weir_str_from("m"),
+        .device_us = r->device_us,
     };
     r->ticket = 0;
     r->resumed = false;

@@ -63,6 +63,7 @@ struct fake_request {
     struct fake_request *next;
     struct fake_host *on;
     const char *fields[16]; /* by enum weir_field */
+    uint64_t device_us;     /* that it will have used */
     int64_t numbers[16];    /* by enum weir_number; -1: not set */
     uint64_t state[FAKE_STATE_BYTES / 8];
     uint64_t ticket; /* suspended when not 0 */

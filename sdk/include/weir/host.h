@@ -52,7 +52,11 @@ enum weir_field {
     WEIR_FIELD_KEY_LIMITS = 13,
     /* [set] what policies say of it, as a JSON object of texts: in the access log, and for who
        bills */
-    WEIR_FIELD_TAGS = 14
+    WEIR_FIELD_TAGS = 14,
+    /* [set] once, in HEADERS: the only models that the key may use, one a line, at most 64 KiB; not
+     * set when it may use all of its tenant's. The host holds every model to it: the one asked for,
+     * one that a policy names, and fallbacks. */
+    WEIR_FIELD_KEY_MODELS = 15
 };
 
 /* Numbers of a request: req_get_num(), req_set_num() where marked [set]. */

@@ -101,7 +101,8 @@ typedef struct weir_ext_store {
      * units and time. WEIR_E_BUSY: a hold refused; WEIR_E_GONE: the id was settled already.
      * settle() replaces what was reserved, or was kept after its time, by the units used, which may
      * be more than reserved or than the limit; holds that the id does not have are counted all the
-     * same, so a late settle loses nothing. Settling an id again within a minute counts once.
+     * same, so a late settle loses nothing. Settling an id again within a minute counts once, in the
+     * memory driver as long as it has room to remember it: else the oldest ids are forgotten first.
      * left[] may be negative. A budget that nobody touched for 40 days is gone. */
     int (*reserve)(const weir_host *, weir_str tenant, const weir_store_hold *holds,
                    uint32_t n_holds, weir_str id, uint64_t ttl_ms, uint32_t flags, weir_store_done,

@@ -42,6 +42,13 @@ static void keep_rc(void *arg, const weir_store_result *r)
     *rc = r->rc;
 }
 
+static void keep_left(void *arg, const weir_store_result *r)
+{
+    uint64_t *left = arg;
+    assert_int_equal(r->rc, 0);
+    *left = (uint64_t)r->left[0].units;
+}
+
 static void count_passed(void *arg, const weir_store_result *r)
 {
     (void)arg;
@@ -146,6 +153,65 @@ static void bytes_are_bounded_too(void **state)
     weir_store_memory_get_stats(s, &stats);
     assert_int_equal(stats.n_entries, 0);
     assert_int_equal(stats.n_bytes, 0);
+    weir_store_destroy(s);
+}
+
+static int settle(struct weir_store *s, const char *tenant, const char *key, const char *id)
+{
+    const weir_store_hold hold = {weir_str_from(key), 1, 1000000};
+    return call(s, &(struct weir_store_call){.op = WEIR_STORE_SETTLE,
+                                             .tenant = weir_str_from(tenant),
+                                             .id = weir_str_from(id),
+                                             .holds = &hold,
+                                             .n = 1});
+}
+
+static uint64_t budget_left(struct weir_store *s, const char *tenant, const char *key)
+{
+    const weir_store_hold hold = {weir_str_from(key), 0, 1000000};
+    uint64_t left = 0;
+    const struct weir_store_call look = {.op = WEIR_STORE_RESERVE,
+                                         .tenant = weir_str_from(tenant),
+                                         .id = WEIR_STR_INIT("look"),
+                                         .holds = &hold,
+                                         .n = 1,
+                                         .number = 1000};
+    assert_int_equal(weir_store_call(s, &look, keep_left, &left), 0);
+    return left;
+}
+
+static void settled_ids_leave_room_for_others(void **state)
+{
+    (void)state;
+    struct weir_store *s = NULL;
+    struct weir_store_memory_stats stats;
+    char id[32], key[32];
+    assert_int_equal(
+        weir_store_memory_create(
+            &(struct weir_store_memory_options){.max_entries = 1600, .now_us = now_us}, &s),
+        0);
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(id, sizeof(id), "id%d", i);
+        assert_int_equal(settle(s, i % 2 ? "t" : "u", "budget", id), 0);
+    }
+    assert_int_equal(budget_left(s, "t", "budget"), 1000000 - 10000); /* each is counted */
+    assert_int_equal(settle(s, "t", "budget", id), 0);                /* the last: known still */
+    assert_int_equal(budget_left(s, "t", "budget"), 1000000 - 10000);
+    weir_store_memory_get_stats(s, &stats);
+    assert_true(stats.n_entries <= 1600 / 2 + 20 && stats.forgotten >= 20000 - 1600 / 2 - 20);
+    for (int i = 0; i < 700; i++) { /* what is not evicted finds room */
+        (void)snprintf(key, sizeof(key), "limit%d", i);
+        assert_int_equal(take(s, "t", key), 0);
+    }
+    advance(UINT64_C(61) * 1000000);
+    for (int i = 0; i < 2000; i++) { /* each insertion looks at a few buckets */
+        (void)snprintf(key, sizeof(key), "v%d", i);
+        assert_int_equal(set(s, i % 2 ? "t" : "u", key, weir_str_from("v")), 0);
+    }
+    weir_store_memory_get_stats(s, &stats);
+    assert_true(stats.expired >= 700);
+    assert_int_equal(settle(s, "t", "budget", "id19999"), 0); /* forgotten: counts again */
+    assert_int_equal(budget_left(s, "t", "budget"), 1000000 - 10001);
     weir_store_destroy(s);
 }
 
@@ -302,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_values_are_evicted),
         cmocka_unit_test(bytes_are_bounded_too),
+        cmocka_unit_test(settled_ids_leave_room_for_others),
         cmocka_unit_test(everything_that_ends_gives_its_bytes_back),
         cmocka_unit_test(a_fresh_tenant_is_small),
         cmocka_unit_test(threads_together_never_exceed_a_limit),

@@ -95,14 +95,16 @@ static void wrong_missing_and_expired_keys_are_401(void **state)
     weir_kit_stage_finish(&stage);
 }
 
-static void a_model_outside_the_key_does_not_exist(void **state)
+static void a_key_says_which_models_it_may_use(void **state)
 {
     (void)state;
     begin("[auth]");
     struct weir_kit_request r;
-    assert_int_equal(ask(&r, "Authorization", "Bearer sk-narrow1"), WEIR_PLUGIN_ANSWERED);
-    assert_int_equal(r.status, 404);
-    assert_true(weir_str_is(r.code, "model_not_found"));
+    assert_int_equal(ask(&r, "Authorization", "Bearer sk-narrow1"), WEIR_PLUGIN_DONE);
+    assert_true(weir_str_is(r.fields[WEIR_FIELD_KEY_MODELS], "small\nm2\n"));
+    weir_kit_request_finish(&r);
+    assert_int_equal(ask(&r, "Authorization", "Bearer sk-acme-web"), WEIR_PLUGIN_DONE);
+    assert_false(r.has_field[WEIR_FIELD_KEY_MODELS]);
     weir_kit_request_finish(&r);
     weir_kit_stage_finish(&stage);
 }
@@ -155,7 +157,7 @@ int main(void)
         cmocka_unit_test(a_key_names_tenant_key_and_user),
         cmocka_unit_test(a_key_given_by_its_hash_works),
         cmocka_unit_test(wrong_missing_and_expired_keys_are_401),
-        cmocka_unit_test(a_model_outside_the_key_does_not_exist),
+        cmocka_unit_test(a_key_says_which_models_it_may_use),
         cmocka_unit_test(without_required_only_wrong_keys_are_refused),
         cmocka_unit_test(wrong_tenants_are_named),
     };

@@ -97,6 +97,8 @@ static struct key make(const char *tenant, const char *body, const char *caller)
     return k;
 }
 
+static char models_of_last_use[200];
+
 /* The status that a request with this key gets; 200: it went on. */
 static int use_as(const char *key, const char *user_header, char user[200], char limits[200])
 {
@@ -124,6 +126,8 @@ static int use_as(const char *key, const char *user_header, char user[200], char
         (void)snprintf(limits, 200, "%.*s", (int)r.fields[WEIR_FIELD_KEY_LIMITS].n,
                        r.fields[WEIR_FIELD_KEY_LIMITS].p);
     }
+    (void)snprintf(models_of_last_use, sizeof(models_of_last_use), "%.*s",
+                   (int)r.fields[WEIR_FIELD_KEY_MODELS].n, r.fields[WEIR_FIELD_KEY_MODELS].p);
     int status = outcome == WEIR_PLUGIN_DONE ? 200 : r.status;
     weir_kit_request_finish(&r);
     return status;
@@ -217,11 +221,13 @@ static void a_change_keeps_the_secret(void **state)
     assert_int_equal(a.status, 400); /* a hash is not the client's to set */
     a = admin("PATCH", k.path, "{\"models\":[\"x\"],\"limits\":{\"concurrent\":2}}", NULL, k.etag);
     assert_int_equal(a.status, 200);
-    assert_int_equal(use_as(k.text, NULL, NULL, limits), 404); /* model m is not x */
+    assert_int_equal(use_as(k.text, NULL, NULL, NULL), 200);
+    assert_string_equal(models_of_last_use, "x\n");
     a = admin("PATCH", k.path, "{\"models\":null}", NULL, a.etag);
     assert_int_equal(a.status, 200);
     assert_int_equal(use_as(k.text, NULL, NULL, limits), 200);
     assert_string_equal(limits, "{\"limits\":{\"concurrent\":2}}");
+    assert_string_equal(models_of_last_use, "");
     end();
 }
 

@@ -145,6 +145,33 @@ static void an_entry_adds_up_to_what_was_written(void **state)
     assert_int_equal(billing_entry_read(weir_str_from("{}"), &read), WEIR_E_FORMAT);
 }
 
+static void tags_are_texts_whatever_was_set(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"{\"team\":\"blue\",\"n\":\"a\\\"b\"}", ",\"tags\":{\"team\":\"blue\",\"n\":\"a\\\"b\"}"},
+        {"{\"a\":1,\"b\":{\"open\":{}},\"c\":\"x\"}", ",\"tags\":{\"c\":\"x\"}"},
+        {"{\"open\":{\"delivered_tokens\":9}}", NULL},
+        {"{\"a\":\"b\"", NULL},
+        {"[\"a\"]", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct billing_facts f = some_facts();
+        f.tags = weir_str_from(cases[i].in);
+        char bytes[BILLING_FACTS_BYTES];
+        struct billing_text t = {.bytes = bytes, .cap = sizeof(bytes)};
+        billing_facts_write(&f, &t);
+        assert_false(t.failed);
+        const char *out = cases[i].out ? cases[i].out : "\"tags\"";
+        if ((memmem(bytes, t.n, out, strlen(out)) != NULL) != (cases[i].out != NULL)) {
+            fail_msg("%zu: %.*s", i, (int)t.n, bytes);
+        }
+    }
+}
+
 static void the_longest_facts_fit(void **state)
 {
     (void)state;
@@ -154,6 +181,17 @@ static void the_longest_facts_fit(void **state)
     weir_str s = {worst, sizeof(worst)};
     f.request_id = f.key = f.user = f.model = f.target = f.service_class = f.idempotency_key = s;
     f.tenant = (weir_str){worst, 512};
+    char tags[4096], *at = tags;
+    at += snprintf(at, 64, "{");
+    for (char c = 'a'; c <= 'h'; c++) {
+        at += snprintf(at, 8, "%s\"%c\":\"", c == 'a' ? "" : ",", c);
+        for (int i = 0; i < 80; i++) {
+            at += snprintf(at, 8, "\\u0001");
+        }
+        at += snprintf(at, 8, "\"");
+    }
+    (void)snprintf(at, 8, "}");
+    f.tags = weir_str_from(tags);
     char bytes[BILLING_FACTS_BYTES];
     struct billing_text t = {.bytes = bytes, .cap = sizeof(bytes)};
     billing_facts_write(&f, &t);
@@ -216,6 +254,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_fails_and_stays_failed),
         cmocka_unit_test(an_open_job_is_read_back_whatever_its_texts_hold),
         cmocka_unit_test(an_entry_adds_up_to_what_was_written),
+        cmocka_unit_test(tags_are_texts_whatever_was_set),
         cmocka_unit_test(the_longest_facts_fit),
         cmocka_unit_test(an_amount_is_that_of_the_sum_rounded_up_once),
         cmocka_unit_test(months_are_utc),

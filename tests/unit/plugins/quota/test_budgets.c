@@ -120,6 +120,22 @@ static void money_is_counted_at_the_price_of_the_day(void **state)
     assert_int_equal(fake_budget_taken(w, "acme", february), 20000 + 8000 + 2000);
 }
 
+static void seconds_of_the_device_are_counted_when_they_are_known(void **state)
+{
+    (void)state;
+    struct fake_host *h = alone(PRICED(
+        "{\"tenant\":{\"spend_per_month\":{\"amount\":0.10,\"currency\":\"EUR\"}}}", "deny"));
+    const char january[] = "quota/tenant//spend/month/2026-01-01";
+    struct fake_request *r = fake_request(h, "acme", "alice", 1000, 100);
+    r->fields[WEIR_FIELD_MODEL] = "g";
+    fake_run(r, WEIR_PHASE_BODY);
+    assert_int_equal(r->verdict, WEIR_CONTINUE);
+    assert_int_equal(fake_budget_taken(w, "acme", january), 10000 + 4000);
+    r->device_us = 1500000;
+    fake_complete(r, 1000, 100);
+    assert_int_equal(fake_budget_taken(w, "acme", january), 10000 + 4000 + 30000);
+}
+
 static void a_request_settles_in_the_window_in_which_it_began(void **state)
 {
     (void)state;
@@ -397,6 +413,7 @@ int main(void)
         cmocka_unit_test_teardown(an_exhausted_budget_says_when_it_resets, end),
         cmocka_unit_test_teardown(a_hundred_requests_on_a_budget_of_ten_admit_ten, end),
         cmocka_unit_test_teardown(money_is_counted_at_the_price_of_the_day, end),
+        cmocka_unit_test_teardown(seconds_of_the_device_are_counted_when_they_are_known, end),
         cmocka_unit_test_teardown(a_request_settles_in_the_window_in_which_it_began, end),
         cmocka_unit_test_teardown(a_tenants_day_begins_by_its_clocks, end),
         cmocka_unit_test_teardown(a_key_may_have_budgets_of_its_own, end),
