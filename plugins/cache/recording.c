@@ -33,10 +33,11 @@ int recording_add(struct ask *a, const weir_chunk *chunk)
     return WEIR_CHUNK_PASS;
 }
 
+/* Another model may have answered in the end: a fallback. */
 static bool is_good(const struct ask *a, const weir_usage *u)
 {
     uint64_t all = u->n_choices >= 64 ? UINT64_MAX : (UINT64_C(1) << u->n_choices) - 1;
-    return !a->failed && u->http_status == 200 && u->error_code.n == 0 && is_whole(a, u->finish) &&
+    return !a->failed && u->http_status == 200 && weir_str_eq(u->model, ask_model(a)) && u->error_code.n == 0 && is_whole(a, u->finish) &&
            u->n_choices > 0 && a->finished == all &&
            a->epoch == atomic_load_explicit(&a->c->epoch, memory_order_acquire);
 }

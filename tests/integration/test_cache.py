@@ -2,6 +2,7 @@
 """The cache plugin over HTTP: who gets a kept answer, in which form, and who never does."""
 
 import json
+import signal
 import threading
 import time
 
@@ -275,6 +276,7 @@ def test_no_tenant_sees_anothers_answer(cached):
     assert ask(daemon, body(), acme)[0] == "MISS"
     assert ask(daemon, body(), acme)[0] == "HIT"
     assert ask(daemon, body(), other)[0] == "MISS"
+    assert ask(daemon, body(), other)[0] == "HIT"  # it is kept by now
     # Invalidating one tenant's leaves the other's.
     status, _, answer = daemon.request(
         "/admin/v1/plugins/cache/tenants/acme", headers=bearer("root"), admin=True, method="DELETE"
@@ -348,3 +350,16 @@ def test_without_the_store_memory_still_answers(start, redis):  # noqa: F811
     assert ask(plain, body("new"))[:2] == ("MISS", 200)
     status, head, answer = strict.request(CHAT, body("new"))
     assert status == 503 and answer["error"]["code"] == "cache_unavailable" and head["retry-after"]
+
+
+def test_kept_answers_are_given_when_nothing_else_is(start):
+    plain = echo_config("plugins: [cache]\n")
+    daemon = start(plain)
+    assert ask(daemon, body("known"))[0] == "MISS"
+    ladder = "shedding: {interactive_ui: [{action: max_tokens, max_tokens: 4}, {action: cached_only}]}\n"
+    daemon.file.write_text(plain + ladder)
+    daemon.process.send_signal(signal.SIGHUP)
+    texts = (f"unknown {i}" for i in range(10000))
+    wait_until(lambda: ask(daemon, body(next(texts)))[1] == 503, what="the ladder")
+    known = ask(daemon, body("known"))
+    assert known[:2] == ("HIT", 200) and "known" in text_of(known[2])
