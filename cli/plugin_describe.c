@@ -9,13 +9,14 @@
 
 #include "base/buf.h"
 #include "core/plugin/library.h"
+#include "weir/answer.h"
 #include "weir/store.h"
 
 enum { MAX_DESCRIPTION_BYTES = 1024 * 1024, MAX_IDS = 64 };
 
 /* All that this version's host can have. */
-static const char *const ext_ids[] = {WEIR_EXT_METRICS, WEIR_EXT_ADMIN, WEIR_EXT_TENANTS,
-                                      WEIR_EXT_STORE, NULL};
+static const char *const ext_ids[] = {WEIR_EXT_METRICS, WEIR_EXT_ADMIN, WEIR_EXT_ANSWER,
+                                      WEIR_EXT_TENANTS, WEIR_EXT_STORE, NULL};
 static const struct weir_plugin_offer offer = {WEIR_ABI_MINOR, ext_ids};
 
 static void add_text(struct weir_buf *out, const char *key, const char *text)
@@ -37,12 +38,16 @@ static void add_list(struct weir_buf *out, const char *key, const char *const *l
 static void add_hooks(struct weir_buf *out, const struct weir_plugin_library *lib)
 {
     static const char *const phases[] = {"headers", "body", "route", "admit"};
-    const char *hooks[9] = {NULL};
+    const char *hooks[10] = {NULL};
     size_t n = 0;
     for (int i = 0; i < 4 && lib->is_policy; i++) {
         if (lib->policy.on_phase && lib->policy.phases & WEIR_PHASE_BIT(i + WEIR_PHASE_HEADERS)) {
             hooks[n++] = phases[i];
         }
+    }
+    if (lib->is_policy && lib->policy.on_phase &&
+        lib->policy.phases & WEIR_PHASE_BIT(WEIR_PHASE_REPLAY)) {
+        hooks[n++] = "replay";
     }
     if (lib->policy.on_chunk) {
         hooks[n++] = "chunk";

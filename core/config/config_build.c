@@ -297,6 +297,10 @@ static void build_plugins(struct builder *b)
         p->is_path = strchr(p->name, '/') != NULL;
         p->node = config && config->type == WEIR_DOC_MAP ? config
                                                          : weir_doc_empty_map(c->doc, p->name_node);
+        if (p->node && strcmp(p->name, "cache") == 0) { /* it does what caching.response asks for */
+            p->node = weir_doc_with_defaults(
+                c->doc, p->node, weir_doc_find(weir_doc_root(c->doc), "caching.response"));
+        }
         b->out_of_memory = b->out_of_memory || !p->node;
     }
 }

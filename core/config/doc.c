@@ -88,6 +88,54 @@ const struct weir_doc_node *weir_doc_empty_map(struct weir_doc *doc, const struc
     return node;
 }
 
+static int by_key_order(const void *a, const void *b)
+{
+    return weir__doc_key_order((*(const struct weir_doc_node *const *)a)->key,
+                               (*(const struct weir_doc_node *const *)b)->key);
+}
+
+/* Copies the children of `from` that are not in `but` (NULL: all) into to[]; returns how many. */
+static size_t copy_children(struct weir_doc_node *to, const struct weir_doc_node *from,
+                            const struct weir_doc_node *but)
+{
+    size_t n = 0;
+    for (const struct weir_doc_node *c = from->first; c; c = c->next) {
+        if (!but || !weir_doc_get(but, c->key)) {
+            to[n++] = *c;
+        }
+    }
+    return n;
+}
+
+const struct weir_doc_node *weir_doc_with_defaults(struct weir_doc *doc,
+                                                   const struct weir_doc_node *map,
+                                                   const struct weir_doc_node *defaults)
+{
+    if (!defaults || defaults->type != WEIR_DOC_MAP || defaults->n_children == 0) {
+        return map;
+    }
+    size_t max = map->n_children + defaults->n_children;
+    struct weir_doc_node *node = weir_arena_alloc(&doc->arena, sizeof(*node));
+    struct weir_doc_node *children = weir_arena_array(&doc->arena, max, sizeof(*children));
+    const struct weir_doc_node **by_key = weir_arena_array(&doc->arena, max, sizeof(*by_key));
+    if (!node || !children || !by_key) {
+        return NULL;
+    }
+    size_t n = copy_children(children, map, NULL);
+    n += copy_children(children + n, defaults, map);
+    for (size_t i = 0; i < n; i++) {
+        children[i].next = i + 1 < n ? &children[i + 1] : NULL;
+        children[i].index = i;
+        by_key[i] = &children[i];
+    }
+    qsort(by_key, n, sizeof(*by_key), by_key_order);
+    *node = *map;
+    node->first = children;
+    node->n_children = n;
+    node->by_key = by_key;
+    return node;
+}
+
 int weir__doc_key_order(weir_str a, weir_str b)
 {
     size_t n = a.n < b.n ? a.n : b.n;

@@ -64,6 +64,12 @@ const struct weir_doc_node *weir_doc_root(const struct weir_doc *doc);
 const struct weir_doc_node *weir_doc_empty_map(struct weir_doc *doc,
                                                const struct weir_doc_node *at);
 
+/* The map with what it lacks of the children of `defaults`, which keep their places; `map` itself
+ * when it lacks nothing; NULL: out of memory. */
+const struct weir_doc_node *weir_doc_with_defaults(struct weir_doc *doc,
+                                                   const struct weir_doc_node *map,
+                                                   const struct weir_doc_node *defaults);
+
 /* The value of a key, or NULL; NULL too when `map` is NULL or not a map. O(log n). */
 const struct weir_doc_node *weir_doc_get(const struct weir_doc_node *map, weir_str key);
 /* The same along a dotted path of plain keys: "server.tls.cert". */

@@ -260,5 +260,5 @@ weir_plugin_run_chunk(struct weir_plugin_run *run, const weir_chunk *chunk,
         return WEIR_PLUGIN_CHUNK_ENDED;
     }
     struct flow f = {.run = run, .choice = choice, .emit = emit_fn, .arg = arg};
-    return pass(&f, chunk, 0) < 0 ? WEIR_PLUGIN_CHUNK_ENDED : WEIR_PLUGIN_CHUNK_OK;
+    return pass(&f, chunk, run->chunks_from) < 0 ? WEIR_PLUGIN_CHUNK_ENDED : WEIR_PLUGIN_CHUNK_OK;
 }

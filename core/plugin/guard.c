@@ -11,7 +11,8 @@ enum {
 const char *weir_plugin_hook_name(enum weir_plugin_hook hook)
 {
     static const char *const names[WEIR_HOOK__COUNT] = {
-        "headers", "body", "route", "admit", "resume", "chunk", "delivered", "complete",
+        "headers", "body",  "route",     "admit",    "replay",
+        "resume",  "chunk", "delivered", "complete",
     };
     return names[hook];
 }

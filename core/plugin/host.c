@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "core/plugin/host_store.h"
 #include "core/plugin/plugins_internal.h"
+#include "weir/answer.h"
 #include "weir/plugin.h"
 #include "weir/store.h"
 
@@ -21,6 +22,9 @@ static const void *get_ext(const weir_host *h, const char *id)
     }
     if (strcmp(id, WEIR_EXT_ADMIN) == 0) {
         return &weir_host_admin;
+    }
+    if (strcmp(id, WEIR_EXT_ANSWER) == 0) {
+        return &weir_host_answer;
     }
     if (strcmp(id, WEIR_EXT_TENANTS) == 0 && weir_host_instance(h)->plugins->options.tenants) {
         return &weir_host_tenants;

@@ -127,6 +127,7 @@ void weir_host_fill_timers(weir_host *host);                             /* host
 void weir_instance_drop_timers(struct weir_plugin_instance *inst, uint32_t *n_timers,
                                uint32_t *n_posts);                  /* host_timers.c */
 extern const weir_ext_metrics weir_host_metrics;                    /* host_metrics.c */
+extern const weir_ext_answer weir_host_answer;                      /* host_answer.c */
 extern const weir_ext_admin weir_host_admin;                        /* host_admin.c */
 extern const weir_ext_tenants weir_host_tenants;                    /* host_tenants.c */
 void weir_instance_drop_watches(struct weir_plugin_instance *inst); /* host_tenants.c */

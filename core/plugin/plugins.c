@@ -9,6 +9,7 @@
 #include "core/plugin/image.h"
 #include "core/plugin/metrics.h"
 #include "core/plugin/plugins_internal.h"
+#include "weir/answer.h"
 #include "weir/store.h"
 
 #include <unistd.h>
@@ -62,6 +63,7 @@ int weir_plugins_create(const struct weir_plugins_options *options,
     size_t n = 0;
     ps->ext_ids[n++] = WEIR_EXT_METRICS;
     ps->ext_ids[n++] = WEIR_EXT_ADMIN;
+    ps->ext_ids[n++] = WEIR_EXT_ANSWER;
     if (options->tenants) {
         ps->ext_ids[n++] = WEIR_EXT_TENANTS;
     }

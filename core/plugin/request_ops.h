@@ -7,6 +7,7 @@
  * one answer per hook) are kept by the host before it calls; these functions only read and store.
  * weir_req is an opaque name for the owner's own struct (core: struct weir_request).
  * Threads: the request's loop. Errors: WEIR_E_NOTFOUND for a value that is not set yet. */
+#include "weir/answer.h"
 #include "weir/host.h"
 
 struct weir_plugin_admin;
@@ -25,6 +26,10 @@ struct weir_plugin_request_ops {
     int (*deny)(weir_req *, int status, weir_str type, weir_str code, weir_str message);
     int (*respond)(weir_req *, int status, weir_str content_type, weir_str body);
     int (*set_header)(weir_req *, weir_str name, weir_str value); /* replaces the same name */
+    int (*answer_key)(weir_req *, weir_answer_key *out);
+    /* Copies; `source` says who kept it. A later deny or respond replaces it. */
+    int (*replay)(weir_req *, weir_str source, const weir_chunk *chunks, size_t n_chunks,
+                  const weir_outcome *outcome);
     /* The request's run; NULL for an admin request, which has none. */
     struct weir_plugin_run *(*run)(weir_req *);
     /* … which has this instead; NULL for others. */

@@ -64,7 +64,9 @@ enum weir_plugin_outcome weir_plugin_run_fail(struct weir_plugin_run *run,
 
 static enum weir_plugin_hook phase_hook(int phase)
 {
-    return (enum weir_plugin_hook)(WEIR_HOOK_HEADERS + (phase - WEIR_PHASE_HEADERS));
+    return phase == WEIR_PHASE_REPLAY
+               ? WEIR_HOOK_REPLAY
+               : (enum weir_plugin_hook)(WEIR_HOOK_HEADERS + (phase - WEIR_PHASE_HEADERS));
 }
 
 /* What a verdict means, with the mistakes that a plugin can make in returning it. */

@@ -52,6 +52,7 @@ struct weir_plugin_run {
     bool completed;
     bool abandoned;
     uint64_t chunks_done; /* bits of plugins that answered WEIR_CHUNK_REST */
+    uint32_t chunks_from; /* first plugin that sees chunks; those in front saw a replay's before */
     struct weir_plugin_choice *choices[WEIR_PLUGIN_MAX_CHOICES];
     struct weir_plugin_pause *pauses; /* [chain->n], in the arena; NULL until the first */
     uint32_t n_pauses;                /* that are open */

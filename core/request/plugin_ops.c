@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "core/admin/call.h"
+#include "core/request/replay.h"
 #include "core/request/request.h"
 #include "core/request/tenant.h"
 #include "core/server/worker.h"
@@ -39,6 +40,9 @@ static int get(weir_req *req, int field, weir_str *out)
     case WEIR_FIELD_PEER: return give(r->peer, out);
     case WEIR_FIELD_BODY: return give(r->body_text, out);
     case WEIR_FIELD_TARGET:
+        if (r->replay) {
+            return give(weir_str_from(r->replay->source), out);
+        }
         return r->target ? give(weir_str_from(weir_target_name(r->target)), out) : WEIR_E_NOTFOUND;
     case WEIR_FIELD_TRACEPARENT: return give(r->traceparent, out);
     case WEIR_FIELD_TAGS: return give(r->tags, out);
@@ -198,6 +202,7 @@ static int deny(weir_req *req, int status, weir_str type, weir_str code, weir_st
 {
     struct weir_request *r = from_req(req);
     r->answer_is_body = false;
+    r->answer_replay = NULL;
     r->answer_status = status >= 400 && status <= 599 ? (uint32_t)status : 403;
     int a = keep(r, type, &r->answer_type);
     int b = keep(r, code, &r->answer_code);
@@ -209,10 +214,23 @@ static int respond(weir_req *req, int status, weir_str content_type, weir_str bo
 {
     struct weir_request *r = from_req(req);
     r->answer_is_body = true;
+    r->answer_replay = NULL;
     r->answer_status = status >= 200 && status <= 599 ? (uint32_t)status : 200;
     int a = keep(r, content_type, &r->answer_type);
     int b = keep(r, body, &r->answer_text);
     return a < 0 || b < 0 ? WEIR_E_NOMEM : 0;
+}
+
+static int answer_key(weir_req *req, weir_answer_key *out)
+{
+    return weir_replay_key(from_req(req), out);
+}
+
+static int replay(weir_req *req, weir_str source, const weir_chunk *chunks, size_t n_chunks,
+                  const weir_outcome *outcome)
+{
+    struct weir_request *r = from_req(req);
+    return weir_replay_make(&r->arena, source, chunks, n_chunks, outcome, &r->answer_replay);
 }
 
 static int set_header(weir_req *req, weir_str name, weir_str value)
@@ -256,6 +274,8 @@ const struct weir_plugin_request_ops weir_request_plugin_ops = {
     .deny = deny,
     .respond = respond,
     .set_header = set_header,
+    .answer_key = answer_key,
+    .replay = replay,
     .run = run,
     .admin = admin,
 };

@@ -12,6 +12,7 @@
 #include "core/request/answer.h"
 #include "core/request/generate.h"
 #include "core/request/observe.h"
+#include "core/request/replay.h"
 #include "core/request/routes.h"
 #include "core/request/run.h"
 #include "core/request/tenant.h"
@@ -97,10 +98,13 @@ static void complete_plugins(struct weir_request *r)
         .first_token_us = r->first_chunk_us ? r->first_chunk_us - r->arrived_us : 0,
         .total_us = weir_clock_mono_us() - r->arrived_us,
         .model = r->model ? weir_str_from(weir_model_name(r->model)) : (weir_str){NULL, 0},
-        .target = r->target ? weir_str_from(weir_target_name(r->target)) : (weir_str){NULL, 0},
+        .target = r->replay   ? weir_str_from(r->replay->source)
+                  : r->target ? weir_str_from(weir_target_name(r->target))
+                              : (weir_str){NULL, 0},
         .error_code = r->error_code ? weir_str_from(r->error_code) : (weir_str){NULL, 0},
         .delivered_tokens = r->delivery.n_delivered,
         .device_us = r->outcome.device_us,
+        .flags = r->replay ? WEIR_USAGE_REPLAYED : 0,
     };
     weir_plugin_run_complete(&r->run, &usage);
     weir_plugin_run_finish(&r->run);
@@ -130,11 +134,28 @@ void weir_request_drop(struct weir_request *r, enum weir_request_hold reason)
     }
 }
 
+/* A plugin had kept the answer: the others are asked, then it goes out. */
+static void replay(struct weir_request *r)
+{
+    r->replay = r->answer_replay;
+    r->answer_replay = NULL;
+    if (r->next_model) { /* the answer is of the model that a policy chose */
+        r->model = r->next_model;
+        r->next_model = NULL;
+        r->reply.model = r->api.model;
+    }
+    weir_request_phase(r, WEIR_PHASE_REPLAY, weir_run_replay);
+}
+
 static void phase_ended(struct weir_request *r, enum weir_plugin_outcome outcome)
 {
     switch (outcome) {
     case WEIR_PLUGIN_DONE: r->after_phase(r); return;
     case WEIR_PLUGIN_ANSWERED:
+        if (r->answer_replay) {
+            replay(r);
+            return;
+        }
         weir_answer_plugin(r);
         weir_generate_abandon(r);
         return;

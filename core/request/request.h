@@ -24,6 +24,7 @@
 #include "core/target/model.h"
 
 struct weir_admin_call;
+struct weir_replay;
 struct weir_worker;
 struct weir_route;
 
@@ -36,6 +37,7 @@ enum weir_request_hold { /* reasons to stay alive */
                              1u << 2, /* in the queue, or granted and not submitted yet */
                          WEIR_HOLD_TARGET = 1u << 3, /* submitted, the end has not come */
                          WEIR_HOLD_ADMIN = 1u << 4, /* an operation of the admin API is under way */
+                         WEIR_HOLD_REPLAY = 1u << 5, /* a kept answer is going out */
 };
 
 struct weir_request {
@@ -68,6 +70,7 @@ struct weir_request {
     uint32_t answer_status;
     bool answer_is_body; /* respond(): `answer_text` is the body */
     weir_str answer_type, answer_code, answer_text;
+    struct weir_replay *answer_replay; /* replay(): in place of all that; NULL: not asked for */
 
     /* Generation endpoints. */
     yyjson_doc *body;
@@ -103,6 +106,7 @@ struct weir_request {
     struct weir_inbox_item call_item, flow_item;
     struct weir_flow flow;
     weir_ticket ticket;
+    struct weir_replay *replay; /* goes out in place of the flow's; NULL: none does */
     weir_outcome outcome;
     bool paused;               /* the client is slow: chunks stay in the flow */
     bool cancelled;            /* cancel() was sent */

@@ -7,6 +7,7 @@
 #include "core/request/admission.h"
 #include "core/request/answer.h"
 #include "core/request/observe.h"
+#include "core/request/replay.h"
 #include "core/server/worker.h"
 
 static void read_chunks(struct weir_request *r);
@@ -72,8 +73,21 @@ static void cancel_target(struct weir_request *r)
     }
 }
 
+/* What reads the chunks drops the hold when it sees the mark. */
+static void cancel_replay(struct weir_request *r)
+{
+    r->replay->cancelled = true;
+    if (!r->replay->is_read) {
+        weir_request_drop(r, WEIR_HOLD_REPLAY);
+    }
+}
+
 void weir_run_cancel(struct weir_request *r)
 {
+    if (r->holds & WEIR_HOLD_REPLAY) {
+        cancel_replay(r);
+        return;
+    }
     if (!(r->holds & WEIR_HOLD_TARGET)) {
         return;
     }
@@ -238,7 +252,11 @@ static void choice_filtered(struct weir_request *r, uint32_t choice)
     uint64_t all = n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
     if (r->filtered_choices == all && !r->cancelled) {
         r->filtered = true;
-        cancel_target(r);
+        if (r->replay) {
+            r->cancelled = true;
+        } else {
+            cancel_target(r);
+        }
     }
 }
 
@@ -293,8 +311,44 @@ static void take_end(struct weir_flow *flow)
 
 static const struct weir_flow_reader direct_reader = {take_chunk, take_end};
 
+static void read_replay(struct weir_request *r)
+{
+    struct weir_replay *p = r->replay;
+    p->is_read = true;
+    while (!p->cancelled && !r->paused && !is_held(r) && p->at < p->n) {
+        handle_chunk(r, &p->chunks[p->at++]);
+        if (r->out.len > WEIR_FLOW_BYTES && r->api.stream && !is_held(r)) {
+            send_out(r);
+        }
+    }
+    bool ended = !p->cancelled && !is_held(r) && p->at == p->n;
+    if (ended) {
+        finish_reply(r);
+    }
+    p->is_read = false;
+    if (ended || p->cancelled) {
+        weir_request_drop(r, WEIR_HOLD_REPLAY);
+    } else if (!is_held(r) && r->api.stream) {
+        send_out(r);
+    }
+}
+
+void weir_run_replay(struct weir_request *r)
+{
+    r->enqueued_us = weir_clock_mono_us();
+    r->granted_us = r->enqueued_us;
+    r->outcome = r->replay->outcome;
+    r->outcome.rc = 0;
+    weir_request_hold(r, WEIR_HOLD_REPLAY);
+    read_replay(r);
+}
+
 static void read_chunks(struct weir_request *r)
 {
+    if (r->holds & WEIR_HOLD_REPLAY) {
+        read_replay(r);
+        return;
+    }
     if (!(r->holds & WEIR_HOLD_TARGET)) {
         return; /* the end was read already; only the exchange still lives */
     }

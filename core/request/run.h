@@ -12,6 +12,8 @@
 /* Gives generation and prepared state to r->target. An error of submit(): nothing has begun, and
  * the prepared state is still the request's. */
 int weir_run_begin(struct weir_request *r);
+/* Answers with r->replay. */
+void weir_run_replay(struct weir_request *r);
 /* The client takes bytes again. */
 void weir_run_writable(struct weir_request *r);
 /* Pauses of plugins have ended: the output goes on, or the run ends with what a plugin denied. */

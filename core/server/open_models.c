@@ -7,6 +7,7 @@
 #include "core/request/admission.h"
 #include "core/request/observe.h"
 #include "core/request/shedding.h"
+#include "core/server/revision.h"
 #include "core/server/server.h"
 
 enum { MAX_FLOWS = 16384 };
@@ -71,6 +72,7 @@ int weir_server_open_models(struct weir_server *s, struct weir_findings *finding
             .class_rank = (uint32_t)mc->service_class,
             .queue_limit = mc->queue_size,
             .queue_timeout_ms = mc->queue_timeout_ms,
+            .revision = weir_model_config_revision(s->config, mc),
             .called = weir_admission_called,
         };
         struct weir_model *model = NULL;

@@ -145,6 +145,11 @@ uint32_t weir_model_queue_timeout_ms(const struct weir_model *m)
     return m->config.queue_timeout_ms;
 }
 
+uint64_t weir_model_revision(const struct weir_model *m)
+{
+    return m->config.revision;
+}
+
 uint64_t weir_model_created_s(const struct weir_model *m)
 {
     return m->created_s;

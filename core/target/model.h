@@ -18,6 +18,7 @@ struct weir_model_config {
     uint32_t class_rank; /* enum weir_class, of requests whose tenant has none of its own */
     uint32_t queue_limit;
     uint32_t queue_timeout_ms; /* longest wait for a place */
+    uint64_t revision;         /* changes with what the model is made of */
     weir_queue_called_fn called;
     void *arg;
 };
@@ -40,6 +41,7 @@ void weir_model_refresh(struct weir_model *m);
 const char *weir_model_name(const struct weir_model *m);
 uint32_t weir_model_class_rank(const struct weir_model *m);
 uint32_t weir_model_queue_timeout_ms(const struct weir_model *m);
+uint64_t weir_model_revision(const struct weir_model *m);
 uint64_t weir_model_created_s(const struct weir_model *m);
 struct weir_queue *weir_model_queue(struct weir_model *m);
 uint32_t weir_model_n_targets(const struct weir_model *m);

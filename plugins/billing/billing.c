@@ -231,7 +231,8 @@ static void on_complete(void *instance, weir_req *r, const weir_usage *usage)
 
 static const weir_policy policy = {
     .struct_size = sizeof(policy),
-    .phases = WEIR_PHASE_BIT(WEIR_PHASE_BODY) | WEIR_PHASE_BIT(WEIR_PHASE_ADMIT),
+    .phases = WEIR_PHASE_BIT(WEIR_PHASE_BODY) | WEIR_PHASE_BIT(WEIR_PHASE_ADMIT) |
+              WEIR_PHASE_BIT(WEIR_PHASE_REPLAY),
     .req_state_size = sizeof(struct state),
     .instance_create = instance_create,
     .instance_destroy = instance_destroy,

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <strings.h>
+#include <xxhash.h>
 
 enum { ARENA_BYTES = 1024 * 1024 };
 
@@ -128,6 +129,40 @@ static int set_header(weir_req *req, weir_str name, weir_str value)
     return r->sent[at].name.p && r->sent[at].value.p ? 0 : WEIR_E_NOMEM;
 }
 
+/* The body's text in place of what a server would make of it. */
+static int answer_key(weir_req *req, weir_answer_key *out)
+{
+    const struct weir_kit_request *r = from(req);
+    weir_str body = r->fields[WEIR_FIELD_BODY], tenant = r->fields[WEIR_FIELD_TENANT];
+    *out = (weir_answer_key){.struct_size = sizeof(*out), .flags = WEIR_ANSWER_LIMITED};
+    XXH128_hash_t h = XXH3_128bits_withSeed(body.p, body.n, XXH3_64bits(tenant.p, tenant.n));
+    memcpy(out->digest, &h, sizeof(h));
+    return 0;
+}
+
+static int replay(weir_req *req, weir_str source, const weir_chunk *chunks, size_t n_chunks,
+                  const weir_outcome *outcome)
+{
+    struct weir_kit_request *r = from(req);
+    (void)source;
+    (void)outcome;
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < n_chunks; i++) {
+        n += chunks[i].text.n;
+    }
+    char *text = weir_arena_alloc(&r->arena, n + 1);
+    for (size_t i = 0; text && i < n_chunks; i++) {
+        if (chunks[i].text.n) {
+            memcpy(text + at, chunks[i].text.p, chunks[i].text.n);
+            at += chunks[i].text.n;
+        }
+    }
+    r->status = 200;
+    r->is_respond = true;
+    r->text = (weir_str){text, n};
+    return text ? 0 : WEIR_E_NOMEM;
+}
+
 static struct weir_plugin_run *run_of(weir_req *req)
 {
     struct weir_kit_request *r = from(req);
@@ -150,6 +185,8 @@ const struct weir_plugin_request_ops weir_kit_request_ops = {
     .deny = deny,
     .respond = respond,
     .set_header = set_header,
+    .answer_key = answer_key,
+    .replay = replay,
     .run = run_of,
     .admin = admin_of,
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* "weir.policy/1": a plugin that looks at requests and decides.
  *
- * Life: instance_create once per configuration [main]; the four phases in the order HEADERS, BODY,
- * ROUTE, ADMIT, each over the plugins in the order of `plugins:`; on_chunk for every piece of
+ * Life: instance_create once per configuration [main]; the phases in the order HEADERS, BODY,
+ * ROUTE, then ADMIT or REPLAY, each over the plugins in the order of `plugins:`; on_chunk for every piece of
  * output; on_complete exactly once for every request that reached the first phase, on every path,
  * client gone and backend dead included; instance_destroy when the last request that saw the
  * instance has ended.
@@ -34,7 +34,9 @@ enum weir_phase {
     WEIR_PHASE_BODY = 2,    /* body parsed, prompt tokens counted */
     WEIR_PHASE_ROUTE = 3,   /* targets that could run it are known */
     WEIR_PHASE_ADMIT = 4,   /* about to take capacity */
-    WEIR_PHASE_OUTPUT = 5   /* only in on_resume: after host->pause() */
+    WEIR_PHASE_OUTPUT = 5,  /* only in on_resume: after host->pause() */
+    /* A plugin answers with output that it kept (weir/answer.h), in place of ADMIT and a run. */
+    WEIR_PHASE_REPLAY = 6
 };
 #define WEIR_PHASE_BIT(phase) (1u << (phase))
 
@@ -99,6 +101,10 @@ enum weir_chunk_action {
     WEIR_CHUNK_REST = 4   /* PASS, this and all others: the request's output is not shown again */
 };
 
+enum weir_usage_flags {
+    WEIR_USAGE_REPLAYED = 1u << 0 /* no target ran: a plugin had kept the answer */
+};
+
 typedef struct weir_usage { /* what on_complete gets */
     uint32_t struct_size;
     uint32_t http_status; /* sent, or 499 when the client left before the head */
@@ -110,6 +116,8 @@ typedef struct weir_usage { /* what on_complete gets */
     /* Of completion_tokens, those whose bytes the client's socket took. */
     uint64_t delivered_tokens;
     uint64_t device_us; /* share of the device's time; 0: unknown */
+    uint32_t flags;     /* enum weir_usage_flags */
+    uint32_t reserved;
 } weir_usage;
 
 typedef struct weir_policy {

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay.h"
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+
+#include "core/request/request.h"
+
+/* ---- the copy ---- */
+
+/* Empty stays empty; a failed copy shows by its NULL. */
+static bool copy(struct weir_arena *arena, weir_str *s)
+{
+    if (s->n == 0) {
+        *s = (weir_str){NULL, 0};
+        return true;
+    }
+    *s = weir_arena_copy(arena, *s);
+    return s->p != NULL;
+}
+
+static bool copy_logprobs(struct weir_arena *arena, weir_chunk *c)
+{
+    if (c->n_logprobs == 0) {
+        c->logprobs = NULL;
+        return true;
+    }
+    weir_token_logprobs *list = weir_arena_array(arena, c->n_logprobs, sizeof(*list));
+    for (uint32_t i = 0; list && i < c->n_logprobs; i++) {
+        const weir_token_logprobs *from = &c->logprobs[i];
+        weir_logprob *top = from->n_top ? weir_arena_array(arena, from->n_top, sizeof(*top)) : NULL;
+        list[i] = *from;
+        if (!copy(arena, &list[i].chosen.bytes) || (from->n_top && !top)) {
+            return false;
+        }
+        for (uint32_t k = 0; k < from->n_top; k++) {
+            top[k] = from->top[k];
+            if (!copy(arena, &top[k].bytes)) {
+                return false;
+            }
+        }
+        list[i].top = top;
+    }
+    c->logprobs = list;
+    return list != NULL;
+}
+
+int weir_replay_make(struct weir_arena *arena, weir_str source, const weir_chunk *chunks, size_t n,
+                     const weir_outcome *outcome, struct weir_replay **ret_replay)
+{
+    struct weir_replay *p = weir_arena_alloc(arena, sizeof(*p));
+    weir_chunk *list = weir_arena_array(arena, n, sizeof(*list));
+    weir_str name = weir_arena_copy(arena, source);
+    if (!p || !list || !name.p) {
+        return WEIR_E_NOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        list[i] = chunks[i];
+        list[i].flags = 0;
+        if (!copy(arena, &list[i].text) || !copy(arena, &list[i].tool_id) ||
+            !copy(arena, &list[i].tool_name) || !copy_logprobs(arena, &list[i])) {
+            return WEIR_E_NOMEM;
+        }
+    }
+    *p = (struct weir_replay){.source = name.p, .chunks = list, .n = n, .outcome = *outcome};
+    p->outcome.message = (weir_str){NULL, 0};
+    *ret_replay = p;
+    return 0;
+}
+
+/* ---- the key ---- */
+
+static void add(EVP_MD_CTX *ctx, const void *bytes, size_t n)
+{
+    (void)EVP_DigestUpdate(ctx, bytes, n);
+}
+
+static void add_text(EVP_MD_CTX *ctx, weir_str s)
+{
+    uint64_t n = s.n; /* first, so that no two lists of texts look the same */
+    add(ctx, &n, sizeof(n));
+    if (s.n) {
+        add(ctx, s.p, s.n);
+    }
+}
+
+/* All numbers of a generation, without holes between them. */
+struct numbers {
+    uint64_t seed;
+    uint32_t kind, tool_choice, parallel_tool_calls, format, n, max_tokens, echo, want_logprobs;
+    uint32_t n_top, n_stop, ignore_eos, n_prompt_tokens, n_bias, pinned;
+    int32_t top_k;
+    float temperature, top_p, typical_p, min_p, repetition, presence, frequency;
+};
+
+static struct numbers numbers_of(const struct weir_request *r)
+{
+    const weir_generation *g = &r->api.generation;
+    const weir_sampling *s = &g->sampling;
+    bool seeded = r->api.seed_given && s->temperature > 0; /* without drawing a seed does nothing */
+    return (struct numbers){
+        .seed = seeded ? s->seed : 0,
+        .kind = g->kind,
+        .tool_choice = g->tool_choice,
+        .parallel_tool_calls = g->parallel_tool_calls,
+        .format = g->format,
+        .n = g->n,
+        .max_tokens = g->max_tokens,
+        .echo = g->echo,
+        .want_logprobs = g->want_logprobs,
+        .n_top = g->n_top,
+        .n_stop = g->n_stop,
+        .ignore_eos = g->ignore_eos,
+        .n_prompt_tokens = g->n_prompt_tokens,
+        .n_bias = s->n_bias,
+        .pinned = r->is_pinned ? r->pinned_index + 1 : 0,
+        .top_k = s->top_k,
+        .temperature = s->temperature,
+        .top_p = s->top_p,
+        .typical_p = s->typical_p,
+        .min_p = s->min_p,
+        .repetition = s->repetition_penalty,
+        .presence = s->presence_penalty,
+        .frequency = s->frequency_penalty,
+    };
+}
+
+static void add_request(EVP_MD_CTX *ctx, const struct weir_request *r)
+{
+    const weir_generation *g = &r->api.generation;
+    const struct weir_model *m = r->next_model ? r->next_model : r->model;
+    const struct numbers numbers = numbers_of(r);
+    uint64_t revision = weir_model_revision(m);
+    add_text(ctx, (weir_str)WEIR_STR_INIT("weir answer 1"));
+    add_text(ctx, r->tenant);
+    add_text(ctx, weir_str_from(weir_model_name(m)));
+    add(ctx, &revision, sizeof(revision));
+    add(ctx, &numbers, sizeof(numbers));
+    add_text(ctx, g->messages_json);
+    add_text(ctx, g->tools_json);
+    add_text(ctx, g->template_args_json);
+    add_text(ctx, g->tool_name);
+    add_text(ctx, g->schema_json);
+    add_text(ctx, g->prompt);
+    if (g->n_prompt_tokens) {
+        add(ctx, g->prompt_tokens, g->n_prompt_tokens * sizeof(*g->prompt_tokens));
+    }
+    for (uint32_t i = 0; i < g->n_stop; i++) {
+        add_text(ctx, g->stop[i]);
+    }
+    for (uint32_t i = 0; i < g->sampling.n_bias; i++) {
+        add(ctx, &g->sampling.bias[i].token, sizeof(g->sampling.bias[i].token));
+        add(ctx, &g->sampling.bias[i].bias, sizeof(g->sampling.bias[i].bias));
+    }
+}
+
+int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
+{
+    const weir_generation *g = &r->api.generation;
+    if (!r->model || (g->kind != WEIR_GENERATION_CHAT && g->kind != WEIR_GENERATION_COMPLETION)) {
+        return WEIR_E_NOTFOUND;
+    }
+    weir_answer_key key = {.struct_size = sizeof(key)};
+    key.flags = (g->sampling.temperature > 0 && !r->api.seed_given ? WEIR_ANSWER_DRAWN : 0) |
+                (g->max_tokens ? WEIR_ANSWER_LIMITED : 0);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+    if (ok) {
+        add_request(ctx, r);
+        ok = EVP_DigestFinal_ex(ctx, key.digest, NULL) == 1;
+    }
+    EVP_MD_CTX_free(ctx);
+    if (ok) {
+        *out = key;
+    }
+    return ok ? 0 : WEIR_E_NOMEM;
+}

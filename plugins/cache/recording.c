@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The output of a request whose answer was not found, until it is kept or given up. */
+#include "cache.h"
+
+void recording_begin(struct ask *a)
+{
+    a->records = true;
+    a->writer.max_bytes = a->c->settings.max_answer_bytes;
+    a->epoch = atomic_load_explicit(&a->c->epoch, memory_order_acquire);
+}
+
+/* Ends that are the model's own. What a policy or an error cut is nobody else's answer. */
+static bool is_whole(const struct ask *a, uint32_t finish)
+{
+    return finish == WEIR_FINISH_STOP || finish == WEIR_FINISH_TOOL_CALLS ||
+           (finish == WEIR_FINISH_LENGTH && a->limited);
+}
+
+int recording_add(struct ask *a, const weir_chunk *chunk)
+{
+    if (!a->records || a->failed) {
+        return WEIR_CHUNK_REST;
+    }
+    bool end = chunk->kind == WEIR_CHUNK_FINISH;
+    if ((end && !is_whole(a, chunk->finish)) || answer_add(&a->writer, chunk) < 0) {
+        a->failed = true;
+        answer_drop(&a->writer);
+        return WEIR_CHUNK_REST;
+    }
+    if (end) {
+        a->finished |= UINT64_C(1) << (chunk->choice % 64);
+    }
+    return WEIR_CHUNK_PASS;
+}
+
+/* Another model may have answered in the end: a fallback. */
+static bool is_good(const struct ask *a, const weir_usage *u)
+{
+    uint64_t all = u->n_choices >= 64 ? UINT64_MAX : (UINT64_C(1) << u->n_choices) - 1;
+    return !a->failed && u->http_status == 200 && weir_str_eq(u->model, ask_model(a)) && u->error_code.n == 0 && is_whole(a, u->finish) &&
+           u->n_choices > 0 && a->finished == all &&
+           a->epoch == atomic_load_explicit(&a->c->epoch, memory_order_acquire);
+}
+
+/* The operation has no request any more: only its end counts. */
+static void on_set(void *arg, const weir_store_result *result)
+{
+    struct cache *c = arg;
+    if (result->rc < 0) {
+        cache_count(c, COUNT_STORE_FAILURES, 1);
+    }
+}
+
+static void keep(struct ask *ask, const weir_usage *u)
+{
+    struct cache *c = ask->c;
+    char place[CACHE_PLACE_BYTES], tag[CACHE_TAG_BYTES];
+    struct answer *a = answer_finish(&ask->writer, ask->digest, c->host->wall_us(c->host),
+                                     u->prompt_tokens, u->completion_tokens);
+    if (!a) {
+        return;
+    }
+    cache_place(c, ask->digest, place);
+    const weir_str tags[] = {cache_tag((weir_str){NULL, 0}, tag), cache_tag(ask_model(ask), tag)};
+    if (c->memory) {
+        memory_add(c->memory, a, ask_tenant(ask), ask_model(ask));
+    }
+    int rc = c->store->set(c->host, ask_tenant(ask), weir_str_from(place),
+                           (weir_str){a->bytes, a->n}, c->settings.ttl_us / 1000, tags, 2, on_set,
+                           c);
+    cache_count(c, rc < 0 ? COUNT_STORE_FAILURES : COUNT_KEPT, 1);
+    answer_unref(a);
+}
+
+void recording_end(struct ask *a, const weir_usage *u)
+{
+    if (a->records && is_good(a, u)) {
+        keep(a, u);
+    } else if (a->records) {
+        cache_count(a->c, COUNT_NOT_KEPT, 1);
+    }
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory.h"
+
+#include "tests/support/cmocka.h"
+
+#define STR(text) ((weir_str)WEIR_STR_INIT(text))
+
+enum { TEXT_BYTES = 1000 };
+
+/* All in one shard: digest[0] stays 0. */
+static void name(uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], int number)
+{
+    memset(digest, 0, WEIR_ANSWER_DIGEST_BYTES);
+    memcpy(digest + 1, &number, sizeof(number));
+}
+
+static void add(struct memory *m, int number, uint64_t made_us, const char *tenant,
+                const char *model)
+{
+    static char text[TEXT_BYTES];
+    uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
+    name(digest, number);
+    struct answer_writer w = {.max_bytes = 64 * 1024};
+    const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = {text, sizeof(text)}};
+    assert_int_equal(answer_add(&w, &c), 0);
+    struct answer *a = answer_finish(&w, digest, made_us, 1, 1);
+    memory_add(m, a, weir_str_from(tenant), weir_str_from(model));
+    answer_unref(a);
+}
+
+static bool has(struct memory *m, int number, uint64_t oldest_us)
+{
+    uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
+    name(digest, number);
+    struct answer *a = memory_find(m, digest, oldest_us);
+    answer_unref(a);
+    return a != NULL;
+}
+
+static struct memory *create(size_t bytes_of_a_shard)
+{
+    struct memory *m = NULL;
+    assert_int_equal(memory_create(bytes_of_a_shard * 16, &m), 0);
+    return m;
+}
+
+static void the_least_used_goes_first(void **state)
+{
+    (void)state;
+    struct memory *m = create(3 * (TEXT_BYTES + 250));
+    for (int i = 0; i < 3; i++) {
+        add(m, i, 1, "t", "m");
+    }
+    assert_true(has(m, 0, 0)); /* now 1 is the one that nobody asked for */
+    add(m, 3, 1, "t", "m");
+    assert_true(has(m, 0, 0));
+    assert_false(has(m, 1, 0));
+    assert_true(has(m, 2, 0) && has(m, 3, 0));
+    struct memory_counts c = memory_count(m);
+    assert_int_equal(c.entries, 3);
+    assert_int_equal(c.evicted, 1);
+    memory_destroy(m);
+}
+
+static void bytes_stay_within_the_bound(void **state)
+{
+    (void)state;
+    size_t shard = 10 * TEXT_BYTES;
+    struct memory *m = create(shard);
+    for (int i = 0; i < 1000; i++) {
+        add(m, i, 1, "t", "m");
+        assert_true(memory_count(m).bytes <= shard);
+    }
+    assert_true(has(m, 999, 0));
+    memory_clear(m);
+    assert_int_equal(memory_count(m).bytes, 0);
+    memory_destroy(m);
+    m = create(TEXT_BYTES / 2); /* nothing fits */
+    add(m, 1, 1, "t", "m");
+    assert_false(has(m, 1, 0));
+    memory_destroy(m);
+}
+
+static void old_answers_and_replaced_ones_are_gone(void **state)
+{
+    (void)state;
+    struct memory *m = create(100 * TEXT_BYTES);
+    add(m, 1, 10, "t", "m");
+    assert_true(has(m, 1, 10));
+    add(m, 1, 20, "t", "m");
+    assert_int_equal(memory_count(m).entries, 1);
+    assert_true(has(m, 1, 15));
+    assert_false(has(m, 1, 21));
+    assert_false(has(m, 1, 0));
+    memory_destroy(m);
+}
+
+static void a_tenants_or_a_models_answers_are_dropped(void **state)
+{
+    (void)state;
+    struct memory *m = create(100 * TEXT_BYTES);
+    add(m, 1, 1, "a", "x");
+    add(m, 2, 1, "a", "y");
+    add(m, 3, 1, "b", "x");
+    assert_int_equal(memory_drop(m, STR("a"), STR("x")), 1);
+    assert_true(!has(m, 1, 0) && has(m, 2, 0) && has(m, 3, 0));
+    assert_int_equal(memory_drop(m, STR("a"), (weir_str){NULL, 0}), 1);
+    assert_true(!has(m, 2, 0) && has(m, 3, 0));
+    memory_destroy(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_least_used_goes_first),
+        cmocka_unit_test(bytes_stay_within_the_bound),
+        cmocka_unit_test(old_answers_and_replaced_ones_are_gone),
+        cmocka_unit_test(a_tenants_or_a_models_answers_are_dropped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
