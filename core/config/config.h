@@ -117,6 +117,11 @@ struct weir_config_plugin {
     const struct weir_doc_node *name_node; /* where the name stands */
 };
 
+/* What is promised to a service class; 0: nothing. */
+struct weir_config_latency_sla {
+    uint64_t ttft_us, p95_us, p99_us;
+};
+
 enum weir_shed_action {
     WEIR_SHED_MAX_TOKENS,
     WEIR_SHED_FALLBACK,
@@ -170,6 +175,7 @@ struct weir_config {
     struct weir_config_model *models;
     size_t n_models;
     struct weir_config_shedding shedding;
+    struct weir_config_latency_sla slas[3]; /* by enum weir_class */
     struct weir_config_plugin *plugins;
     size_t n_plugins;
     struct weir_config_tenant *tenants;

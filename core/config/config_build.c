@@ -281,6 +281,25 @@ static void build_shedding(struct builder *b, yyjson_val *json)
     }
 }
 
+static uint64_t ms_as_us(yyjson_val *json, const char *key)
+{
+    double ms = yyjson_get_num(get(json, key)); /* above 0, by the schema */
+    return ms < 1e12 ? (uint64_t)(ms * 1000) : (uint64_t)1e15;
+}
+
+static void build_slas(struct builder *b, yyjson_val *performance)
+{
+    yyjson_val *slas = get(performance, "latency_slas");
+    for (int c = 0; c < 3; c++) {
+        yyjson_val *sla = get(slas, weir_class_name((enum weir_class)c));
+        b->config->slas[c] = (struct weir_config_latency_sla){
+            .ttft_us = ms_as_us(sla, "ttft_max_ms"),
+            .p95_us = ms_as_us(sla, "p95_max_ms"),
+            .p99_us = ms_as_us(sla, "p99_max_ms"),
+        };
+    }
+}
+
 static void build_plugins(struct builder *b)
 {
     struct weir_config *c = b->config;
@@ -345,6 +364,7 @@ int weir__config_build(struct weir_config *config)
     build_server(&b, get(root, "server"));
     build_small_parts(&b, root);
     build_models(&b, get(root, "models"));
+    build_slas(&b, get(root, "performance"));
     build_shedding(&b, get(root, "shedding"));
     build_plugins(&b);
     build_tenants(&b, get(root, "tenants"));

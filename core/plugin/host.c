@@ -29,6 +29,9 @@ static const void *get_ext(const weir_host *h, const char *id)
     if (strcmp(id, WEIR_EXT_TENANTS) == 0 && weir_host_instance(h)->plugins->options.tenants) {
         return &weir_host_tenants;
     }
+    if (strcmp(id, WEIR_EXT_SLAS) == 0 && weir_host_instance(h)->plugins->options.slas) {
+        return &weir_host_slas;
+    }
     if (strcmp(id, WEIR_EXT_STORE) == 0 && weir_host_instance(h)->plugins->options.store) {
         return weir_host_store(weir_host_instance(h)->plugins->options.store);
     }

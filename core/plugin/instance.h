@@ -130,6 +130,7 @@ extern const weir_ext_metrics weir_host_metrics;                    /* host_metr
 extern const weir_ext_answer weir_host_answer;                      /* host_answer.c */
 extern const weir_ext_admin weir_host_admin;                        /* host_admin.c */
 extern const weir_ext_tenants weir_host_tenants;                    /* host_tenants.c */
+extern const weir_ext_slas weir_host_slas;                          /* host_slas.c */
 void weir_instance_drop_watches(struct weir_plugin_instance *inst); /* host_tenants.c */
 
 static inline struct weir_plugin_instance *weir_host_instance(const weir_host *h)

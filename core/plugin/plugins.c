@@ -67,6 +67,9 @@ int weir_plugins_create(const struct weir_plugins_options *options,
     if (options->tenants) {
         ps->ext_ids[n++] = WEIR_EXT_TENANTS;
     }
+    if (options->slas) {
+        ps->ext_ids[n++] = WEIR_EXT_SLAS;
+    }
     if (options->store) {
         ps->ext_ids[n++] = WEIR_EXT_STORE;
     }

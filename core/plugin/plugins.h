@@ -11,6 +11,7 @@
  * main_loop; chain() [any].
  * Errors: findings with file, line and column where a person wrote something wrong; else one
  * sentence. configure() that fails leaves the old chain in place. */
+#include "core/config/config.h"
 #include "core/config/doc.h"
 #include "core/metrics/metrics.h"
 #include "core/plugin/guard.h"
@@ -39,6 +40,9 @@ struct weir_plugins_options {
     /* Judges an entry of the tenants block; `ret_problem` gets the sentence. */
     int (*check_tenant)(void *arg, weir_str name, weir_str entry, struct weir_error *ret_problem);
     void *tenants_arg;
+    /* For weir.slas/1, by enum weir_class; read while instances are made, borrowed. NULL: not
+     * offered. */
+    const struct weir_config_latency_sla *slas;
     struct weir_plugin_loop *main_loop;
     struct weir_plugin_limits limits;
 };

@@ -159,6 +159,7 @@ static int configure_plugins(struct weir_server *s, const struct weir_config *co
                                              .entry = config->plugins[i].name_node,
                                              .config = config->plugins[i].node};
     }
+    memcpy(s->slas, config->slas, sizeof(s->slas));
     int r = weir_plugins_configure(s->plugins, specs, config->n_plugins, config->tenants_json,
                                    findings);
     free(specs);
@@ -197,6 +198,7 @@ static int create_plugins(struct weir_server *s, struct weir_findings *findings,
         .tenants_are_read = tenants_are_read,
         .check_tenant = check_tenant,
         .tenants_arg = s,
+        .slas = s->slas,
         .main_loop = weir_worker_plugin_loop(s->admin),
     };
     int r = weir_plugins_create(&options, &s->plugins);

@@ -50,6 +50,7 @@ struct weir_server {
     struct weir_tenants *tenants;
     struct weir_tenant_records *records;
     struct weir_plugins *plugins;
+    struct weir_config_latency_sla slas[3]; /* [main] while plugins are configured */
     struct weir_models models;
     struct weir_streams *streams;
     struct weir_shedding *shedding;

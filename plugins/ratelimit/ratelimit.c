@@ -221,7 +221,8 @@ static const void *get_ext(const char *id)
 
 static const char *const provides[] = {WEIR_EXT_POLICY, NULL};
 static const char *const needs[] = {WEIR_EXT_STORE, NULL};
-static const char *const wants[] = {WEIR_EXT_TENANTS, WEIR_EXT_METRICS, WEIR_EXT_ADMIN, NULL};
+static const char *const wants[] = {WEIR_EXT_TENANTS, WEIR_EXT_METRICS, WEIR_EXT_ADMIN,
+                                    WEIR_EXT_SLAS, NULL};
 static const char *const after[] = {"auth", NULL};
 static const weir_plugin about = {
     WEIR_PLUGIN_HEAD,

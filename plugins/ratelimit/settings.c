@@ -50,10 +50,11 @@ const char settings_schema[] =
     "\"min_samples\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":256,\"default\":10,"
     "\"description\":\"times that a change needs\"},"
     "\"ttft_max_ms\":{\"type\":\"object\",\"additionalProperties\":false,\"default\":{},"
-    "\"description\":\"the SLA by class, as in performance.latency_slas\",\"properties\":{"
-    "\"interactive_ui\":{\"type\":\"number\",\"exclusiveMinimum\":0,\"default\":200},"
-    "\"critical_api\":{\"type\":\"number\",\"exclusiveMinimum\":0,\"default\":150},"
-    "\"batch\":{\"type\":\"number\",\"exclusiveMinimum\":0,\"default\":5000}}}}}},"
+    "\"description\":\"the SLA by class; left out: that of performance.latency_slas, else 200 for "
+    "interactive_ui, 150 for critical_api and 5000 for batch\",\"properties\":{"
+    "\"interactive_ui\":{\"type\":\"number\",\"exclusiveMinimum\":0},"
+    "\"critical_api\":{\"type\":\"number\",\"exclusiveMinimum\":0},"
+    "\"batch\":{\"type\":\"number\",\"exclusiveMinimum\":0}}}}}},"
     "\"$defs\":{\"limits\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":"
     "{" RATE("requests_per_second", "requests in a second") RATE(
         "requests_per_minute",
@@ -69,20 +70,28 @@ const char settings_schema[] =
                                                          "time\",\"type\":\"integer\","
                                                          "\"minimum\":1,\"maximum\":1000000}}}}}";
 
-static uint64_t ms_as_us(yyjson_val *v)
+/* The plugin's own, else what the whole installation promises, else what is usual. */
+static uint64_t sla_us(const weir_host *h, yyjson_val *own, const char *service_class,
+                       uint64_t usual_ms)
 {
-    double ms = yyjson_get_num(v);
-    return ms > 0 && ms < 1e12 ? (uint64_t)(ms * 1000) : 1000;
+    const weir_ext_slas *ext = h->get_ext(h, WEIR_EXT_SLAS);
+    weir_latency_sla promised = {.struct_size = sizeof(promised)};
+    double ms = yyjson_get_num(yyjson_obj_get(own, service_class));
+    if (ms > 0) {
+        return ms * 1000 < 1 ? 1 : ms < 1e12 ? (uint64_t)(ms * 1000) : (uint64_t)1e15;
+    }
+    bool found = ext && WEIR_HAS_FN(ext, latency) &&
+                 ext->latency(h, weir_str_from(service_class), &promised) == 0;
+    return found && promised.ttft_max_us ? promised.ttft_max_us : usual_ms * 1000;
 }
 
-static void read_adaptive(yyjson_val *v, struct settings *s)
+static void read_adaptive(const weir_host *h, yyjson_val *v, struct settings *s)
 {
     yyjson_val *sla = yyjson_obj_get(v, "ttft_max_ms");
     s->is_adaptive = yyjson_is_true(yyjson_obj_get(v, "enabled"));
     s->adaptive = (struct adaptive_options){
-        .sla_us = {ms_as_us(yyjson_obj_get(sla, "critical_api")),
-                   ms_as_us(yyjson_obj_get(sla, "interactive_ui")),
-                   ms_as_us(yyjson_obj_get(sla, "batch"))},
+        .sla_us = {sla_us(h, sla, "critical_api", 150), sla_us(h, sla, "interactive_ui", 200),
+                   sla_us(h, sla, "batch", 5000)},
         .min = (uint32_t)yyjson_get_uint(yyjson_obj_get(v, "min")),
         .max = (uint32_t)yyjson_get_uint(yyjson_obj_get(v, "max")),
         .interval_us = rules_duration_ms(yyjson_obj_get(v, "interval"), 1000) * 1000,
@@ -107,7 +116,7 @@ int settings_read(weir_str json, struct settings *ret_settings, struct limiter *
                      : loss && strcmp(loss, "local") == 0 ? ON_LOSS_LOCAL
                                                           : ON_LOSS_DENY;
         ret_settings->assumed_tokens = yyjson_get_uint(yyjson_obj_get(root, "assumed_tokens"));
-        read_adaptive(yyjson_obj_get(root, "adaptive"), ret_settings);
+        read_adaptive(l->host, yyjson_obj_get(root, "adaptive"), ret_settings);
         if (l->on_loss == ON_LOSS_LOCAL && l->replicas == 0) {
             *ret_error = "on_store_loss: local needs replicas: the most that run at a time";
             rc = WEIR_E_ARG;

@@ -23,8 +23,11 @@ class Daemon:
         self.log = open(pathlib.Path(self.home.name) / "log", "wb")
         self.process = subprocess.Popen([binary, "serve", "-c", file], stdout=subprocess.PIPE, stderr=self.log, cwd=ROOT)
         line = self.process.stdout.readline().decode()
-        host, port = re.search(r"ready: http://([^ :]+):(\d+)", line).groups()
-        self.host, self.port = host, int(port)
+        ready = re.search(r"ready: http://([^ :]+):(\d+)", line)
+        if not ready:
+            self.process.wait(60)
+            raise SystemExit(f"{binary} did not start: {pathlib.Path(self.log.name).read_text()}")
+        self.host, self.port = ready[1], int(ready[2])
 
     def __enter__(self):
         return self

@@ -201,6 +201,24 @@ def test_wrong_settings_are_refused(binary, tmp_path, entry, says):
     assert result.returncode == 78 and says in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("promised", [False, True])
+def test_adaptive_limits_keep_what_is_promised(start, promised):
+    """First tokens come after 50 ms: good by the usual SLA of 200 ms, five times that of the file."""
+    sla = "performance: {latency_slas: {interactive_ui: {p95_max_ms: 1500, p99_max_ms: 3000, ttft_max_ms: 10}}}\n"
+    daemon = start(
+        with_plugins(
+            "ratelimit: {adaptive: {enabled: true, min: 1, max: 16, interval: 100ms, min_samples: 4}}",
+            more=tenants(acme="") + "\n" + (sla if promised else ""),
+            options=", options: {delay_us: 50000}",
+        )
+    )
+    for _ in range(3):
+        statuses(daemon, 8, max_tokens=1)
+    wait_until(lambda: daemon.metric("weir_ratelimit_adaptive_limit", model="echo") > 0, what="the metric")
+    limit = daemon.metric("weir_ratelimit_adaptive_limit", model="echo")
+    assert limit < 16 if promised else limit == 16, limit
+
+
 def test_a_reload_keeps_what_was_used(start):
     config = with_plugins(
         "ratelimit: {}", "quota: {}",

@@ -289,14 +289,26 @@ static int watch(const weir_host *h, void (*fn)(void *arg, weir_str tenant), voi
     return 0;
 }
 
+static int latency(const weir_host *h, weir_str service_class, weir_latency_sla *out)
+{
+    (void)service_class;
+    *out = (weir_latency_sla){.struct_size = sizeof(*out),
+                              .ttft_max_us = from(h)->world->ttft_max_us};
+    return 0;
+}
+
 static const weir_ext_metrics metrics = {sizeof(metrics), define, record};
 static const weir_ext_admin admin = {.struct_size = sizeof(admin), .route = route, .param = param};
 static const weir_ext_tenants tenants = {
     .struct_size = sizeof(tenants), .config_json = config_json, .get = get_tenant, .watch = watch};
 
+static const weir_ext_slas slas = {.struct_size = sizeof(slas), .latency = latency};
+
 static const void *get_ext(const weir_host *h, const char *id)
 {
-    (void)h;
+    if (strcmp(id, WEIR_EXT_SLAS) == 0 && from(h)->world->ttft_max_us) {
+        return &slas;
+    }
     return strcmp(id, WEIR_EXT_METRICS) == 0   ? (const void *)&metrics
            : strcmp(id, WEIR_EXT_ADMIN) == 0   ? (const void *)&admin
            : strcmp(id, WEIR_EXT_TENANTS) == 0 ? (const void *)&tenants

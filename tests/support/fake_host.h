@@ -94,6 +94,7 @@ struct fake_world {
     uint32_t n_hosts;
     struct fake_request *requests, *ended; /* ended ones stay readable, */
     bool forgets_ended;                    /* unless the test makes very many */
+    uint64_t ttft_max_us;                  /* weir.slas/1: of every class; 0: not offered */
     struct {                               /* weir.tenants/1 */
         char name[64], json[4096];
         uint64_t version;

@@ -248,6 +248,21 @@ typedef struct weir_ext_tenants {
 } weir_ext_tenants;
 #define WEIR_EXT_TENANTS "weir.tenants/1"
 
+/* Host extension "weir.slas/1": what the configuration promises, performance.latency_slas. */
+typedef struct weir_latency_sla {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t ttft_max_us, p95_max_us, p99_max_us; /* 0: it says nothing of that */
+} weir_latency_sla;
+
+typedef struct weir_ext_slas {
+    uint32_t struct_size;
+    /* Of a service class, by its name. WEIR_E_NOTFOUND: nothing is promised. Only inside
+     * instance_create: a reload makes new instances. [main] */
+    int (*latency)(const weir_host *, weir_str service_class, weir_latency_sla *out);
+} weir_ext_slas;
+#define WEIR_EXT_SLAS "weir.slas/1"
+
 #ifdef __cplusplus
 }
 #endif

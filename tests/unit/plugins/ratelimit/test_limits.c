@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What clients and operators see of the limits, with a store that answers at once and with one that
  * takes its time. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ratelimit_fixture.h"
@@ -333,6 +334,44 @@ static void a_killed_replicas_places_come_back(void **state)
     }
 }
 
+/* Forty at a time, whose first tokens come after a second: where is the limit afterwards? */
+static double adaptive_limit_after_a_second(const char *slas, uint64_t promised_us)
+{
+    char config[600];
+    (void)snprintf(config, sizeof(config),
+                   "{" LEVELS ",\"limits\":{},\"on_store_loss\":\"deny\",\"concurrent_ttl\":"
+                   "\"10s\",\"assumed_tokens\":10,\"adaptive\":{\"enabled\":true,\"min\":1,"
+                   "\"max\":40,\"interval\":\"1s\",\"min_samples\":10,\"ttft_max_ms\":%s}}",
+                   slas);
+    const weir_chunk first = {.struct_size = sizeof(first), .kind = WEIR_CHUNK_TEXT, .n_tokens = 1};
+    weir_str out;
+    struct fake_request *all[40];
+    w = fake_world_create(0, true);
+    w->ttft_max_us = promised_us;
+    struct fake_host *h = fake_host_create(w, the_policy(), config);
+    for (int i = 0; i < 40; i++) {
+        all[i] = fake_ask(h, "acme", "alice", 1, 1);
+    }
+    fake_advance(w, 1000000);
+    for (int i = 0; i < 40; i++) {
+        (void)h->policy->on_chunk(h->instance, (weir_req *)all[i], &first, &out);
+        fake_complete(all[i], 1, 1);
+    }
+    fake_advance(w, 1000000);
+    double limit = fake_metric(h, "adaptive_limit{m,interactive_ui}");
+    fake_world_destroy(w);
+    return limit;
+}
+
+static void adaptive_admission_has_the_promised_sla(void **state)
+{
+    (void)state;
+    assert_true(adaptive_limit_after_a_second("{\"interactive_ui\":800}", 1500000) == 32);
+    assert_true(adaptive_limit_after_a_second("{\"batch\":800}", 900000) == 36);
+    assert_true(adaptive_limit_after_a_second("{}", 1500000) == 40);
+    assert_true(adaptive_limit_after_a_second("{}", 0) == 20); /* 200 ms; halved at most */
+}
+
 static void adaptive_admission_follows_the_first_tokens(void **state)
 {
     (void)state;
@@ -404,6 +443,7 @@ int main(void)
         cmocka_unit_test_teardown(a_stranger_may_resume_at_any_time, end),
         cmocka_unit_test_teardown(a_killed_replicas_places_come_back, end),
         cmocka_unit_test_teardown(adaptive_admission_follows_the_first_tokens, end),
+        cmocka_unit_test(adaptive_admission_has_the_promised_sla),
         cmocka_unit_test_teardown(the_admin_route_shows_a_tenant, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
