@@ -89,7 +89,7 @@ static void set_headers(lua_State *L, struct lua_stage *s)
 static void set_one(lua_State *L, struct lua_stage *s, const char *name)
 {
     int field = lua_stage_field_named(name), number = lua_stage_number_named(name);
-    weir_str text;
+    weir_str text = {NULL, 0};
     if (strcmp(name, "headers") == 0) {
         set_headers(L, s);
     } else if (strcmp(name, "body") == 0) {

@@ -111,7 +111,7 @@ static int find_or_match(lua_State *L, bool find)
         return push_captures(L, &p, s, &m, true);
     }
     lua_pushinteger(L, (lua_Integer)m.at + 1);
-    lua_pushinteger(L, (lua_Integer)(m.at + m.n));
+    lua_pushinteger(L, (lua_Integer)m.at + (lua_Integer)m.n);
     return 2 + push_captures(L, &p, s, &m, false);
 }
 
@@ -139,7 +139,7 @@ static int next_match(lua_State *L)
     compile(L, &p, text);
     p.anchored = false; /* in gmatch a '^' has no meaning, as it would never go on */
     while (from <= s.n && search(L, &p, s, from, &m)) {
-        lua_Integer end = (lua_Integer)(m.at + m.n);
+        lua_Integer end = (lua_Integer)m.at + (lua_Integer)m.n;
         if (end == last && m.n == 0) { /* an empty match right behind the last one */
             from = m.at + 1;
             continue;

@@ -47,14 +47,14 @@ static void add_one(struct budget_set *set, yyjson_val *v, uint8_t unit, uint8_t
 
 void budget_set_add(struct budget_set *set, yyjson_val *rules, const char *currency)
 {
-    for (uint8_t unit = 0; unit < BUDGET_UNIT__COUNT; unit++) {
-        for (uint8_t period = 0; period < WINDOW__COUNT; period++) {
+    for (unsigned unit = 0; unit < BUDGET_UNIT__COUNT; unit++) {
+        for (unsigned period = 0; period < WINDOW__COUNT; period++) {
             char key[32];
             (void)snprintf(key, sizeof(key), "%s_per_%s", units[unit],
                            window_name((enum window_period)period));
             yyjson_val *v = yyjson_obj_get(rules, key);
             if (v) {
-                add_one(set, v, unit, period, currency);
+                add_one(set, v, (uint8_t)unit, (uint8_t)period, currency);
             }
         }
     }

@@ -66,11 +66,11 @@ static void add_rate(struct limit_set *set, yyjson_val *v, uint8_t resource, uin
 
 void limit_set_add(struct limit_set *set, yyjson_val *rules)
 {
-    for (uint8_t r = 0; r < RESOURCE__COUNT; r++) {
-        for (uint8_t p = 0; p < PERIOD__COUNT; p++) {
+    for (unsigned r = 0; r < RESOURCE__COUNT; r++) {
+        for (unsigned p = 0; p < PERIOD__COUNT; p++) {
             yyjson_val *v = yyjson_obj_get(rules, kinds[r][p].key);
             if (v) {
-                add_rate(set, v, r, p);
+                add_rate(set, v, (uint8_t)r, (uint8_t)p);
             }
         }
     }

@@ -4,6 +4,14 @@
 
 #include "quota_fixture.h"
 
+/* A number by chance, the same in every run (Knuth's MMIX generator). */
+static uint32_t chance(void)
+{
+    static uint64_t state = 1;
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(state >> 33);
+}
+
 #define HOUR_US (UINT64_C(3600) * 1000000)
 #define MONTH_KEY "quota/tenant//tokens/month/2026-01-01"
 
@@ -85,7 +93,7 @@ static void a_hundred_requests_on_a_budget_of_ten_admit_ten(void **state)
         assert_int_equal(all[i]->verdict, WEIR_SUSPEND);
     }
     while (w->n_waiting) {
-        fake_answer(w, (uint32_t)rand() % w->n_waiting);
+        fake_answer(w, chance() % w->n_waiting);
     }
     for (int i = 0; i < 100; i++) {
         passed += all[i]->verdict == WEIR_CONTINUE;
@@ -376,18 +384,19 @@ static void no_interleaving_exceeds_a_budget(void **state)
         uint32_t n = 0, held = 0;
         uint64_t used = 0;
         for (int i = 0; i < 3000; i++) {
-            int what = rand() % 4;
+            uint32_t what = chance() % 4;
             if (what == 0 && n < 64) {
-                open_requests[n++] = fake_ask(hosts[rand() % 3], "acme", users[rand() % 3], 10, 90);
+                open_requests[n++] =
+                    fake_ask(hosts[chance() % 3], "acme", users[chance() % 3], 10, 90);
             } else if (what == 1 && n > 0) {
-                uint32_t k = (uint32_t)rand() % n;
+                uint32_t k = chance() % n;
                 struct fake_request *r = open_requests[k];
-                uint64_t answer = r->verdict == WEIR_CONTINUE ? (uint64_t)(rand() % 91) : 0;
+                uint64_t answer = r->verdict == WEIR_CONTINUE ? chance() % 91 : 0;
                 used += r->verdict == WEIR_CONTINUE ? 10 + answer : 0;
                 fake_complete(r, r->verdict == WEIR_CONTINUE ? 10 : 0, answer);
                 open_requests[k] = open_requests[--n];
             } else if (w->n_waiting) {
-                fake_answer(w, (uint32_t)rand() % w->n_waiting);
+                fake_answer(w, chance() % w->n_waiting);
             }
             held = 0;
             for (uint32_t k = 0; k < n; k++) {
