@@ -39,10 +39,10 @@
 
 /* What follows is the same everywhere. */
 
+#if defined(GPU_EMULATED)
+#define GPU_UNROLL /* registers have no numbers there, and the compiler has less to do */
+#else
 #define GPU_UNROLL _Pragma("unroll")
-#if !defined(__CUDACC__) && !defined(__HIP__) && !defined(__clang__)
-#undef GPU_UNROLL
-#define GPU_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 GPU_DEVICE uint32_t gpu_lane(void)

@@ -208,6 +208,11 @@ template <typename T> GPU_DEVICE T gpu_load_once(const void *p)
     }
     return v;
 }
+/* Past the caches that other blocks do not share. */
+template <typename T> GPU_DEVICE T gpu_load_fresh(const T *p)
+{
+    return *const_cast<const volatile T *>(p);
+}
 template <typename T> GPU_DEVICE void gpu_store(void *p, T v)
 {
     *static_cast<T *>(p) = v;

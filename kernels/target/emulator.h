@@ -17,6 +17,7 @@ enum { LANES = GPU_EMULATED_LANES };
 
 #define GPU_DEVICE static inline __attribute__((always_inline))
 #define GPU_CONSTANT static const
+#define GPU_EMULATED_CALL static __attribute__((noinline, unused)) /* too long to repeat at each use */
 #define GPU_KERNEL(name, args_type)                                                                \
     static void name(const args_type &args);                                                       \
     static void name##_entry(const void *args)                                                     \
@@ -242,6 +243,11 @@ template <typename T> GPU_DEVICE T gpu_load_once(const void *p)
 {
     return gpu_load<T>(p);
 }
+/* Past the caches that other blocks do not share. */
+template <typename T> GPU_DEVICE T gpu_load_fresh(const T *p)
+{
+    return *p;
+}
 template <typename T> GPU_DEVICE void gpu_store(void *p, T v)
 {
     weir_emu_check_aligned(p, alignof(T));
@@ -319,7 +325,7 @@ GPU_DEVICE void gpu_fence(void)
  * of the CDNA ISA documents: every lane publishes its fragments as numbers of the whole matrix,
  * then sums up what it owns of the result. */
 #if GPU_EMULATED_LANES == 32
-GPU_DEVICE void gpu_mma_16x8x16_f16(float *c, const uint32_t *a, const uint32_t *b)
+GPU_EMULATED_CALL void gpu_mma_16x8x16_f16(float *c, const uint32_t *a, const uint32_t *b)
 {
     struct weir_emu_tile *tile = weir_emu_tile(32);
     uint32_t lane = weir_emu_self->thread % 32, g = lane / 4, t = lane % 4;
@@ -338,7 +344,7 @@ GPU_DEVICE void gpu_mma_16x8x16_f16(float *c, const uint32_t *a, const uint32_t 
         c[i] = weir_emu_dot(c[i], tile->a[g + i / 2 * 8], tile->b[2 * t + i % 2], 16);
     }
 }
-GPU_DEVICE void gpu_mma_16x8x32_s8(int *c, const uint32_t *a, const uint32_t *b)
+GPU_EMULATED_CALL void gpu_mma_16x8x32_s8(int *c, const uint32_t *a, const uint32_t *b)
 {
     struct weir_emu_tile *tile = weir_emu_tile(32);
     uint32_t lane = weir_emu_self->thread % 32, g = lane / 4, t = lane % 4;
@@ -357,7 +363,7 @@ GPU_DEVICE void gpu_mma_16x8x32_s8(int *c, const uint32_t *a, const uint32_t *b)
         c[i] = weir_emu_dot_int(c[i], tile->ai[g + i / 2 * 8], tile->bi[2 * t + i % 2], 32);
     }
 }
-GPU_DEVICE void gpu_ldmatrix_x4(uint32_t *r, const void *row)
+GPU_EMULATED_CALL void gpu_ldmatrix_x4(uint32_t *r, const void *row)
 {
     weir_emu_check_aligned(row, 16);
     for (uint32_t i = 0; i < 4; i++) {
@@ -368,7 +374,7 @@ GPU_DEVICE void gpu_ldmatrix_x4(uint32_t *r, const void *row)
     }
     weir_emu_group_barrier(32); /* nobody writes before all have read */
 }
-GPU_DEVICE void gpu_ldmatrix_x4_trans(uint32_t *r, const void *row)
+GPU_EMULATED_CALL void gpu_ldmatrix_x4_trans(uint32_t *r, const void *row)
 {
     weir_emu_check_aligned(row, 16);
     for (uint32_t i = 0; i < 4; i++) {
@@ -385,7 +391,7 @@ GPU_DEVICE void gpu_ldmatrix_x4_trans(uint32_t *r, const void *row)
     weir_emu_group_barrier(32);
 }
 #else
-GPU_DEVICE void gpu_mfma_16x16x16_f16(float *c, const uint32_t *a, const uint32_t *b)
+GPU_EMULATED_CALL void gpu_mfma_16x16x16_f16(float *c, const uint32_t *a, const uint32_t *b)
 {
     struct weir_emu_tile *tile = weir_emu_tile(64);
     uint32_t lane = weir_emu_self->thread % 64, row = lane % 16, group = lane / 16;
@@ -398,7 +404,7 @@ GPU_DEVICE void gpu_mfma_16x16x16_f16(float *c, const uint32_t *a, const uint32_
         c[r] = weir_emu_dot(c[r], tile->a[group * 4 + r], tile->b[row], 16);
     }
 }
-GPU_DEVICE void gpu_mfma_16x16x32_s8(int *c, const uint32_t *a, const uint32_t *b)
+GPU_EMULATED_CALL void gpu_mfma_16x16x32_s8(int *c, const uint32_t *a, const uint32_t *b)
 {
     struct weir_emu_tile *tile = weir_emu_tile(64);
     uint32_t lane = weir_emu_self->thread % 64, row = lane % 16, group = lane / 16;

@@ -195,6 +195,11 @@ template <typename T> GPU_DEVICE T gpu_load_once(const void *p)
 {
     return *static_cast<const T *>(p);
 }
+/* Past the caches that other blocks do not share. */
+template <typename T> GPU_DEVICE T gpu_load_fresh(const T *p)
+{
+    return __builtin_nontemporal_load(p);
+}
 template <typename T> GPU_DEVICE void gpu_store(void *p, T v)
 {
     *static_cast<T *>(p) = v;
