@@ -20,8 +20,8 @@
  *
  * Shared memory: GPU_SHARED(type, name) names the block's dynamic shared memory, 1024-byte aligned.
  * It holds garbage at the start (the emulator fills it with NaNs).
- * Barriers: gpu_sync() for the block: every thread, the same number of times. gpu_syncwarp() for the
- * sub-group, gpu_syncwave() for the wave: between writing and reading shared memory inside one.
+ * Barriers: gpu_sync() for the block: every thread, the same number of times. gpu_syncwarp() for
+ * the sub-group, gpu_syncwave() for the wave: between writing and reading shared memory inside one.
  *
  * Numbers: f16 and bf16 are their bits in uint16_t, pairs are uint32_t with the lower index in the
  * lower half. Blocks of a grid run in any order and maybe one after the other: none may wait for

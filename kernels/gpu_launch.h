@@ -21,7 +21,7 @@ struct weir_gpu_props {
     uint32_t lanes;        /* 32 or 64 */
     uint32_t shared_bytes; /* most dynamic shared memory of a block */
     uint64_t l2_bytes;
-    int has_wgmma;         /* code for sm_90a is loaded */
+    int has_wgmma; /* code for sm_90a is loaded */
 };
 
 struct weir_gpu_launch {

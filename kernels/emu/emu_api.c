@@ -65,14 +65,14 @@ static int device_info(uint32_t device, struct weir_gpu_device_info *ret_info)
         return weir_error_set(&last_error, WEIR_E_ARG, "there is no emulated device %u", device);
     }
     int is_nv = device < 2;
-    *ret_info = (struct weir_gpu_device_info){
-        .props = {.family = is_nv ? WEIR_GPU_NV : WEIR_GPU_CDNA,
-                  .arch = is_nv ? 80 : 0x942,
-                  .n_sm = 4,
-                  .lanes = is_nv ? 32 : 64,
-                  .shared_bytes = is_nv ? 163 * 1024 : 64 * 1024,
-                  .l2_bytes = 4u << 20},
-        .memory_bytes = (uint64_t)MEMORY_MIB << 20};
+    *ret_info =
+        (struct weir_gpu_device_info){.props = {.family = is_nv ? WEIR_GPU_NV : WEIR_GPU_CDNA,
+                                                .arch = is_nv ? 80 : 0x942,
+                                                .n_sm = 4,
+                                                .lanes = is_nv ? 32 : 64,
+                                                .shared_bytes = is_nv ? 163 * 1024 : 64 * 1024,
+                                                .l2_bytes = 4u << 20},
+                                      .memory_bytes = (uint64_t)MEMORY_MIB << 20};
     snprintf(ret_info->name, sizeof(ret_info->name), "emulated GPU, waves of %u",
              ret_info->props.lanes);
     snprintf(ret_info->uuid, sizeof(ret_info->uuid), "EMU-%u", device);

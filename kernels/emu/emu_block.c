@@ -110,10 +110,9 @@ static void leave(struct weir_emu_block *block)
 void weir_emu_fail(const char *sentence)
 {
     struct weir_emu_block *block = current();
-    snprintf(block->sentence, sizeof(block->sentence),
-             "%s: %s (block %u %u %u, thread %u)", block->kernel->name, sentence,
-             block->self.block[0], block->self.block[1], block->self.block[2],
-             block->self.thread);
+    snprintf(block->sentence, sizeof(block->sentence), "%s: %s (block %u %u %u, thread %u)",
+             block->kernel->name, sentence, block->self.block[0], block->self.block[1],
+             block->self.block[2], block->self.thread);
     block->failed = block->sentence;
     leave(block);
     abort();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels of the program. Filled before main() (or while a plugin is loaded), read-only then. */
+/* The kernels of the program. Filled before main() (or while a plugin is loaded), read-only then.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The switch between fibers. Not in C: it changes the stack under the compiler's feet. swapcontext()
- * would do, but makes a system call each time, thirty times the cost. */
+/* The switch between fibers. Not in C: it changes the stack under the compiler's feet.
+ * swapcontext() would do, but makes a system call each time, thirty times the cost. */
 #include "kernels/emu/emu_internal.h"
 
 #if defined(__x86_64__)

@@ -20,7 +20,9 @@ template <int KIND, int COLS> struct batch_shape {
         X_BYTES = COLS * X_STRIDE * 2,
         STAGE = X_BYTES + WAVES * matrix_kind<KIND>::BYTES,
         FIT = SHARED_GOAL / STAGE,
-        STAGES = FIT < 1 ? 1 : FIT > 4 ? 4 : FIT,
+        STAGES = FIT < 1   ? 1
+                 : FIT > 4 ? 4
+                           : FIT,
         N = COLS / FRAG_COLS
     };
 };
@@ -74,8 +76,7 @@ GPU_DEVICE void multiply(float acc[][4], const unsigned char *record, const uint
 }
 
 /* The block's sums, [COLS][ROWS + TILE_PAD]. */
-template <int COLS>
-GPU_DEVICE void collect(float *sums, const float acc[][4])
+template <int COLS> GPU_DEVICE void collect(float *sums, const float acc[][4])
 {
     gpu_sync(); /* the stages are free */
     GPU_UNROLL
@@ -136,8 +137,8 @@ GPU_DEVICE void store(const struct weir_linear_kernel_args &args, const float *s
         uint32_t col = e / rows, row = e % rows;
         if (token + col < args.a.n_tokens) {
             const float *at = sums + col * (ROWS + TILE_PAD) + row;
-            linear_store(args, gpu_block_x() * n_tiles + row / WEIR_TILE_ROWS,
-                         row % WEIR_TILE_ROWS, token + col, at[0], glu ? at[rows] : 0.0f);
+            linear_store(args, gpu_block_x() * n_tiles + row / WEIR_TILE_ROWS, row % WEIR_TILE_ROWS,
+                         token + col, at[0], glu ? at[rows] : 0.0f);
         }
     }
 }
@@ -151,8 +152,8 @@ template <int KIND, int COLS> GPU_DEVICE void batch(const struct weir_linear_ker
     bool glu = args.a.glu != WEIR_GLU_NONE;
     uint32_t wave = gpu_wave(), token = gpu_block_y() * COLS;
     uint32_t matrix = glu ? wave / (WAVES / 2) : 0;
-    uint32_t tile = glu ? gpu_block_x() * (WAVES / 2) + wave % (WAVES / 2)
-                        : gpu_block_x() * WAVES + wave;
+    uint32_t tile =
+        glu ? gpu_block_x() * (WAVES / 2) + wave % (WAVES / 2) : gpu_block_x() * WAVES + wave;
     if (!glu) {
         linear_find(args, tile, &matrix, &tile);
     }
@@ -174,8 +175,8 @@ template <int KIND, int COLS> GPU_DEVICE void batch(const struct weir_linear_ker
     for (int s = 0; s < STAGES - 1; s++) {
         uint32_t r = first + (uint32_t)s * step;
         if (r < n_records) {
-            start_x<KIND, COLS>(reinterpret_cast<uint16_t *>(shared + s * shape::STAGE), args, token,
-                                r * matrix_kind<KIND>::K);
+            start_x<KIND, COLS>(reinterpret_cast<uint16_t *>(shared + s * shape::STAGE), args,
+                                token, r * matrix_kind<KIND>::K);
             if (has_tile) {
                 start_record<KIND>(my_records + s * shape::STAGE, records + (size_t)r * BYTES);
             }

@@ -31,8 +31,8 @@ GPU_DEVICE void linear_find(const struct weir_linear_kernel_args &args, uint32_t
 }
 
 /* v: the sum; up: the other one with glu. */
-GPU_DEVICE void linear_store(const struct weir_linear_kernel_args &args, uint32_t tile, uint32_t row,
-                             uint32_t token, float v, float up)
+GPU_DEVICE void linear_store(const struct weir_linear_kernel_args &args, uint32_t tile,
+                             uint32_t row, uint32_t token, float v, float up)
 {
     uint32_t matrix = 0, in_matrix = tile;
     if (args.a.glu == WEIR_GLU_NONE) {

@@ -114,7 +114,8 @@ GPU_DEVICE void read_words(block_words<KIND> &words, const unsigned char *record
     if constexpr (N >= 4) {
         GPU_UNROLL
         for (int c = 0; c < N / 4; c++) {
-            gpu_u4 v = gpu_load<gpu_u4>(record + ((uint32_t)(j * (N / 4) + c) * LANES + gpu_lane()) * 16);
+            gpu_u4 v =
+                gpu_load<gpu_u4>(record + ((uint32_t)(j * (N / 4) + c) * LANES + gpu_lane()) * 16);
             words.w[4 * c] = v.x, words.w[4 * c + 1] = v.y;
             words.w[4 * c + 2] = v.z, words.w[4 * c + 3] = v.w;
         }
@@ -173,7 +174,8 @@ GPU_DEVICE void expand(uint32_t pairs[FRAG_UNITS][4], const block_words<KIND> &w
             } else {
                 uint32_t v = (words.w[u] >> 4 * p & 0x000F000Fu) | 0x64006400u;
                 if constexpr (HIGH_BITS > 0) {
-                    constexpr int PER_WORD = HIGH_BITS > 0 ? 16 / (HIGH_BITS > 0 ? HIGH_BITS : 1) : 1;
+                    constexpr int PER_WORD =
+                        HIGH_BITS > 0 ? 16 / (HIGH_BITS > 0 ? HIGH_BITS : 1) : 1;
                     constexpr uint32_t MASK = HIGH_BITS == 1 ? 0x00100010u : 0x00300030u;
                     int number = 4 * (j * FRAG_UNITS + u) + p;
                     int bit = number % PER_WORD * HIGH_BITS;
@@ -219,8 +221,11 @@ GPU_DEVICE void read_scales(row_scales<KIND> &s, const unsigned char *record, ui
 
 template <int KIND> GPU_DEVICE coefficient get_coefficient(const row_scales<KIND> &s, int j, int h)
 {
-    if constexpr (KIND == WEIR_MATRIX_Q4_0 || KIND == WEIR_MATRIX_Q5_0 || KIND == WEIR_MATRIX_Q8_0) {
-        constexpr float ZERO = KIND == WEIR_MATRIX_Q4_0 ? 8.0f : KIND == WEIR_MATRIX_Q5_0 ? 16.0f : 128.0f;
+    if constexpr (KIND == WEIR_MATRIX_Q4_0 || KIND == WEIR_MATRIX_Q5_0 ||
+                  KIND == WEIR_MATRIX_Q8_0) {
+        constexpr float ZERO = KIND == WEIR_MATRIX_Q4_0   ? 8.0f
+                               : KIND == WEIR_MATRIX_Q5_0 ? 16.0f
+                                                          : 128.0f;
         float d = gpu_f16_to_f32((uint16_t)(s.w[j / 2] >> j % 2 * 16));
         return {d, -ZERO * d};
     } else if constexpr (KIND == WEIR_MATRIX_Q4_1 || KIND == WEIR_MATRIX_Q5_1) {

@@ -2,11 +2,11 @@
 /* Weights past one to eight tokens (sixteen on CDNA): bound by the bandwidth of the weights.
  *
  * A wave takes a row tile of 16 rows and every n_k_splits-th record of it; a block of 8 waves takes
- * 8 / n_k_splits row tiles. Records come through a ring in shared memory, private to the wave: three
- * records of 2 KB and more in flight per wave and 16 waves on a multiprocessor are about 100 KB, three
- * times what latency x bandwidth asks for. x comes through L1.
- * Even a single token goes through the matrix instructions: expanding a weight costs the same, and
- * their other columns are free. */
+ * 8 / n_k_splits row tiles. Records come through a ring in shared memory, private to the wave:
+ * three records of 2 KB and more in flight per wave and 16 waves on a multiprocessor are about 100
+ * KB, three times what latency x bandwidth asks for. x comes through L1. Even a single token goes
+ * through the matrix instructions: expanding a weight costs the same, and their other columns are
+ * free. */
 #include "kernels/gpu.h"
 #include "kernels/linear/epilogue.h"
 #include "kernels/linear/fragments.h"
@@ -16,7 +16,8 @@ enum { WAVES = 8, STAGES = LANES == 32 ? 4 : 2 };
 
 /* x of the lane's column for the blocks of one record: x[j][h] is what half h of block j needs. */
 template <int BLOCKS>
-GPU_DEVICE void load_x(uint32_t x[BLOCKS][2][2], const uint16_t *column, uint32_t k, uint32_t n_cols)
+GPU_DEVICE void load_x(uint32_t x[BLOCKS][2][2], const uint16_t *column, uint32_t k,
+                       uint32_t n_cols)
 {
     GPU_UNROLL
     for (int j = 0; j < BLOCKS; j++) {
@@ -45,9 +46,10 @@ GPU_DEVICE void multiply(float *acc, const unsigned char *record,
     }
     high_words<KIND> high;
     read_high<KIND>(high, record);
-    const uint32_t ones[FRAG_UNITS][4] = {{0x3C003C00u, 0x3C003C00u, 0x3C003C00u, 0x3C003C00u},
+    const uint32_t ones[FRAG_UNITS][4] = {
+        {0x3C003C00u, 0x3C003C00u, 0x3C003C00u, 0x3C003C00u},
 #if defined(GPU_NV)
-                                          {0x3C003C00u, 0x3C003C00u, 0x3C003C00u, 0x3C003C00u}
+        {0x3C003C00u, 0x3C003C00u, 0x3C003C00u, 0x3C003C00u}
 #endif
     };
     GPU_UNROLL

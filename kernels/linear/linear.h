@@ -27,10 +27,10 @@ struct weir_linear_args {
     const uint16_t *x;
     uint32_t x_stride;
     uint32_t y_stride;
-    float *y;        /* one of the two */
-    uint16_t *y_f16; /* not with add */
-    uint32_t add;    /* to what is in y */
-    uint32_t glu;    /* enum weir_linear_glu; n_w == 2 of one kind and shape */
+    float *y;         /* one of the two */
+    uint16_t *y_f16;  /* not with add */
+    uint32_t add;     /* to what is in y */
+    uint32_t glu;     /* enum weir_linear_glu; n_w == 2 of one kind and shape */
     float *workspace; /* weir_linear_workspace_bytes(), zeroed once; one launch at a time uses it */
 };
 
@@ -40,7 +40,8 @@ struct weir_linear_kernel_args {
     uint32_t y_at[WEIR_LINEAR_MAX_W]; /* first column of each in y */
     uint32_t first_token;
     uint32_t n_k_splits; /* waves (gemv) or blocks (batch) that share a row tile */
-    uint32_t *counters;  /* batch: blocks that are done, by group of row tiles; zero between launches */
+    uint32_t
+        *counters; /* batch: blocks that are done, by group of row tiles; zero between launches */
 };
 
 struct weir_linear_plan {

@@ -18,11 +18,11 @@ struct kind_info {
 
 static const struct kind_info kind_infos[] = {
 #define INFO(kind, k_, quants, high, scales)                                                       \
-    [WEIR_MATRIX_##kind] = {                                                                       \
-        .k = k_,                                                                                   \
-        .bytes = quants + high + scales,                                                           \
-        .gemv = "weir_gemv_" #kind,                                                                \
-        .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind}},
+    [WEIR_MATRIX_##                                                                                \
+        kind] = {.k = k_,                                                                          \
+                 .bytes = quants + high + scales,                                                  \
+                 .gemv = "weir_gemv_" #kind,                                                       \
+                 .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind}},
     WEIR_MATRIX_KINDS(INFO)
 #undef INFO
 };
@@ -50,9 +50,8 @@ static int check(const struct weir_linear_args *args)
             return WEIR_E_ARG;
         }
     }
-    if (args->glu != WEIR_GLU_NONE &&
-        (args->n_w != 2 || args->w[0].kind != args->w[1].kind ||
-         args->w[0].n_rows != args->w[1].n_rows || args->add)) {
+    if (args->glu != WEIR_GLU_NONE && (args->n_w != 2 || args->w[0].kind != args->w[1].kind ||
+                                       args->w[0].n_rows != args->w[1].n_rows || args->add)) {
         return WEIR_E_UNSUPPORTED;
     }
     return 0;
@@ -100,15 +99,13 @@ static void plan_batch(struct weir_linear_kernel_args *args, const struct weir_g
     uint32_t groups = (n_tiles + per_block - 1) / per_block;
     uint32_t slices = (args->a.n_tokens + cols - 1) / cols;
     uint32_t n_records = args->a.w[0].n_records;
-    args->n_k_splits =
-        args->a.workspace
-            ? choose_splits(groups * slices, 2 * props->n_sm, n_records > 3 ? n_records / 2 : 1)
-            : 1;
+    args->n_k_splits = args->a.workspace ? choose_splits(groups * slices, 2 * props->n_sm,
+                                                         n_records > 3 ? n_records / 2 : 1)
+                                         : 1;
     args->counters = (uint32_t *)(void *)(args->a.workspace +
                                           (size_t)2 * props->n_sm * BATCH_ROWS * MAX_BATCH_COLS);
     uint32_t stage = cols * (kind->k + X_PAD) * 2 + WAVES * kind->bytes;
-    uint32_t stages =
-        (uint32_t)(props->lanes == 32 ? SHARED_GOAL_NV : SHARED_GOAL_CDNA) / stage;
+    uint32_t stages = (uint32_t)(props->lanes == 32 ? SHARED_GOAL_NV : SHARED_GOAL_CDNA) / stage;
     stages = stages < 1 ? 1 : stages > 4 ? 4 : stages;
     uint32_t sums = cols * (BATCH_ROWS + TILE_PAD) * (uint32_t)sizeof(float);
     *out = (struct weir_gpu_launch){

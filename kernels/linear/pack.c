@@ -203,8 +203,8 @@ static void pack_super_scales(const uint8_t *b, uint8_t *to)
 
 /* Bits i of the thread's words in a part of the record: `per_thread` words each, in chunks of at
  * most four. */
-static void or_word(uint8_t *part, uint32_t lanes, uint32_t per_thread, uint32_t lane, uint32_t word,
-                    uint32_t bits)
+static void or_word(uint8_t *part, uint32_t lanes, uint32_t per_thread, uint32_t lane,
+                    uint32_t word, uint32_t bits)
 {
     uint32_t chunk_words = per_thread < 4 ? per_thread : 4;
     uint8_t *at = part + ((size_t)(word / chunk_words) * lanes + lane) * chunk_words * 4 +
@@ -327,8 +327,8 @@ struct weir_gpu_matrix weir_pack_matrix_at(const struct weir_pack_plan *plan, co
                                      .n_cols = plan->n_cols,
                                      .n_records = plan->n_records};
     if (plan->kind == WEIR_MATRIX_F16) {
-        matrix.row_scale = (const float *)(const void *)((const uint8_t *)device +
-                                                         plan->records_bytes);
+        matrix.row_scale =
+            (const float *)(const void *)((const uint8_t *)device + plan->records_bytes);
     }
     return matrix;
 }

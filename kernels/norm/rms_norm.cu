@@ -46,8 +46,7 @@ GPU_KERNEL(weir_rms_norm, struct weir_rms_norm_args)
             gpu_store(args.y_f32 + at + i, y);
         }
         if (args.y_f16 != nullptr) {
-            gpu_store(args.y_f16 + at + i,
-                      gpu_u2{gpu_pack_f16(y.x, y.y), gpu_pack_f16(y.z, y.w)});
+            gpu_store(args.y_f16 + at + i, gpu_u2{gpu_pack_f16(y.x, y.y), gpu_pack_f16(y.z, y.w)});
         }
     }
 }

@@ -24,5 +24,6 @@ struct weir_rms_norm_args {
 #ifdef __cplusplus
 extern "C"
 #endif
-int weir_rms_norm_launch(const struct weir_rms_norm_args *args, const struct weir_gpu_props *props,
+    int
+    weir_rms_norm_launch(const struct weir_rms_norm_args *args, const struct weir_gpu_props *props,
                          struct weir_gpu_launch *out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* kernels/gpu.h for a C++ compiler of the CPU: kernels/emu/ runs the threads as fibers.
- * Built twice, with GPU_EMULATED_LANES 32 (matrix instructions of NVIDIA) and 64 (those of CDNA). */
+ * Built twice, with GPU_EMULATED_LANES 32 (matrix instructions of NVIDIA) and 64 (those of CDNA).
+ */
 #include <math.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ enum { LANES = GPU_EMULATED_LANES };
 
 #define GPU_DEVICE static inline __attribute__((always_inline))
 #define GPU_CONSTANT static const
-#define GPU_EMULATED_CALL static __attribute__((noinline, unused)) /* too long to repeat at each use */
+#define GPU_EMULATED_CALL                                                                          \
+    static __attribute__((noinline, unused)) /* too long to repeat at each use */
 #define GPU_KERNEL(name, args_type)                                                                \
     static void name(const args_type &args);                                                       \
     static void name##_entry(const void *args)                                                     \
@@ -111,7 +113,8 @@ GPU_DEVICE int gpu_popc(uint32_t v)
     return __builtin_popcount(v);
 }
 
-/* Scaling by 2^112 moves the exponent and makes subnormals right; infinity and NaN need their own. */
+/* Scaling by 2^112 moves the exponent and makes subnormals right; infinity and NaN need their own.
+ */
 GPU_DEVICE float gpu_f16_to_f32(uint16_t h)
 {
     uint32_t magnitude = (uint32_t)(h & 0x7FFFu) << 13;
@@ -331,7 +334,8 @@ GPU_EMULATED_CALL void gpu_mma_16x8x16_f16(float *c, const uint32_t *a, const ui
     uint32_t lane = weir_emu_self->thread % 32, g = lane / 4, t = lane % 4;
     for (uint32_t r = 0; r < 4; r++) {
         for (uint32_t h = 0; h < 2; h++) {
-            tile->a[g + r % 2 * 8][2 * t + r / 2 * 8 + h] = gpu_f16_to_f32((uint16_t)(a[r] >> 16 * h));
+            tile->a[g + r % 2 * 8][2 * t + r / 2 * 8 + h] =
+                gpu_f16_to_f32((uint16_t)(a[r] >> 16 * h));
         }
     }
     for (uint32_t r = 0; r < 2; r++) {

@@ -272,8 +272,10 @@ GPU_DEVICE void gpu_mfma_16x16x32_s8(int *c, const uint32_t *a, const uint32_t *
         static_cast<long>(static_cast<uint64_t>(a[1]) << 32 | a[0]),
         static_cast<long>(static_cast<uint64_t>(b[1]) << 32 | b[0]), acc, 0, 0, 0);
 #elif defined(__gfx90a__)
-    acc = __builtin_amdgcn_mfma_i32_16x16x16i8(static_cast<int>(a[0]), static_cast<int>(b[0]), acc, 0, 0, 0);
-    acc = __builtin_amdgcn_mfma_i32_16x16x16i8(static_cast<int>(a[1]), static_cast<int>(b[1]), acc, 0, 0, 0);
+    acc = __builtin_amdgcn_mfma_i32_16x16x16i8(static_cast<int>(a[0]), static_cast<int>(b[0]), acc,
+                                               0, 0, 0);
+    acc = __builtin_amdgcn_mfma_i32_16x16x16i8(static_cast<int>(a[1]), static_cast<int>(b[1]), acc,
+                                               0, 0, 0);
 #endif
     c[0] = acc.x, c[1] = acc.y, c[2] = acc.z, c[3] = acc.w;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/quant/half.h"
 #include "kernels/images/images.h"
 
 enum { GUARD_BYTES = 256, MAX_LAUNCHES = 64 };
@@ -204,6 +205,34 @@ float weir_test_time(struct weir_test_device *device, const struct weir_gpu_laun
     api->event_destroy(from);
     api->event_destroy(to);
     return ms / (float)rounds;
+}
+
+float weir_test_time_copy(struct weir_test_device *device, void *to, const void *from,
+                          size_t n_bytes)
+{
+    const struct weir_gpu_api *api = device->api;
+    void *begin, *end;
+    float ms = 0;
+    need(device, api->event_create(device->context, &begin), "event");
+    need(device, api->event_create(device->context, &end), "event");
+    need(device, api->copy_on_device(device->stream, to, from, n_bytes), "copy");
+    need(device, api->event_record(begin, device->stream), "event");
+    for (int i = 0; i < 10; i++) {
+        need(device, api->copy_on_device(device->stream, to, from, n_bytes), "copy");
+    }
+    need(device, api->event_record(end, device->stream), "event");
+    need(device, api->event_sync(end), "event");
+    need(device, api->event_elapsed_ms(begin, end, &ms), "event");
+    api->event_destroy(begin);
+    api->event_destroy(end);
+    return ms / 10;
+}
+
+void weir_test_to_f16(const float *from, uint16_t *to, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = weir_f32_to_f16(from[i]);
+    }
 }
 
 void weir_test_random(float *to, size_t n, uint64_t seed)

@@ -43,6 +43,11 @@ void weir_test_run(struct weir_test_device *device, const struct weir_gpu_launch
 float weir_test_time(struct weir_test_device *device, const struct weir_gpu_launch *launches, int n,
                      int rounds);
 
+/* Milliseconds of one copy on the device, the mean of ten. */
+float weir_test_time_copy(struct weir_test_device *device, void *to, const void *from,
+                          size_t n_bytes);
+
+void weir_test_to_f16(const float *from, uint16_t *to, size_t n);
 /* Numbers in -1..1 with a bell shape; the same for the same seed. */
 void weir_test_random(float *to, size_t n, uint64_t seed);
 /* sum (a - b)^2 / sum b^2; infinite when a has a NaN. */

@@ -116,8 +116,8 @@ static void reference(const struct weir_linear_case *c, uint32_t i, const void *
     size_t row_bytes = weir_tensor_row_bytes(c->types[i], c->n_cols);
     float *row = need(malloc(c->n_cols * sizeof(*row)));
     for (uint32_t n = 0; n < c->n_rows[i]; n++) {
-        if (weir_dequant_row(c->types[i], (const uint8_t *)tensor + n * row_bytes, row,
-                             c->n_cols) < 0) {
+        if (weir_dequant_row(c->types[i], (const uint8_t *)tensor + n * row_bytes, row, c->n_cols) <
+            0) {
             abort();
         }
         for (uint32_t m = 0; m < c->n_tokens; m++) {

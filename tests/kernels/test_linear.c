@@ -6,10 +6,10 @@
 #include "tests/kernels/linear_case.h"
 #include "tests/support/cmocka.h"
 
-static const uint32_t all_types[] = {
-    WEIR_TENSOR_F32,  WEIR_TENSOR_F16,  WEIR_TENSOR_BF16, WEIR_TENSOR_Q4_0,
-    WEIR_TENSOR_Q4_1, WEIR_TENSOR_Q5_0, WEIR_TENSOR_Q5_1, WEIR_TENSOR_Q8_0,
-    WEIR_TENSOR_Q4_K, WEIR_TENSOR_Q5_K, WEIR_TENSOR_Q6_K};
+static const uint32_t all_types[] = {WEIR_TENSOR_F32,  WEIR_TENSOR_F16,  WEIR_TENSOR_BF16,
+                                     WEIR_TENSOR_Q4_0, WEIR_TENSOR_Q4_1, WEIR_TENSOR_Q5_0,
+                                     WEIR_TENSOR_Q5_1, WEIR_TENSOR_Q8_0, WEIR_TENSOR_Q4_K,
+                                     WEIR_TENSOR_Q5_K, WEIR_TENSOR_Q6_K};
 enum { N_TYPES = sizeof(all_types) / sizeof(all_types[0]) };
 
 /* Runs the case on both wave widths. */
@@ -70,14 +70,14 @@ static void matrices_of_several_types_share_an_input(void **state)
 {
     (void)state;
     for (uint32_t n_tokens = 1; n_tokens < 40; n_tokens += 19) {
-        check(&(struct weir_linear_case){
-                  .types = {WEIR_TENSOR_Q4_K, WEIR_TENSOR_Q4_K, WEIR_TENSOR_Q6_K},
-                  .n_rows = {64, 48, 16},
-                  .n_cols = 512,
-                  .n_w = 3,
-                  .n_tokens = n_tokens,
-                  .has_bias = 1,
-                  .seed = 3},
+        check(&(struct weir_linear_case){.types = {WEIR_TENSOR_Q4_K, WEIR_TENSOR_Q4_K,
+                                                   WEIR_TENSOR_Q6_K},
+                                         .n_rows = {64, 48, 16},
+                                         .n_cols = 512,
+                                         .n_w = 3,
+                                         .n_tokens = n_tokens,
+                                         .has_bias = 1,
+                                         .seed = 3},
               1e-6);
     }
 }

@@ -73,8 +73,8 @@ static void check(struct weir_test_device *device, const struct shape *s)
 static void rows_are_normed_on_every_kind_of_device(void **state)
 {
     (void)state;
-    static const struct shape shapes[] = {{1, 4, 0, 0},     {3, 64, 1, 0},   {2, 576, 1, 1},
-                                          {3, 4096, 1, 0},  {1, 8192, 1, 1}, {2, 100, 0, 0},
+    static const struct shape shapes[] = {{1, 4, 0, 0},    {3, 64, 1, 0},   {2, 576, 1, 1},
+                                          {3, 4096, 1, 0}, {1, 8192, 1, 1}, {2, 100, 0, 0},
                                           {1, 2052, 1, 0}};
     for (uint32_t index = 0; index < 4; index += 2) {
         struct weir_test_device device;
