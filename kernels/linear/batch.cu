@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Weights past 9 to some hundred tokens, in slices of 16, 32 or 64: every wave streams the records
+ * of its own row tile, x is staged in shared memory for all eight. Weights become f16 in registers
+ * (weight first, fragments.h).
+ *
+ * A block covers 8 row tiles (with glu 4 of each matrix) and one slice. Where that makes too few
+ * blocks for the device, n_k_splits blocks share the records of a group of tiles; the last one that
+ * is done adds up what all of them left in the workspace, always in the same order. */
+#include "kernels/gpu.h"
+#include "kernels/linear/epilogue.h"
+#include "kernels/linear/fragments.h"
+#include "kernels/linear/linear.h"
+
+enum { WAVES = 8, X_PAD = 16, TILE_PAD = 4, ROWS = WAVES * WEIR_TILE_ROWS };
+enum { SHARED_GOAL = LANES == 32 ? 110 * 1024 : 64 * 1024 };
+
+template <int KIND, int COLS> struct batch_shape {
+    enum {
+        X_STRIDE = matrix_kind<KIND>::K + X_PAD, /* f16 */
+        X_BYTES = COLS * X_STRIDE * 2,
+        STAGE = X_BYTES + WAVES * matrix_kind<KIND>::BYTES,
+        FIT = SHARED_GOAL / STAGE,
+        STAGES = FIT < 1   ? 1
+                 : FIT > 4 ? 4
+                           : FIT,
+        N = COLS / FRAG_COLS
+    };
+};
+
+/* x of the slice's tokens for one record's columns. */
+template <int KIND, int COLS>
+GPU_DEVICE void start_x(uint16_t *to, const struct weir_linear_kernel_args &args, uint32_t token,
+                        uint32_t k)
+{
+    constexpr uint32_t CHUNKS = matrix_kind<KIND>::K / 8;
+    for (uint32_t i = gpu_thread(); i < COLS * CHUNKS; i += WAVES * LANES) {
+        uint32_t col = i / CHUNKS, at = i % CHUNKS * 8;
+        bool take = token + col < args.a.n_tokens && k + at < args.a.w[0].n_cols;
+        const uint16_t *from = args.a.x;
+        if (take) {
+            from += (size_t)(token + col) * args.a.x_stride + k + at;
+        }
+        gpu_cp_async16_or_zero(to + col * batch_shape<KIND, COLS>::X_STRIDE + at, from, take);
+    }
+}
+
+template <int KIND, int COLS>
+GPU_DEVICE void multiply(float acc[][4], const unsigned char *record, const uint16_t *x)
+{
+    row_scales<KIND> scales[FRAG_UNITS];
+    GPU_UNROLL
+    for (int u = 0; u < FRAG_UNITS; u++) {
+        read_scales<KIND>(scales[u], record, unit_row(u));
+    }
+    high_words<KIND> high;
+    read_high<KIND>(high, record);
+    x += frag_x_col() * batch_shape<KIND, COLS>::X_STRIDE + frag_t() * 4;
+    GPU_UNROLL
+    for (int j = 0; j < matrix_kind<KIND>::BLOCKS; j++) {
+        block_words<KIND> words;
+        read_words<KIND>(words, record, j);
+        uint32_t pairs[FRAG_UNITS][4];
+        expand<KIND>(pairs, words, high, j);
+        GPU_UNROLL
+        for (int h = 0; h < 2; h++) {
+            weigh<KIND>(pairs, scales, j, h);
+            GPU_UNROLL
+            for (int n = 0; n < batch_shape<KIND, COLS>::N; n++) {
+                gpu_u2 v = gpu_load<gpu_u2>(x + n * FRAG_COLS * batch_shape<KIND, COLS>::X_STRIDE +
+                                            j * 32 + h * 16);
+                uint32_t b[2] = {v.x, v.y};
+                frag_mma(acc[n], pairs, h, b);
+            }
+        }
+    }
+}
+
+/* The block's sums, [COLS][ROWS + TILE_PAD]. */
+template <int COLS> GPU_DEVICE void collect(float *sums, const float acc[][4])
+{
+    gpu_sync(); /* the stages are free */
+    GPU_UNROLL
+    for (int n = 0; n < COLS / FRAG_COLS; n++) {
+        GPU_UNROLL
+        for (int i = 0; i < 4; i++) {
+            sums[((uint32_t)n * FRAG_COLS + frag_col(i)) * (ROWS + TILE_PAD) +
+                 gpu_wave() * WEIR_TILE_ROWS + frag_row(sum_row(i))] = acc[n][i];
+        }
+    }
+    gpu_sync();
+}
+
+/* Leaves the block's sums in the workspace. True for the last block of the group, which then has
+ * the sums of all of them in `sums`. */
+template <int COLS>
+GPU_DEVICE bool merge(const struct weir_linear_kernel_args &args, float *sums, uint32_t group)
+{
+    constexpr uint32_t N = COLS * ROWS;
+    float *partials = args.a.workspace + (size_t)group * args.n_k_splits * N;
+    float *mine = partials + (size_t)gpu_block_z() * N;
+    for (uint32_t e = gpu_thread(); e < N; e += WAVES * LANES) {
+        mine[e] = sums[e / ROWS * (ROWS + TILE_PAD) + e % ROWS];
+    }
+    gpu_fence();
+    gpu_sync();
+    uint32_t *is_last = reinterpret_cast<uint32_t *>(sums);
+    if (gpu_thread() == 0) {
+        *is_last = gpu_atomic_add(&args.counters[group], 1u) == args.n_k_splits - 1;
+    }
+    gpu_sync();
+    bool last = *is_last != 0;
+    gpu_sync();
+    if (!last) {
+        return false;
+    }
+    gpu_fence();
+    for (uint32_t e = gpu_thread(); e < N; e += WAVES * LANES) {
+        float v = 0;
+        for (uint32_t s = 0; s < args.n_k_splits; s++) {
+            v += gpu_load_fresh(&partials[(size_t)s * N + e]);
+        }
+        sums[e / ROWS * (ROWS + TILE_PAD) + e % ROWS] = v;
+    }
+    if (gpu_thread() == 0) {
+        args.counters[group] = 0;
+    }
+    gpu_sync();
+    return true;
+}
+
+template <int COLS>
+GPU_DEVICE void store(const struct weir_linear_kernel_args &args, const float *sums, uint32_t token)
+{
+    bool glu = args.a.glu != WEIR_GLU_NONE;
+    uint32_t n_tiles = glu ? WAVES / 2 : WAVES, rows = n_tiles * WEIR_TILE_ROWS;
+    for (uint32_t e = gpu_thread(); e < COLS * rows; e += WAVES * LANES) {
+        uint32_t col = e / rows, row = e % rows;
+        if (token + col < args.a.n_tokens) {
+            const float *at = sums + col * (ROWS + TILE_PAD) + row;
+            linear_store(args, gpu_block_x() * n_tiles + row / WEIR_TILE_ROWS, row % WEIR_TILE_ROWS,
+                         token + col, at[0], glu ? at[rows] : 0.0f);
+        }
+    }
+}
+
+template <int KIND, int COLS> GPU_DEVICE void batch(const struct weir_linear_kernel_args &args)
+{
+    using shape = batch_shape<KIND, COLS>;
+    constexpr uint32_t BYTES = matrix_kind<KIND>::BYTES;
+    constexpr int STAGES = shape::STAGES;
+    GPU_SHARED(unsigned char, shared);
+    bool glu = args.a.glu != WEIR_GLU_NONE;
+    uint32_t wave = gpu_wave(), token = gpu_block_y() * COLS;
+    uint32_t matrix = glu ? wave / (WAVES / 2) : 0;
+    uint32_t tile =
+        glu ? gpu_block_x() * (WAVES / 2) + wave % (WAVES / 2) : gpu_block_x() * WAVES + wave;
+    if (!glu) {
+        linear_find(args, tile, &matrix, &tile);
+    }
+    bool has_tile = matrix < args.a.n_w && tile * WEIR_TILE_ROWS < args.a.w[matrix].n_rows;
+    uint32_t n_records = args.a.w[0].n_records, step = args.n_k_splits, first = gpu_block_z();
+    const unsigned char *records = nullptr;
+    if (has_tile) {
+        records = static_cast<const unsigned char *>(args.a.w[matrix].records) +
+                  (size_t)tile * n_records * BYTES;
+    }
+
+    float acc[shape::N][4];
+    GPU_UNROLL
+    for (int n = 0; n < shape::N; n++) {
+        acc[n][0] = acc[n][1] = acc[n][2] = acc[n][3] = 0.0f;
+    }
+    unsigned char *my_records = shared + shape::X_BYTES + wave * BYTES;
+    GPU_UNROLL
+    for (int s = 0; s < STAGES - 1; s++) {
+        uint32_t r = first + (uint32_t)s * step;
+        if (r < n_records) {
+            start_x<KIND, COLS>(reinterpret_cast<uint16_t *>(shared + s * shape::STAGE), args,
+                                token, r * matrix_kind<KIND>::K);
+            if (has_tile) {
+                start_record<KIND>(my_records + s * shape::STAGE, records + (size_t)r * BYTES);
+            }
+        }
+        gpu_cp_async_commit();
+    }
+    uint32_t stage = 0;
+    for (uint32_t r = first; r < n_records; r += step) {
+        if constexpr (STAGES > 1) {
+            gpu_cp_async_wait<STAGES - 2 < 0 ? 0 : STAGES - 2>();
+        }
+        gpu_sync(); /* this stage is there, the one before is free */
+        uint32_t next = r + (STAGES - 1) * step;
+        uint32_t free_stage = stage == 0 ? STAGES - 1 : stage - 1;
+        if (next < n_records) {
+            start_x<KIND, COLS>(reinterpret_cast<uint16_t *>(shared + free_stage * shape::STAGE),
+                                args, token, next * matrix_kind<KIND>::K);
+            if (has_tile) {
+                start_record<KIND>(my_records + free_stage * shape::STAGE,
+                                   records + (size_t)next * BYTES);
+            }
+        }
+        gpu_cp_async_commit();
+        if constexpr (STAGES == 1) {
+            gpu_cp_async_wait<0>();
+            gpu_sync();
+        }
+        if (has_tile) {
+            multiply<KIND, COLS>(acc, my_records + stage * shape::STAGE,
+                                 reinterpret_cast<uint16_t *>(shared + stage * shape::STAGE));
+        }
+        stage = stage + 1 == STAGES ? 0 : stage + 1;
+    }
+    gpu_cp_async_wait<0>();
+    float *sums = reinterpret_cast<float *>(shared);
+    collect<COLS>(sums, acc);
+    if (args.n_k_splits > 1 &&
+        !merge<COLS>(args, sums, gpu_block_y() * gpu_grid_x() + gpu_block_x())) {
+        return;
+    }
+    store<COLS>(args, sums, token);
+}
+
+#define BATCH(kind, k, quants, high, scales)                                                       \
+    GPU_KERNEL_BOUNDS(weir_batch16_##kind, struct weir_linear_kernel_args, WAVES *LANES, 2)        \
+    {                                                                                              \
+        batch<WEIR_MATRIX_##kind, 16>(args);                                                       \
+    }                                                                                              \
+    GPU_KERNEL_BOUNDS(weir_batch32_##kind, struct weir_linear_kernel_args, WAVES *LANES, 2)        \
+    {                                                                                              \
+        batch<WEIR_MATRIX_##kind, 32>(args);                                                       \
+    }                                                                                              \
+    GPU_KERNEL_BOUNDS(weir_batch64_##kind, struct weir_linear_kernel_args, WAVES *LANES, 2)        \
+    {                                                                                              \
+        batch<WEIR_MATRIX_##kind, 64>(args);                                                       \
+    }
+WEIR_MATRIX_KINDS(BATCH)

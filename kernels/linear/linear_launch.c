@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/linear/linear.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "weir/types.h"
+
+/* As in gemv.cu and batch.cu. */
+enum { WAVES = 8, GEMV_STAGES_NV = 4, GEMV_STAGES_CDNA = 2, X_PAD = 16, TILE_PAD = 4 };
+enum { BATCH_ROWS = WAVES * WEIR_TILE_ROWS, MAX_BATCH_COLS = 64 };
+enum { SHARED_GOAL_NV = 110 * 1024, SHARED_GOAL_CDNA = 64 * 1024 };
+
+struct kind_info {
+    uint32_t k, bytes;
+    const char *gemv, *batch[3];
+};
+
+static const struct kind_info kind_infos[] = {
+#define INFO(kind, k_, quants, high, scales)                                                       \
+    [WEIR_MATRIX_##                                                                                \
+        kind] = {.k = k_,                                                                          \
+                 .bytes = quants + high + scales,                                                  \
+                 .gemv = "weir_gemv_" #kind,                                                       \
+                 .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind}},
+    WEIR_MATRIX_KINDS(INFO)
+#undef INFO
+};
+
+size_t weir_linear_workspace_bytes(const struct weir_gpu_props *props)
+{
+    size_t counters = (size_t)props->n_sm * sizeof(uint32_t);
+    return (size_t)2 * props->n_sm * BATCH_ROWS * MAX_BATCH_COLS * sizeof(float) + counters;
+}
+
+static uint32_t tiles_of(const struct weir_gpu_matrix *w)
+{
+    return (w->n_rows + WEIR_TILE_ROWS - 1) / WEIR_TILE_ROWS;
+}
+
+static int check(const struct weir_linear_args *args)
+{
+    if (args->n_w == 0 || args->n_w > WEIR_LINEAR_MAX_W || args->x_stride % 8 != 0 ||
+        !args->y == !args->y_f16 || (args->add && !args->y)) {
+        return WEIR_E_ARG;
+    }
+    for (uint32_t i = 0; i < args->n_w; i++) {
+        if (args->w[i].kind >= WEIR_MATRIX__COUNT || args->w[i].n_cols % 8 != 0 ||
+            args->w[i].n_cols != args->w[0].n_cols) {
+            return WEIR_E_ARG;
+        }
+    }
+    if (args->glu != WEIR_GLU_NONE && (args->n_w != 2 || args->w[0].kind != args->w[1].kind ||
+                                       args->w[0].n_rows != args->w[1].n_rows || args->add)) {
+        return WEIR_E_UNSUPPORTED;
+    }
+    return 0;
+}
+
+/* The most splits, up to `most`, that still fill the device once: a power of two. */
+static uint32_t choose_splits(uint32_t n_units, uint32_t n_wanted, uint32_t most)
+{
+    uint32_t splits = 1;
+    while (splits * 2 <= most && n_units * splits * 2 <= n_wanted) {
+        splits *= 2;
+    }
+    return splits;
+}
+
+static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gpu_props *props,
+                      uint32_t n_tiles, struct weir_gpu_launch *out)
+{
+    const struct kind_info *kind = &kind_infos[args->a.w[0].kind];
+    bool glu = args->a.glu != WEIR_GLU_NONE;
+    uint32_t most = glu ? WAVES / 2 : WAVES;
+    /* Sixteen waves on each multiprocessor, where there are as many records. */
+    uint32_t splits = choose_splits(glu ? 2 * n_tiles : n_tiles, 32 * props->n_sm, most);
+    while (splits > 1 && splits > args->a.w[0].n_records) {
+        splits /= 2;
+    }
+    args->n_k_splits = splits;
+    uint32_t per_block = most / splits;
+    uint32_t stages = props->lanes == 32 ? GEMV_STAGES_NV : GEMV_STAGES_CDNA;
+    *out = (struct weir_gpu_launch){
+        .kernel = kind->gemv,
+        .grid = {(n_tiles + per_block - 1) / per_block, 1, 1},
+        .block = WAVES * props->lanes,
+        .shared_bytes = WAVES * stages * kind->bytes,
+    };
+}
+
+static void plan_batch(struct weir_linear_kernel_args *args, const struct weir_gpu_props *props,
+                       uint32_t n_tiles, struct weir_gpu_launch *out)
+{
+    const struct kind_info *kind = &kind_infos[args->a.w[0].kind];
+    uint32_t variant = args->a.n_tokens <= 16 ? 0 : args->a.n_tokens <= 32 ? 1 : 2;
+    uint32_t cols = 16u << variant;
+    uint32_t per_block = args->a.glu != WEIR_GLU_NONE ? WAVES / 2 : WAVES;
+    uint32_t groups = (n_tiles + per_block - 1) / per_block;
+    uint32_t slices = (args->a.n_tokens + cols - 1) / cols;
+    uint32_t n_records = args->a.w[0].n_records;
+    args->n_k_splits = args->a.workspace ? choose_splits(groups * slices, 2 * props->n_sm,
+                                                         n_records > 3 ? n_records / 2 : 1)
+                                         : 1;
+    args->counters = (uint32_t *)(void *)(args->a.workspace +
+                                          (size_t)2 * props->n_sm * BATCH_ROWS * MAX_BATCH_COLS);
+    uint32_t stage = cols * (kind->k + X_PAD) * 2 + WAVES * kind->bytes;
+    uint32_t stages = (uint32_t)(props->lanes == 32 ? SHARED_GOAL_NV : SHARED_GOAL_CDNA) / stage;
+    stages = stages < 1 ? 1 : stages > 4 ? 4 : stages;
+    uint32_t sums = cols * (BATCH_ROWS + TILE_PAD) * (uint32_t)sizeof(float);
+    *out = (struct weir_gpu_launch){
+        .kernel = kind->batch[variant],
+        .grid = {groups, slices, args->n_k_splits},
+        .block = WAVES * props->lanes,
+        .shared_bytes = stages * stage > sums ? stages * stage : sums,
+    };
+}
+
+/* One launch for matrices first..end of one kind. */
+static void plan_run(const struct weir_linear_args *args, const struct weir_gpu_props *props,
+                     uint32_t first, uint32_t end, uint32_t y_at, int i,
+                     struct weir_linear_plan *plan)
+{
+    struct weir_linear_kernel_args *to = &plan->args[i];
+    *to = (struct weir_linear_kernel_args){.a = *args};
+    to->a.n_w = end - first;
+    uint32_t n_tiles = 0;
+    for (uint32_t w = first; w < end; w++) {
+        to->a.w[w - first] = args->w[w];
+        to->a.bias[w - first] = args->bias[w];
+        to->y_at[w - first] = y_at;
+        y_at += args->w[w].n_rows;
+        n_tiles += tiles_of(&args->w[w]);
+    }
+    if (args->glu != WEIR_GLU_NONE) {
+        n_tiles /= 2;
+    }
+    uint32_t most_gemv = props->lanes == 32 ? 8 : 16;
+    if (args->n_tokens <= most_gemv) {
+        plan_gemv(to, props, n_tiles, &plan->launches[i]);
+    } else {
+        plan_batch(to, props, n_tiles, &plan->launches[i]);
+    }
+    plan->launches[i].args = to;
+    plan->launches[i].args_bytes = sizeof(*to);
+}
+
+int weir_linear_launch(const struct weir_linear_args *args, const struct weir_gpu_props *props,
+                       struct weir_linear_plan *plan)
+{
+    int rc = check(args);
+    if (rc < 0 || args->n_tokens == 0) {
+        return rc;
+    }
+    int n = 0;
+    uint32_t y_at = 0;
+    for (uint32_t first = 0, end; first < args->n_w; first = end) {
+        uint32_t n_rows = 0;
+        for (end = first; end < args->n_w && args->w[end].kind == args->w[first].kind; end++) {
+            n_rows += args->w[end].n_rows;
+        }
+        plan_run(args, props, first, end, y_at, n++, plan);
+        y_at += n_rows;
+    }
+    return n;
+}
