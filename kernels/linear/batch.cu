@@ -11,7 +11,7 @@
 #include "kernels/linear/fragments.h"
 #include "kernels/linear/linear.h"
 
-enum { WAVES = 8, X_PAD = 16, TILE_PAD = 4, ROWS = WAVES * WEIR_TILE_ROWS };
+enum { WAVES = 8, X_PAD = 8, TILE_PAD = 4, ROWS = WAVES * WEIR_TILE_ROWS };
 enum { SHARED_GOAL = LANES == 32 ? 110 * 1024 : 64 * 1024 };
 
 template <int KIND, int COLS> struct batch_shape {
@@ -54,23 +54,21 @@ GPU_DEVICE void multiply(float acc[][4], const unsigned char *record, const uint
     }
     high_words<KIND> high;
     read_high<KIND>(high, record);
-    x += frag_x_col() * batch_shape<KIND, COLS>::X_STRIDE + frag_t() * 4;
     GPU_UNROLL
     for (int j = 0; j < matrix_kind<KIND>::BLOCKS; j++) {
         block_words<KIND> words;
         read_words<KIND>(words, record, j);
         uint32_t pairs[FRAG_UNITS][4];
         expand<KIND>(pairs, words, high, j);
+        weigh<KIND>(pairs, scales, j, 0);
+        weigh<KIND>(pairs, scales, j, 1);
         GPU_UNROLL
-        for (int h = 0; h < 2; h++) {
-            weigh<KIND>(pairs, scales, j, h);
-            GPU_UNROLL
-            for (int n = 0; n < batch_shape<KIND, COLS>::N; n++) {
-                gpu_u2 v = gpu_load<gpu_u2>(x + n * FRAG_COLS * batch_shape<KIND, COLS>::X_STRIDE +
-                                            j * 32 + h * 16);
-                uint32_t b[2] = {v.x, v.y};
-                frag_mma(acc[n], pairs, h, b);
-            }
+        for (int n = 0; n < batch_shape<KIND, COLS>::N; n++) {
+            uint32_t b[4];
+            load_x_block(b, x + n * FRAG_COLS * batch_shape<KIND, COLS>::X_STRIDE + j * 32,
+                         batch_shape<KIND, COLS>::X_STRIDE);
+            frag_mma(acc[n], pairs, 0, b);
+            frag_mma(acc[n], pairs, 1, b + 2);
         }
     }
 }

@@ -100,6 +100,19 @@ GPU_DEVICE void frag_mma(float *c, const uint32_t pairs[FRAG_UNITS][4], int h, c
 #endif
 }
 
+/* x of FRAG_COLS columns for both halves of a block, from shared memory: [column][stride], f16. */
+GPU_DEVICE void load_x_block(uint32_t b[4], const uint16_t *x, uint32_t stride)
+{
+#if defined(GPU_NV)
+    gpu_ldmatrix_x4(b, x + gpu_lane() % 8 * stride + gpu_lane() / 8 * 8);
+#else
+    GPU_UNROLL
+    for (int i = 0; i < 4; i++) {
+        b[i] = gpu_load<uint32_t>(x + frag_x_col() * stride + (uint32_t)i * 8 + frag_t() * 2);
+    }
+#endif
+}
+
 /* A thread's words of one block, of all its units. */
 template <int KIND> struct block_words {
     uint32_t w[FRAG_UNITS * matrix_kind<KIND>::WORDS];

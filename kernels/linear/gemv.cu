@@ -23,13 +23,14 @@ GPU_DEVICE void load_x(uint32_t x[BLOCKS][2][2], const uint16_t *column, uint32_
     for (int j = 0; j < BLOCKS; j++) {
         GPU_UNROLL
         for (int h = 0; h < 2; h++) {
-            uint32_t at = k + (uint32_t)j * 32 + (uint32_t)h * 16 + frag_t() * 4;
-            gpu_u2 v = {0, 0};
-            if (column != nullptr && at < n_cols) {
-                v = gpu_load<gpu_u2>(column + at);
+            GPU_UNROLL
+            for (int i = 0; i < 2; i++) {
+                uint32_t at = k + (uint32_t)(j * 32 + h * 16 + i * 8) + frag_t() * 2;
+                x[j][h][i] = 0;
+                if (column != nullptr && at < n_cols) {
+                    x[j][h][i] = gpu_load<uint32_t>(column + at);
+                }
             }
-            x[j][h][0] = v.x;
-            x[j][h][1] = v.y;
         }
     }
 }

@@ -7,7 +7,7 @@
 #include "weir/types.h"
 
 /* As in gemv.cu and batch.cu. */
-enum { WAVES = 8, GEMV_STAGES_NV = 4, GEMV_STAGES_CDNA = 2, X_PAD = 16, TILE_PAD = 4 };
+enum { WAVES = 8, GEMV_STAGES_NV = 4, GEMV_STAGES_CDNA = 2, X_PAD = 8, TILE_PAD = 4 };
 enum { BATCH_ROWS = WAVES * WEIR_TILE_ROWS, MAX_BATCH_COLS = 64 };
 enum { SHARED_GOAL_NV = 110 * 1024, SHARED_GOAL_CDNA = 64 * 1024 };
 

@@ -14,7 +14,7 @@
  *     quants | high bits | scales            each 16-byte aligned
  *
  * Quants. Block: 32 columns. Unit: the eight numbers of one row and block that one thread takes,
- * v[0..3] = columns 4 t .. 4 t + 3 and v[4..7] = columns 16 + 4 t .., t = 0..3. With waves of 32 a
+ * pairs p = 0..3 of columns 8 p + 2 t and the next, t = 0..3; v[2 p] and v[2 p + 1]. With waves of 32 a
  * thread has two units of a block: lane = 4 (row % 8) + t, unit row / 8; with waves of 64 it has
  * one: lane = row + 16 t. A thread's words follow each other by block, unit, word of unit; words
  * 4 c .. 4 c + 3 are its 16 bytes of chunk c, a chunk is LANES x 16 bytes.

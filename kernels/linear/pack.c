@@ -226,7 +226,7 @@ static void place_block(const struct weir_pack_plan *plan, uint8_t *record, uint
         uint32_t lane = lanes == 32 ? row % 8 * 4 + t : row + 16 * t;
         uint32_t unit = index * n_units + (lanes == 32 ? row / 8 : 0);
         for (uint32_t p = 0; p < 4; p++) {
-            const uint16_t *pair = block->v + 4 * t + p / 2 * 16 + p % 2 * 2;
+            const uint16_t *pair = block->v + 8 * p + 2 * t;
             uint32_t a = pair[0], b = pair[1];
             if (words == 4) {
                 or_word(record, lanes, 4, lane, unit * 4 + p, a | b << 16);
