@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Where a key or value lies in the paged KV pool of a device. Stated here once, for the kernels that
- * write and read it and for the host that sizes, copies and checks pages.
+/* Where a key or value lies in the paged KV pool of a device. Stated here once, for the kernels
+ * that write and read it and for the host that sizes, copies and checks pages.
  *
  * A page holds 16 positions of a sequence, all layers: [layer]{K plane, V plane}. A plane is
  *
  *     [n_head_kv][16][head_dim] elements, then for int8 [n_head_kv][16] scales in binary16
  *
- * rounded up to 16 bytes, so that every row of a head is a run of whole 16-byte vectors (head_dim is
- * a multiple of 16). One page is one contiguous run of bytes: copying or swapping it is one copy.
- * int8: element = round(x / scale), scale = amax / 127 of the token's head, rounded to binary16
- * before use; amax 0 gives scale 0.
- * Ownership: values. Threads: any. C11 and device C++. */
+ * rounded up to 16 bytes, so that every row of a head is a run of whole 16-byte vectors (head_dim
+ * is a multiple of 16). One page is one contiguous run of bytes: copying or swapping it is one
+ * copy. int8: element = round(x / scale), scale = amax / 127 of the token's head, rounded to
+ * binary16 before use; amax 0 gives scale 0. Ownership: values. Threads: any. C11 and device C++.
+ */
 #include <stdint.h>
 
 enum { WEIR_KV_PAGE_TOKENS = 16 };
