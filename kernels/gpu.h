@@ -23,6 +23,10 @@
  * Barriers: gpu_sync() for the block: every thread, the same number of times. gpu_syncwarp() for
  * the sub-group, gpu_syncwave() for the wave: between writing and reading shared memory inside one.
  *
+ * Exact: gpu_mul_exact() and gpu_add_exact() round once each and are never fused, for results that
+ * have to be the host's to the bit. gpu_exp2() is the device's fast one. gpu_wave_other(v) is the v of
+ * the same lane in the wave's other half (LANES 64) or v itself.
+ *
  * Numbers: f16 and bf16 are their bits in uint16_t, pairs are uint32_t with the lower index in the
  * lower half. Blocks of a grid run in any order and maybe one after the other: none may wait for
  * another. */
@@ -39,10 +43,16 @@
 
 /* What follows is the same everywhere. */
 
+/* On a device an array is in registers only where its loops are unrolled; the emulator has no use for
+ * that, and long compile times from it. */
 #if defined(GPU_EMULATED)
-#define GPU_UNROLL /* registers have no numbers there, and the compiler has less to do */
+#define GPU_UNROLL
+#define GPU_UNROLL_8
+#define GPU_NO_UNROLL
 #else
 #define GPU_UNROLL _Pragma("unroll")
+#define GPU_UNROLL_8 _Pragma("unroll 8")
+#define GPU_NO_UNROLL _Pragma("unroll 1")
 #endif
 
 GPU_DEVICE uint32_t gpu_lane(void)

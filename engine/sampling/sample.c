@@ -219,7 +219,7 @@ static double weigh(struct weir_sampler *s, float max, float inverse_temperature
     double sum = 0;
     for (uint32_t i = 0; i < s->n_candidates; i++) {
         struct weir_candidate *c = &s->candidates[i];
-        c->weight = expf((c->logit - max) * inverse_temperature);
+        c->weight = weir_scan_exp((c->logit - max) * inverse_temperature);
         sum += c->weight;
     }
     return sum;
@@ -296,24 +296,26 @@ static double first_candidates(struct weir_sampler *s, const float *logits, floa
     return weigh(s, max, inverse_temperature);
 }
 
-static int32_t draw_candidate(const struct weir_sampler *s, double u)
+/* Inverse of the distribution function in order of id, the one order that does not depend on how
+ * the candidates were found. */
+static int32_t draw_candidate(struct weir_sampler *s, double u)
 {
     double total = 0;
+    uint32_t n = 0; /* of the candidates that a draw can give */
     for (uint32_t i = 0; i < s->n_candidates; i++) {
-        total += s->candidates[i].weight;
-    }
-    double rest = u * total;
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < s->n_candidates; i++) {
-        if (s->candidates[i].weight > 0) {
-            last = i;
-            rest -= s->candidates[i].weight;
-            if (rest < 0) {
-                break;
-            }
+        struct weir_candidate c = s->candidates[i];
+        if (c.weight > 0) {
+            c.key = (float)c.id; /* exact: WEIR_MODEL_VOCAB_MAX is below 2^24 */
+            s->candidates[n++] = c;
+            total += c.weight;
         }
     }
-    return s->candidates[last].id;
+    n = weir_candidates_keep_mass(s->candidates, n, u * total);
+    int32_t last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        last = s->candidates[i].id > last ? s->candidates[i].id : last;
+    }
+    return last;
 }
 
 /* A draw from the whole softmax. */

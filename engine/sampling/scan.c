@@ -9,7 +9,9 @@
  * does, so they get the plain function. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
+#define CLONES                                                                                     \
+    __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3", "fp-contract="      \
+                                                                               "off")))
 #else
 #define CLONES
 #endif
@@ -80,6 +82,11 @@ static inline float exp_negative(float x)
     float power;
     memcpy(&power, &bits, sizeof(power));
     return x < -87.0f ? 0.0f : p * power;
+}
+
+float weir_scan_exp(float x)
+{
+    return exp_negative(x);
 }
 
 CLONES static float block_exp(const float *x, uint32_t n, float max, float scale, float *terms)

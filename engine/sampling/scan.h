@@ -2,7 +2,9 @@
 #pragma once
 /* Vectorised passes over a row of logits.
  *
- * Threads: any; pure functions. Determinism: fixed order of operations on a machine. */
+ * Threads: any; pure functions. Determinism: fixed order of operations on a machine; an exponential
+ * has the same bits on every machine and device (no fused multiply-add), so that a GPU's sampler
+ * draws the same token. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,6 +20,9 @@ float weir_scan_max(const float *x, uint32_t n, float *block_max);
 
 /* Is every value finite? */
 bool weir_scan_finite(const float *x, uint32_t n);
+
+/* e^x for x <= 0, within 2 units in the last place; 0 below -87. */
+float weir_scan_exp(float x);
 
 /* Sum of e^((x - max) * scale); the terms into terms[n], sums per block of 1024 into block_sums[]
  * (either may be NULL). x <= max; -inf gives 0. */

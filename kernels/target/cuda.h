@@ -300,3 +300,33 @@ GPU_DEVICE void gpu_ldmatrix_x4_trans(uint32_t *r, const void *row)
                  : "r"(gpu_shared_address(row))
                  : "memory");
 }
+GPU_DEVICE float gpu_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+GPU_DEVICE float gpu_wave_other(float v)
+{
+    return v;
+}
+GPU_DEVICE float gpu_mul_exact(float a, float b)
+{
+    return __fmul_rn(a, b);
+}
+GPU_DEVICE float gpu_add_exact(float a, float b)
+{
+    return __fadd_rn(a, b);
+}
+GPU_DEVICE uint64_t gpu_atomic_add(uint64_t *p, uint64_t v)
+{
+    return atomicAdd(reinterpret_cast<unsigned long long *>(p), static_cast<unsigned long long>(v));
+}
+GPU_DEVICE uint32_t gpu_atomic_exchange(uint32_t *p, uint32_t v)
+{
+    return atomicExch(p, v);
+}
+GPU_DEVICE double gpu_log_double(double v)
+{
+    return log(v);
+}

@@ -422,3 +422,38 @@ GPU_EMULATED_CALL void gpu_mfma_16x16x32_s8(int *c, const uint32_t *a, const uin
     }
 }
 #endif
+GPU_DEVICE float gpu_exp2(float x)
+{
+    return exp2f(x);
+}
+GPU_DEVICE float gpu_wave_other(float v)
+{
+#if GPU_EMULATED_LANES == 64
+    struct weir_emu_tile *tile = weir_emu_tile(64);
+    const uint32_t lane = weir_emu_self->thread % 64;
+    tile->a[lane / 16][lane % 16] = v;
+    weir_emu_group_barrier(64);
+    v = tile->a[(lane ^ 32) / 16][lane % 16];
+#endif
+    return v;
+}
+GPU_DEVICE float gpu_mul_exact(float a, float b)
+{
+    return a * b;
+}
+GPU_DEVICE float gpu_add_exact(float a, float b)
+{
+    return a + b;
+}
+GPU_DEVICE uint64_t gpu_atomic_add(uint64_t *p, uint64_t v)
+{
+    return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);
+}
+GPU_DEVICE uint32_t gpu_atomic_exchange(uint32_t *p, uint32_t v)
+{
+    return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL);
+}
+GPU_DEVICE double gpu_log_double(double v)
+{
+    return log(v);
+}

@@ -279,3 +279,33 @@ GPU_DEVICE void gpu_mfma_16x16x32_s8(int *c, const uint32_t *a, const uint32_t *
 #endif
     c[0] = acc.x, c[1] = acc.y, c[2] = acc.z, c[3] = acc.w;
 }
+GPU_DEVICE float gpu_exp2(float x)
+{
+    return exp2f(x);
+}
+GPU_DEVICE float gpu_wave_other(float v)
+{
+    return __shfl_xor(v, 32, 64);
+}
+GPU_DEVICE float gpu_mul_exact(float a, float b)
+{
+#pragma clang fp contract(off)
+    return a * b;
+}
+GPU_DEVICE float gpu_add_exact(float a, float b)
+{
+#pragma clang fp contract(off)
+    return a + b;
+}
+GPU_DEVICE uint64_t gpu_atomic_add(uint64_t *p, uint64_t v)
+{
+    return atomicAdd(reinterpret_cast<unsigned long long *>(p), static_cast<unsigned long long>(v));
+}
+GPU_DEVICE uint32_t gpu_atomic_exchange(uint32_t *p, uint32_t v)
+{
+    return atomicExch(p, v);
+}
+GPU_DEVICE double gpu_log_double(double v)
+{
+    return log(v);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gpu_check [--emulator] [--no-speed]: the linear ops on a GPU against their references, then their
- * speed beside the device's own limits; tables last. Exit 1 when a result is wrong.
+/* gpu_check [--emulator] [--no-speed] [--only NAME]: the ops on a GPU against their references,
+ * then their speed beside the device's own limits; tables last. Exit 1 when a result is wrong.
  * Needs nothing but the driver; see README.md. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "engine/gguf/tensor_type.h"
 #include "kernels/linear/pack.h"
+#include "tests/kernels/check.h"
 #include "tests/kernels/gpu_device.h"
 #include "tests/kernels/linear_case.h"
 
@@ -149,6 +150,30 @@ static const struct shape shapes[] = {{4096, 4096}, {14336, 4096}, {4096, 14336}
                                       {1024, 4096}, {6144, 4096},  {28672, 4096}};
 enum { N_SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 
+/* Everything but the linear ops. */
+static void check_others(struct weir_test_device *device, const char *only)
+{
+    static const struct {
+        const char *name;
+        int (*check)(struct weir_test_device *device);
+    } checks[] = {
+        {"rows", weir_check_rows},
+        {"rope_kv", weir_check_rope_kv},
+        {"attn_decode", weir_check_attn_decode},
+        {"attn_prefill", weir_check_attn_prefill},
+        {"sampling", weir_check_sampling},
+    };
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+        if (only && strcmp(only, checks[i].name) != 0) {
+            continue;
+        }
+        const int wrong = checks[i].check(device);
+        printf("%s: %d wrong\n", checks[i].name, wrong);
+        fflush(stdout);
+        n_wrong += wrong;
+    }
+}
+
 static void measure(struct weir_test_device *device)
 {
     static const uint32_t types[] = {WEIR_TENSOR_F16, WEIR_TENSOR_Q8_0, WEIR_TENSOR_Q4_0,
@@ -184,17 +209,28 @@ static void measure(struct weir_test_device *device)
 int main(int argc, char **argv)
 {
     int emulator = 0, speed = 1;
+    const char *only = NULL;
     for (int i = 1; i < argc; i++) {
         emulator |= strcmp(argv[i], "--emulator") == 0;
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            only = argv[++i];
+            continue;
+        }
         speed &= strcmp(argv[i], "--no-speed") != 0;
     }
     static struct weir_test_device device;
     if (weir_test_gpu_open(&device, emulator) < 0) {
         return 1;
     }
-    check_linear(&device);
+    if (!only || strcmp(only, "linear") == 0) {
+        check_linear(&device);
+    }
+    check_others(&device, only);
     fflush(stdout);
-    if (speed) {
+    if (speed && (!only || strcmp(only, "attention_speed") == 0)) {
+        weir_time_attention(&device, copy_bandwidth(&device) * 1e12);
+    }
+    if (speed && (!only || strcmp(only, "linear_speed") == 0)) {
         measure(&device);
     }
     printf("%d wrong\n", n_wrong);
