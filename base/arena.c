@@ -46,6 +46,15 @@ void weir_arena_reset(struct weir_arena *a)
     a->used_bytes = sizeof(*a->head) + a->head->cap;
 }
 
+void weir_arena_recycle(struct weir_arena *a, size_t max_bytes)
+{
+    if (a->head && a->head->cap <= max_bytes) {
+        weir_arena_reset(a);
+    } else {
+        weir_arena_finish(a);
+    }
+}
+
 static struct weir_arena_block *add_block(struct weir_arena *a, size_t n_bytes)
 {
     size_t cap = a->head ? a->head->cap * 2 : FIRST_BLOCK_BYTES;

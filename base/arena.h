@@ -21,6 +21,9 @@ void weir_arena_init(struct weir_arena *a, size_t limit_bytes);
 void weir_arena_finish(struct weir_arena *a);
 /* Forgets everything but keeps the newest block for reuse. */
 void weir_arena_reset(struct weir_arena *a);
+/* The same for an arena that will serve again later: keeps the newest block if it has at most
+ * max_bytes, else nothing. */
+void weir_arena_recycle(struct weir_arena *a, size_t max_bytes);
 
 /* 16-byte aligned, zeroed. */
 void *weir_arena_alloc(struct weir_arena *a, size_t n_bytes);

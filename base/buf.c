@@ -61,12 +61,13 @@ void weir_buf_commit(struct weir_buf *b, size_t n_bytes)
 
 void weir_buf_add(struct weir_buf *b, const void *bytes, size_t n_bytes)
 {
-    char *to = weir_buf_reserve(b, n_bytes);
-    if (!to) {
-        return;
+    if (n_bytes >= b->cap - b->len || b->failed) { /* else there is room, also for the NUL */
+        if (!weir_buf_reserve(b, n_bytes)) {
+            return;
+        }
     }
     if (n_bytes) {
-        memcpy(to, bytes, n_bytes);
+        memcpy(b->data + b->len, bytes, n_bytes);
     }
     weir_buf_commit(b, n_bytes);
 }
@@ -74,11 +75,6 @@ void weir_buf_add(struct weir_buf *b, const void *bytes, size_t n_bytes)
 void weir_buf_add_str(struct weir_buf *b, weir_str s)
 {
     weir_buf_add(b, s.p, s.n);
-}
-
-void weir_buf_add_text(struct weir_buf *b, const char *text)
-{
-    weir_buf_add(b, text, strlen(text));
 }
 
 void weir_buf_add_char(struct weir_buf *b, char c)
@@ -90,10 +86,14 @@ void weir_buf_vprintf(struct weir_buf *b, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    size_t room = b->data && !b->failed ? b->cap - b->len : 0; /* most often it is enough */
+    int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
+    bool fits = n >= 0 && (size_t)n < room;
     char *to = n < 0 ? NULL : weir_buf_reserve(b, (size_t)n);
     if (to) {
-        (void)vsnprintf(to, (size_t)n + 1, fmt, again);
+        if (!fits) {
+            (void)vsnprintf(to, (size_t)n + 1, fmt, again);
+        }
         weir_buf_commit(b, (size_t)n);
     } else {
         b->failed = true;
@@ -132,17 +132,42 @@ static void add_escape(struct weir_buf *b, unsigned char c)
     }
 }
 
+/* How many bytes from p on stand for themselves: printable ASCII but quote and backslash. Eight at a
+ * time: a byte of `odd` has its high bit set where the byte is another (Mycroft 1987: a byte below
+ * the first such one is never marked wrongly). */
+static size_t plain_len(const char *p, size_t n)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones * 0x80;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t w;
+        memcpy(&w, p + i, sizeof(w));
+        uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+        uint64_t odd = (w - ones * 0x20) | (quote - ones) | (slash - ones) | w;
+        if (odd & highs) {
+            break; /* one of them, or a byte that only looks so: the loop below tells */
+        }
+    }
+    for (; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if (c < 0x20 || c == '"' || c == '\\' || c >= 0x80) {
+            break;
+        }
+    }
+    return i;
+}
+
 void weir_buf_add_json_str(struct weir_buf *b, weir_str s)
 {
     weir_buf_add_char(b, '"');
     size_t start = 0;
     size_t i = 0;
     while (i < s.n) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c < 0x80) {
-            i++;
-            continue;
+        i += plain_len(s.p + i, s.n - i);
+        if (i == s.n) {
+            break;
         }
+        unsigned char c = (unsigned char)s.p[i];
         size_t n = c < 0x80 ? 0 : weir_utf8_valid_len(s.p + i, s.n - i);
         if (n) {
             i += n;

@@ -26,7 +26,11 @@ void weir_buf_reset(struct weir_buf *b);
 
 void weir_buf_add(struct weir_buf *b, const void *bytes, size_t n_bytes);
 void weir_buf_add_str(struct weir_buf *b, weir_str s);
-void weir_buf_add_text(struct weir_buf *b, const char *text);
+/* Inline, so that a literal's length is known to the compiler. */
+static inline void weir_buf_add_text(struct weir_buf *b, const char *text)
+{
+    weir_buf_add(b, text, strlen(text));
+}
 void weir_buf_add_char(struct weir_buf *b, char c);
 void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

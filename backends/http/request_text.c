@@ -28,7 +28,11 @@ static void add_float(struct weir_buf *b, const char *key, float value, float ot
 {
     if (value != otherwise && isfinite(value)) {
         add_key(b, key);
-        weir_buf_printf(b, "%.7g", (double)value);
+        if (value >= 0 && value < 1e6f && value == (float)(uint32_t)value) {
+            weir_buf_add_u64(b, (uint32_t)value); /* most are whole, and printf is slow */
+        } else {
+            weir_buf_printf(b, "%.7g", (double)value);
+        }
     }
 }
 

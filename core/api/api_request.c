@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
+#include "base/random.h"
 #include "messages.h"
 #include "param.h"
 #include "response_format.h"
@@ -560,9 +560,7 @@ int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *a
     int r = check_together(&rd, body);
     ret_request->generation.seed_given = ret_request->seed_given;
     if (r == 0 && !ret_request->seed_given) {
-        uint64_t seed = 0;
-        (void)!getrandom(&seed, sizeof(seed), 0); /* a failure leaves a fixed seed: still valid */
-        ret_request->generation.sampling.seed = seed;
+        ret_request->generation.sampling.seed = weir_random_u64();
     }
     return r;
 }

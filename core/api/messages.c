@@ -16,17 +16,17 @@ static const char *const role_names[ROLE__COUNT] = {"system", "developer", "user
 static int read_role(yyjson_val *message, const char *param, enum role *ret_role,
                      weir_refusal *refusal)
 {
-    char name[MAX_PARAM];
-    (void)snprintf(name, sizeof(name), "%s.role", param);
     yyjson_val *v = yyjson_obj_get(message, "role");
-    if (!yyjson_is_str(v)) {
-        return weir_param_wrong_type(v, name, "a string", refusal);
-    }
-    for (int i = 0; i < ROLE__COUNT; i++) {
+    for (int i = 0; i < ROLE__COUNT && yyjson_is_str(v); i++) {
         if (yyjson_equals_str(v, role_names[i])) {
             *ret_role = (enum role)i;
             return 0;
         }
+    }
+    char name[MAX_PARAM];
+    (void)snprintf(name, sizeof(name), "%s.role", param);
+    if (!yyjson_is_str(v)) {
+        return weir_param_wrong_type(v, name, "a string", refusal);
     }
     return weir_refuse(refusal, 400, name, "invalid_value",
                        "Invalid value: '%.40s'. Supported values are: 'system', 'developer', "
@@ -60,11 +60,11 @@ static int check_part(yyjson_val *part, const char *param, weir_refusal *refusal
 static int check_content(yyjson_val *content, const char *param, bool optional,
                          weir_refusal *refusal)
 {
-    char name[MAX_PARAM];
-    (void)snprintf(name, sizeof(name), "%s.content", param);
     if (yyjson_is_str(content) || (optional && (!content || yyjson_is_null(content)))) {
         return 0;
     }
+    char name[MAX_PARAM];
+    (void)snprintf(name, sizeof(name), "%s.content", param);
     if (!yyjson_is_arr(content)) {
         return weir_param_wrong_type(content, name, "a string or an array of content parts",
                                      refusal);
@@ -149,12 +149,12 @@ static int check_message(yyjson_val *message, const char *param, enum role *ret_
     return r;
 }
 
-static int copy_json(yyjson_val *messages, bool rename_developer, struct weir_arena *arena,
-                     weir_str *ret_json)
+/* The messages' text with developers as system; free(). */
+static char *write_renamed(yyjson_val *messages, size_t *ret_len)
 {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *copy = doc ? yyjson_val_mut_copy(doc, messages) : NULL;
-    if (copy && rename_developer) {
+    if (copy) {
         size_t i, n;
         yyjson_mut_val *message;
         yyjson_mut_arr_foreach(copy, i, n, message)
@@ -165,12 +165,38 @@ static int copy_json(yyjson_val *messages, bool rename_developer, struct weir_ar
             }
         }
     }
+    char *text = copy ? yyjson_mut_val_write(copy, 0, ret_len) : NULL;
+    yyjson_mut_doc_free(doc);
+    return text;
+}
+
+static int copy_json(yyjson_val *messages, bool rename_developer, struct weir_arena *arena,
+                     weir_str *ret_json)
+{
     size_t len = 0;
-    char *text = copy ? yyjson_mut_val_write(copy, 0, &len) : NULL;
+    char *text = rename_developer ? write_renamed(messages, &len)
+                                  : yyjson_val_write(messages, 0, &len);
     *ret_json = text ? weir_arena_copy(arena, (weir_str){text, len}) : (weir_str){NULL, 0};
     free(text);
-    yyjson_mut_doc_free(doc);
     return ret_json->p ? 0 : WEIR_E_NOMEM;
+}
+
+/* "messages[12]", without printf: it is made for each message. */
+static void name_message(char param[MAX_PARAM], size_t number)
+{
+    static const char begin[] = "messages[";
+    char digits[24];
+    size_t n = 0, at = sizeof(begin) - 1;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    memcpy(param, begin, at);
+    while (n > 0) {
+        param[at++] = digits[--n];
+    }
+    param[at++] = ']';
+    param[at] = '\0';
 }
 
 int weir_messages_read(yyjson_val *messages, struct weir_arena *arena, weir_str *ret_json,
@@ -191,7 +217,7 @@ int weir_messages_read(yyjson_val *messages, struct weir_arena *arena, weir_str 
     yyjson_arr_foreach(messages, i, n, message)
     {
         char param[MAX_PARAM];
-        (void)snprintf(param, sizeof(param), "messages[%zu]", i);
+        name_message(param, i);
         enum role role = ROLE_USER;
         int r = check_message(message, param, &role, refusal);
         if (r < 0) {

@@ -391,6 +391,11 @@ static void add_completion_text(const struct weir_reply *reply, struct weir_repl
 
 static void add_whole(struct weir_reply *reply, const weir_outcome *outcome, struct weir_buf *b)
 {
+    enum { ROUND_IT = 512 }; /* what is written beside one choice's text, about */
+    size_t n = reply->n_choices * (size_t)ROUND_IT + reply->choices[0].text.len;
+    if (n <= b->max_bytes - b->len) { /* at once, not doubling by doubling */
+        (void)weir_buf_reserve(b, n);
+    }
     add_head(reply, b);
     for (uint32_t i = 0; i < reply->n_choices; i++) {
         struct weir_reply_choice *c = &reply->choices[i];

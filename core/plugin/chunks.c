@@ -48,7 +48,7 @@ static struct weir_plugin_choice *get_choice(struct weir_plugin_run *run, uint32
 
 void weir_plugin_choices_finish(struct weir_plugin_run *run)
 {
-    for (uint32_t i = 0; i < WEIR_PLUGIN_MAX_CHOICES; i++) {
+    for (uint32_t i = 0; run->chain->has_chunk_hooks && i < WEIR_PLUGIN_MAX_CHOICES; i++) {
         for (uint32_t j = 0; run->choices[i] && j < run->chain->n; j++) {
             weir_buf_finish(&run->choices[i]->held[j].text);
         }

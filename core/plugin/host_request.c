@@ -167,11 +167,15 @@ static int respond(const weir_host *h, weir_req *r, int status, weir_str content
 /* A token of RFC 9110 5.6.2. */
 static bool is_header_name(weir_str s)
 {
-    static const char others[] = "!#$%&'*+-.^_`|~";
+    static const bool others[128] = {
+        ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true,
+        ['\''] = true, ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true,
+        ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true, ['~'] = true,
+    };
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alnum && (c == '\0' || !strchr(others, c))) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (unsigned char)((c | 0x20) - 'a') < 26;
+        if (!alnum && (c >= 128 || !others[c])) {
             return false;
         }
     }

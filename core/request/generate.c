@@ -198,6 +198,18 @@ static void prompt_known(struct weir_request *r)
     weir_request_phase(r, WEIR_PHASE_BODY, body_passed);
 }
 
+static weir_str make_id(struct weir_request *r, const char *prefix)
+{
+    size_t n_prefix = strlen(prefix), n_id = strlen(r->id);
+    char *id = weir_arena_alloc(&r->arena, n_prefix + n_id + 1);
+    if (!id) {
+        return (weir_str){NULL, 0};
+    }
+    memcpy(id, prefix, n_prefix);
+    memcpy(id + n_prefix, r->id, n_id + 1);
+    return (weir_str){id, n_prefix + n_id};
+}
+
 static int init_reply(struct weir_request *r)
 {
     const weir_generation *g = &r->api.generation;
@@ -207,7 +219,7 @@ static int init_reply(struct weir_request *r)
         .stream = r->api.stream,
         .include_usage = r->api.include_usage,
         .want_logprobs = g->want_logprobs,
-        .id = weir_arena_printf(&r->arena, "%s-%s", chat ? "chatcmpl" : "cmpl", r->id),
+        .id = make_id(r, chat ? "chatcmpl-" : "cmpl-"),
         .model = weir_str_from(weir_model_name(r->model)),
         .created_s = weir_clock_wall_us() / 1000000u,
         .n_choices = g->n,

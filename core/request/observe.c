@@ -294,6 +294,7 @@ static void know_model(struct weir_observer *o, const struct weir_model *model)
             .prompt_tokens = series(o, PROMPT_TOKENS, name, class_name),
             .completion_tokens = series(o, COMPLETION_TOKENS, name, class_name),
             .cached_tokens = series(o, CACHED_TOKENS, name, class_name),
+            .served = WEIR_METRIC_SERIES(o->families[REQUESTS], name, class_name, "200"),
         };
     }
 }
@@ -370,18 +371,27 @@ static void log_access(const struct weir_request *r, uint64_t total_us)
              r->tags.n ? " tags=" : "", (int)r->tags.n, r->tags.p ? r->tags.p : "");
 }
 
+static void count_ended(struct weir_observer *o, const struct weir_request *r)
+{
+    if (r->series && r->status == 200) {
+        weir_metric_add(r->series->served, 1);
+        return;
+    }
+    const char status[] = {(char)('0' + r->status / 100 % 10), (char)('0' + r->status / 10 % 10),
+                           (char)('0' + r->status % 10), '\0'};
+    weir_metric_add(WEIR_METRIC_SERIES(o->families[REQUESTS],
+                                       r->model ? weir_model_name(r->model) : "none",
+                                       weir_class_name((enum weir_class)r->class_rank), status),
+                    1);
+}
+
 void weir_observe_request(struct weir_observer *o, struct weir_request *r)
 {
     if (!r->route || !r->route->phases) {
         return; /* probes and scrapes would drown the rest */
     }
     uint64_t total_us = weir_clock_mono_us() - r->arrived_us;
-    char status[12];
-    (void)snprintf(status, sizeof(status), "%u", r->status);
-    weir_metric_add(WEIR_METRIC_SERIES(o->families[REQUESTS],
-                                       r->model ? weir_model_name(r->model) : "none",
-                                       weir_class_name((enum weir_class)r->class_rank), status),
-                    1);
+    count_ended(o, r);
     if (r->series) {
         weir_metric_observe(r->series->total_s, (double)total_us / 1e6);
         weir_metric_add(r->series->prompt_tokens, (double)r->outcome.prompt_tokens);

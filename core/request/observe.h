@@ -19,6 +19,7 @@ struct weir_models;
 struct weir_model_series {
     struct weir_metric_series *first_token_s, *between_tokens_s, *queue_s, *total_s;
     struct weir_metric_series *prompt_tokens, *completion_tokens, *cached_tokens;
+    struct weir_metric_series *served; /* requests that ended with 200 */
 };
 
 /* with_vllm_names: metrics.compat has "vllm". */

@@ -2,9 +2,12 @@
 #include "replay.h"
 
 #include <openssl/evp.h>
-#include <stdbool.h>
+#include <pthread.h>
 
+#include "base/buf.h"
 #include "core/request/request.h"
+
+enum { MAX_KEY_BYTES = 64 * 1024 * 1024, USUAL_REST = 512 };
 
 /* ---- the copy ---- */
 
@@ -70,18 +73,11 @@ int weir_replay_make(struct weir_arena *arena, weir_str source, const weir_chunk
 
 /* ---- the key ---- */
 
-static void add(EVP_MD_CTX *ctx, const void *bytes, size_t n)
-{
-    (void)EVP_DigestUpdate(ctx, bytes, n);
-}
-
-static void add_text(EVP_MD_CTX *ctx, weir_str s)
+static void add_text(struct weir_buf *b, weir_str s)
 {
     uint64_t n = s.n; /* first, so that no two lists of texts look the same */
-    add(ctx, &n, sizeof(n));
-    if (s.n) {
-        add(ctx, s.p, s.n);
-    }
+    weir_buf_add(b, &n, sizeof(n));
+    weir_buf_add_str(b, s);
 }
 
 /* All numbers of a generation, without holes between them. */
@@ -125,33 +121,47 @@ static struct numbers numbers_of(const struct weir_request *r)
     };
 }
 
-static void add_request(EVP_MD_CTX *ctx, const struct weir_request *r)
+static void add_request(struct weir_buf *b, const struct weir_request *r)
 {
     const weir_generation *g = &r->api.generation;
     const struct weir_model *m = r->next_model ? r->next_model : r->model;
     const struct numbers numbers = numbers_of(r);
     uint64_t revision = weir_model_revision(m);
-    add_text(ctx, (weir_str)WEIR_STR_INIT("weir answer 1"));
-    add_text(ctx, r->tenant);
-    add_text(ctx, weir_str_from(weir_model_name(m)));
-    add(ctx, &revision, sizeof(revision));
-    add(ctx, &numbers, sizeof(numbers));
-    add_text(ctx, g->messages_json);
-    add_text(ctx, g->tools_json);
-    add_text(ctx, g->template_args_json);
-    add_text(ctx, g->tool_name);
-    add_text(ctx, g->schema_json);
-    add_text(ctx, g->prompt);
+    add_text(b, (weir_str)WEIR_STR_INIT("weir answer 1"));
+    add_text(b, r->tenant);
+    add_text(b, weir_str_from(weir_model_name(m)));
+    weir_buf_add(b, &revision, sizeof(revision));
+    weir_buf_add(b, &numbers, sizeof(numbers));
+    add_text(b, g->messages_json);
+    add_text(b, g->tools_json);
+    add_text(b, g->template_args_json);
+    add_text(b, g->tool_name);
+    add_text(b, g->schema_json);
+    add_text(b, g->prompt);
     if (g->n_prompt_tokens) {
-        add(ctx, g->prompt_tokens, g->n_prompt_tokens * sizeof(*g->prompt_tokens));
+        weir_buf_add(b, g->prompt_tokens, g->n_prompt_tokens * sizeof(*g->prompt_tokens));
     }
     for (uint32_t i = 0; i < g->n_stop; i++) {
-        add_text(ctx, g->stop[i]);
+        add_text(b, g->stop[i]);
     }
     for (uint32_t i = 0; i < g->sampling.n_bias; i++) {
-        add(ctx, &g->sampling.bias[i].token, sizeof(g->sampling.bias[i].token));
-        add(ctx, &g->sampling.bias[i].bias, sizeof(g->sampling.bias[i].bias));
+        weir_buf_add(b, &g->sampling.bias[i].token, sizeof(g->sampling.bias[i].token));
+        weir_buf_add(b, &g->sampling.bias[i].bias, sizeof(g->sampling.bias[i].bias));
     }
+}
+
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); /* each time it would cost more than the hash */
+}
+
+static int hash(weir_str s, uint8_t ret_digest[WEIR_ANSWER_DIGEST_BYTES])
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, fetch_sha256);
+    return sha256 && EVP_Digest(s.p, s.n, ret_digest, NULL, sha256, NULL) == 1 ? 0 : WEIR_E_NOMEM;
 }
 
 int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
@@ -163,15 +173,14 @@ int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
     weir_answer_key key = {.struct_size = sizeof(key)};
     key.flags = (g->sampling.temperature > 0 && !r->api.seed_given ? WEIR_ANSWER_DRAWN : 0) |
                 (g->max_tokens ? WEIR_ANSWER_LIMITED : 0);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
-    if (ok) {
-        add_request(ctx, r);
-        ok = EVP_DigestFinal_ex(ctx, key.digest, NULL) == 1;
-    }
-    EVP_MD_CTX_free(ctx);
-    if (ok) {
+    struct weir_buf b;
+    weir_buf_init(&b, MAX_KEY_BYTES);
+    (void)weir_buf_reserve(&b, g->messages_json.n + g->prompt.n + USUAL_REST);
+    add_request(&b, r);
+    int rc = b.failed ? WEIR_E_NOMEM : hash(weir_buf_view(&b), key.digest);
+    weir_buf_finish(&b);
+    if (rc == 0) {
         *out = key;
     }
-    return ok ? 0 : WEIR_E_NOMEM;
+    return rc;
 }

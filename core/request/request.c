@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "core/admin/call.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
@@ -38,10 +38,13 @@ static bool id_is_sane(weir_str s)
 
 void weir_request_id_make(char out[WEIR_REQUEST_ID_BYTES])
 {
-    uint64_t random[2] = {weir_clock_wall_us(), weir_clock_mono_us()};
-    (void)!getrandom(random, sizeof(random), 0);
-    (void)snprintf(out, WEIR_REQUEST_ID_BYTES, "req_%016llx%08x", (unsigned long long)random[0],
-                   (unsigned)random[1]);
+    static const char digits[] = "0123456789abcdef";
+    uint64_t random[2] = {weir_random_u64(), weir_random_u64()};
+    memcpy(out, "req_", 4);
+    for (int i = 0; i < 24; i++) {
+        out[4 + i] = digits[random[i / 16] >> (i % 16 * 4) & 15];
+    }
+    out[28] = '\0';
 }
 
 /* The client's own id when it sent one that is safe to log, else a random one. */
@@ -66,7 +69,9 @@ struct weir_request *weir_request_create(struct weir_worker *worker, struct weir
     r->arrived_us = weir_clock_mono_us();
     r->holds = WEIR_HOLD_EXCHANGE;
     weir_buf_init(&r->out, weir_worker_settings(worker)->max_response_bytes);
-    weir_arena_init(&r->arena, weir_worker_settings(worker)->request_arena_bytes);
+    if (!r->arena.head) {
+        weir_arena_init(&r->arena, weir_worker_settings(worker)->request_arena_bytes);
+    }
     choose_id(r);
     r->method = weir_arena_copy(&r->arena, weir_http_method(ex));
     r->path = weir_arena_copy(&r->arena, weir_http_path(ex));
@@ -122,7 +127,6 @@ static void end_request(struct weir_request *r)
     weir_observe_request(weir_worker_observer(r->worker), r);
     weir_generate_finish(r);
     weir_buf_finish(&r->out);
-    weir_arena_finish(&r->arena);
     weir_worker_return_request(r->worker, r);
 }
 

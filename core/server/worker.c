@@ -14,7 +14,7 @@
 #include "core/server/server.h"
 #include "core/store/store.h"
 
-enum { TICK_MS = 100, MAX_POOLED_REQUESTS = 512 };
+enum { TICK_MS = 100, MAX_POOLED_REQUESTS = 512, MAX_POOLED_BYTES = 32 * 1024 };
 
 struct weir_worker {
     struct weir_server *server;
@@ -341,6 +341,7 @@ void weir_worker_destroy(struct weir_worker *w)
     while (w->pool) {
         struct weir_request *r = w->pool;
         w->pool = r->next;
+        weir_arena_finish(&r->arena);
         free(r);
     }
     free(w);
@@ -414,7 +415,8 @@ struct weir_request *weir_worker_take_request(struct weir_worker *w)
     if (r) {
         w->pool = r->next;
         w->n_pooled--;
-        *r = (struct weir_request){0};
+        struct weir_arena arena = r->arena; /* with the block that it keeps */
+        *r = (struct weir_request){.arena = arena};
     } else {
         r = calloc(1, sizeof(*r));
         if (!r) {
@@ -445,7 +447,9 @@ void weir_worker_return_request(struct weir_worker *w, struct weir_request *r)
         r->next = w->pool;
         w->pool = r;
         w->n_pooled++;
+        weir_arena_recycle(&r->arena, MAX_POOLED_BYTES);
     } else {
+        weir_arena_finish(&r->arena);
         free(r);
     }
 }
