@@ -9,7 +9,6 @@
 #include "core/config/config.h"
 #include "core/config/model_path.h"
 #include "core/plugin/search.h"
-#include "core/server/support.h"
 
 enum { MAX_JSON_BYTES = 1024 * 1024 };
 
@@ -73,7 +72,6 @@ static void note_model_file(const struct weir_config *config, const struct weir_
  * file is often checked elsewhere than where it is served. */
 static void take_notes(const struct weir_config *config, struct weir_findings *notes)
 {
-    weir_support_check(config, notes);
     note_plugins(config, notes);
     for (size_t i = 0; i < config->n_models; i++) {
         for (size_t k = 0; k < config->models[i].n_targets; k++) {

@@ -26,15 +26,17 @@ static void say_ready(void *arg, const struct weir_config *config, uint16_t port
 {
     (void)arg;
     char public[300], admin[300];
+    const char *scheme = config->server.tls_cert ? "https" : "http";
     reachable(config->server.listen.items[0], port, public, sizeof(public));
     reachable(config->server.admin, admin_port, admin, sizeof(admin));
-    printf("weir is %s: http://%s (admin and metrics: http://%s)\n",
-           all_ready ? "ready" : "up, but a model failed; not ready", public, admin);
+    printf("weir is %s: %s://%s (admin and metrics: %s://%s)\n",
+           all_ready ? "ready" : "up, but a model failed; not ready", scheme, public,
+           config->server.tls_admin ? scheme : "http", admin);
     if (config->n_models && all_ready) {
         printf(
-            "try: curl http://%s/v1/chat/completions -H 'Content-Type: application/json' -d "
+            "try: curl %s://%s/v1/chat/completions -H 'Content-Type: application/json' -d "
             "'{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Say hello.\"}]}'\n",
-            public, config->models[0].name);
+            scheme, public, config->models[0].name);
     }
     (void)fflush(stdout);
 }

@@ -49,6 +49,9 @@ struct weir_config_server {
     uint32_t n_workers; /* 0: one for each core that the engines leave over */
     bool pin_threads;
     const char *tls_cert, *tls_key; /* both or none */
+    const char *tls_client_ca;      /* NULL: clients need no certificate */
+    bool tls_13_only, tls_admin;    /* tls_admin: on `admin` as well */
+    uint32_t http2_max_streams;     /* 0: no HTTP/2 */
     uint32_t drain_timeout_ms;
     struct weir_config_limits limits;
 };

@@ -84,6 +84,7 @@ static void build_server(struct builder *b, yyjson_val *json)
 {
     struct weir_config_server *s = &b->config->server;
     yyjson_val *limits = get(json, "limits");
+    yyjson_val *http2 = get(json, "http2");
     *s = (struct weir_config_server){
         .listen = strings_of(b, get(json, "listen")),
         .admin = text_of(json, "admin"),
@@ -95,6 +96,11 @@ static void build_server(struct builder *b, yyjson_val *json)
         .pin_threads = yyjson_equals_str(get(json, "affinity"), "auto"),
         .tls_cert = text_of(get(json, "tls"), "cert"),
         .tls_key = text_of(get(json, "tls"), "key"),
+        .tls_client_ca = text_of(get(json, "tls"), "client_ca"),
+        .tls_13_only = yyjson_equals_str(get(get(json, "tls"), "min_version"), "1.3"),
+        .tls_admin = yyjson_get_bool(get(get(json, "tls"), "admin")),
+        .http2_max_streams =
+            yyjson_get_bool(get(http2, "enabled")) ? number_of(http2, "max_streams") : 0,
         .drain_timeout_ms = ms_of(json, "drain_timeout"),
         .limits =
             {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* One client connection: reads requests one after the other, sends their responses in order.
+/* One client connection: a socket, what is to be sent, and the protocol that is spoken.
  * Private to core/net.
  *
- * Why: keep-alive, pipelining, early answers, slow and vanishing clients are one state machine;
- * it lives here so that parsing (http_parser.h) and response framing (http_response.c) need not
- * know of it.
- * Ownership: the server owns connections and exchanges, both pooled; a connection has at most one
- * exchange. Memory is given back in the handle's close callback only.
+ * Why: accepting, sending, lingering, slow and vanishing clients are the same for every protocol;
+ * what is not stands behind http_protocol.h. HTTP/1.1 (http1.c) reads requests one after the other
+ * and sends their responses in order; HTTP/2 (http2.c) runs many exchanges side by side.
+ * Ownership: the server owns connections and exchanges, both pooled. HTTP/1.1 has at most one
+ * exchange, in `exchange`; those of HTTP/2 are in its session. Memory is given back in the handle's
+ * close callback only.
  * Threads: [loop-thread].
  * Errors: a broken connection is closed; its exchange ends with the reason.
  * Invariants: handlers are called from loop callbacks only; state CLOSED is final; an announced
@@ -16,10 +17,12 @@
 
 #include "core/net/http_output.h"
 #include "core/net/http_parser.h"
+#include "core/net/http_protocol.h"
 #include "core/net/http_server.h"
 
-/* IDLE -> HEAD -> BODY -> RUN -> IDLE again, or LINGER; from any of them CLOSED. A request without
- * a body, or one that arrived whole, passes BODY in one step. */
+/* For HTTP/1.1: IDLE -> HEAD -> BODY -> RUN -> IDLE again, or LINGER; from any of them CLOSED. A
+ * request without a body, or one that arrived whole, passes BODY in one step. HTTP/2 is in RUN
+ * until LINGER. */
 enum weir_http_state {
     WEIR_HTTP_IDLE,   /* between requests */
     WEIR_HTTP_HEAD,   /* a request line has begun */
@@ -35,6 +38,30 @@ enum weir_http_reply {
     WEIR_HTTP_REPLY_ENDED /* all bytes are in the output */
 };
 
+/* What HTTP/2 keeps of an exchange; see http2.h. */
+struct weir_http2_stream {
+    LIST_ENTRY(weir_http_exchange) all;
+    int32_t id;
+    weir_str path;                  /* as kept by the request, see weir_http_request_keep */
+    enum weir_http_problem problem; /* of the head, told when all of it has been read */
+    struct weir_buf pending;        /* body bytes that no frame holds yet */
+    size_t n_read;                  /* of these, already framed */
+    uint64_t n_given, n_framed,
+        n_taken; /* body bytes: by the handler, into frames, by the kernel */
+    struct {
+        uint64_t n_framed, out_end; /* when the output has reached out_end, n_framed are taken */
+    } marks[2];
+    uint32_t n_marks;
+    uint64_t body_start_ms, body_last_ms;
+    uint64_t n_taken_seen, stall_start_ms;
+    bool is_deferred; /* nghttp2 waits for body bytes */
+    bool is_aborted;
+    bool is_closed; /* nghttp2 knows it no more */
+    bool was_sent;  /* all of the response is in frames */
+};
+
+struct weir_http2_session;
+
 struct weir_http_exchange {
     struct weir_http_request request;
     struct weir_arena arena;
@@ -49,6 +76,7 @@ struct weir_http_exchange {
     bool is_chunked;
     bool hides_body; /* HEAD, 204, 304 */
     bool is_paused;  /* the producer waits for on_writable */
+    struct weir_http2_stream h2;
 };
 
 struct weir_http_connection {
@@ -63,10 +91,13 @@ struct weir_http_connection {
     LIST_ENTRY(weir_http_connection) dirty; /* needs a flush in this turn */
     struct weir_http_connection *next_free;
 
+    struct weir_tls *tls; /* NULL: plain */
+    const struct weir_http_protocol *protocol;
+    struct weir_http2_session *h2; /* NULL: HTTP/1.1 */
     enum weir_http_state state;
     struct weir_http_parser parser;
     struct weir_http_exchange *exchange;
-    struct weir_buf stash; /* read, but belongs to later requests */
+    struct weir_buf stash; /* read, but belongs to later requests, or could be either protocol */
     struct weir_http_output out;
     uv_shutdown_t shutdown;
 
@@ -78,6 +109,7 @@ struct weir_http_connection {
     uint32_t n_requests;
     bool is_dirty;
     bool is_reading;
+    bool is_decided;   /* which protocol it is */
     bool is_aborted;   /* close at the next flush */
     bool is_last;      /* close after this response */
     bool has_peer_end; /* the client has closed its side */
@@ -87,19 +119,42 @@ struct weir_http_connection {
 
 /* Takes a connection whose handle has just been accepted. */
 void weir_http_connection_open(struct weir_http_connection *c);
-/* Closes at once; the exchange, if any, ends with `why`. */
+/* Closes at once; its exchanges end with `why`. */
 void weir_http_connection_close(struct weir_http_connection *c, enum weir_http_end why);
+/* All is sent: closes our half and reads away what the client still sends, for a while. */
+void weir_http_connection_linger(struct weir_http_connection *c);
+/* Counts n bytes that were read and dropped; closes when they are too many. */
+void weir_http_connection_read_away(struct weir_http_connection *c, size_t n);
 /* Sends what is pending and moves on: to the next request, on_writable, or the close. */
 void weir_http_connection_flush(struct weir_http_connection *c);
 /* Deadlines, as of now_ms. */
 void weir_http_connection_tick(struct weir_http_connection *c, uint64_t now_ms);
-/* The server stops: idle connections close, others after their response. */
+/* The server stops: idle connections close, others after their responses. */
 void weir_http_connection_drain(struct weir_http_connection *c);
-/* Answers `problem` in place of the handler and closes after it. */
-void weir_http_connection_refuse(struct weir_http_connection *c, enum weir_http_problem problem);
-
-/* on_closed, once, if the exchange was announced. */
-void weir_http_connection_end_exchange(struct weir_http_connection *c, enum weir_http_end why);
-/* Starts reading, or goes on with what was read before; the connection is IDLE. */
-void weir_http_connection_resume(struct weir_http_connection *c);
+/* Has the kernel bytes of a request that we have not read? */
+bool weir_http_connection_has_unread(const struct weir_http_connection *c);
+/* Has the client closed its side, or broken off? For a socket that is not read. */
+bool weir_http_connection_is_hung_up(const struct weir_http_connection *c);
 void weir_http_connection_set_reading(struct weir_http_connection *c, bool on);
+
+/* HTTP/1.1: starts reading, or goes on with what was read before; the connection is IDLE. */
+void weir_http1_resume(struct weir_http_connection *c);
+void weir_http1_take_input(struct weir_http_connection *c, const char *bytes, size_t n);
+/* HTTP/1.1: answers `problem` in place of the handler and closes after it. */
+void weir_http1_refuse(struct weir_http_connection *c, enum weir_http_problem problem);
+
+/* HTTP/2: makes the connection's session; 0 or WEIR_E_NOMEM. */
+int weir_http2_open(struct weir_http_connection *c);
+void weir_http2_session_destroy(struct weir_http2_session *s); /* NULL ok */
+
+/* The exchange is complete enough to be seen: on_headers. */
+void weir_http_exchange_announce(struct weir_http_exchange *ex);
+/* on_closed, once, if the exchange was announced. */
+void weir_http_exchange_end(struct weir_http_exchange *ex, enum weir_http_end why);
+/* Responds with the problem, as the server; the handler sees REJECTED. Negative: no response. */
+int weir_http_exchange_reject(struct weir_http_exchange *ex, enum weir_http_problem problem);
+/* on_sent, and on_writable when there is room again. */
+void weir_http_exchange_sent(struct weir_http_exchange *ex);
+/* Is the body slower than the limits allow? */
+bool weir_http_body_is_slow(const struct weir_http_exchange *ex, uint64_t start_ms,
+                            uint64_t last_ms, uint64_t now_ms);

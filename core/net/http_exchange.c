@@ -80,17 +80,17 @@ bool weir_http_response_begun(const struct weir_http_exchange *ex)
 
 size_t weir_http_pending_bytes(const struct weir_http_exchange *ex)
 {
-    return weir_http_output_pending(&ex->connection->out);
+    return ex->connection->protocol->pending(ex);
 }
 
 uint64_t weir_http_given_bytes(const struct weir_http_exchange *ex)
 {
-    return ex->connection->out.n_given;
+    return ex->connection->protocol->given(ex);
 }
 
 uint64_t weir_http_taken_bytes(const struct weir_http_exchange *ex)
 {
-    return weir_http_output_taken(&ex->connection->out);
+    return ex->connection->protocol->taken(ex);
 }
 
 uint64_t weir_http_sent_bytes(const struct weir_http_exchange *ex)

@@ -16,6 +16,7 @@ void weir_http_limits_init(struct weir_http_limits *limits)
         .pending_low_bytes = 64 * KIB,
         .arena_bytes = 64 * MIB,
         .max_connections = 10000,
+        .max_streams = 128,
         .max_requests_per_connection = 0,
         .header_timeout_ms = 10 * SECOND_MS,
         .body_idle_timeout_ms = 30 * SECOND_MS,

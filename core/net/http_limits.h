@@ -22,7 +22,10 @@ struct weir_http_limits {
     size_t pending_low_bytes;   /* at or below: on_writable */
     size_t arena_bytes;         /* the exchange's arena */
 
-    uint32_t max_connections;             /* beyond: 503 and close */
+    uint32_t max_connections;             /* beyond: 503 and close; also requests that run at once,
+                                             where HTTP/2 has many on a connection: 503 */
+    uint32_t max_streams;                 /* requests at once on one HTTP/2 connection;
+                                             0: HTTP/1.1 only */
     uint32_t max_requests_per_connection; /* 0: no limit */
 
     uint32_t header_timeout_ms;      /* first byte to end of header, absolute; 408 */

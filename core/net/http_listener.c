@@ -20,6 +20,15 @@ static int init_stream(struct weir_http_connection *c, bool is_unix)
     return is_unix ? uv_pipe_init(loop, &c->io.pipe, 0) : uv_tcp_init(loop, &c->io.tcp);
 }
 
+static void on_failed_close(uv_handle_t *handle)
+{
+    struct weir_http_connection *c = handle->data;
+    struct weir_http_server *s = c->server;
+    weir_http_server_give_connection(s, c);
+    weir_http_server_retry_accept(s);
+    weir_http_server_handle_closed(s);
+}
+
 /* A connection with its handle ready to take a socket; NULL when there is no room. */
 static struct weir_http_connection *new_connection(struct weir_http_listener *l)
 {
@@ -38,6 +47,11 @@ static struct weir_http_connection *new_connection(struct weir_http_listener *l)
         return NULL;
     }
     c->io.handle.data = c;
+    if (l->tls && weir_tls_create(l->tls, &c->tls) < 0) {
+        uv_close(&c->io.handle, on_failed_close);
+        s->n_handles++;
+        return NULL;
+    }
     s->stats.n_accepted++;
     weir_http_server_add_connection(s, c);
     return c;
@@ -52,8 +66,10 @@ static void start_connection(struct weir_http_connection *c, int r)
         return;
     }
     weir_http_connection_open(c);
-    if (s->stats.n_connections > s->limits.max_connections) {
-        weir_http_connection_refuse(c, WEIR_HTTP_TOO_MANY_CONNECTIONS);
+    if (c->tls && s->stats.n_connections > s->limits.max_connections) {
+        weir_http_connection_close(c, WEIR_HTTP_END_REJECTED); /* no handshake to say it in */
+    } else if (s->stats.n_connections > s->limits.max_connections) {
+        c->protocol->refuse(c, WEIR_HTTP_TOO_MANY_CONNECTIONS);
     }
 }
 
@@ -190,7 +206,7 @@ static int open_listener(struct weir_http_server *s, const struct weir_listen_ad
         return UV_EMFILE;
     }
     struct weir_http_listener *l = &s->listeners[s->n_listeners];
-    *l = (struct weir_http_listener){.server = s};
+    *l = (struct weir_http_listener){.server = s, .tls = a->is_unix ? NULL : s->tls};
     int r = init_listener(l, a);
     if (r < 0) {
         return r;

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The bytes that a connection still has to send.
+/* The bytes that a connection still has to send, encrypted where the client speaks TLS.
  *
  * Why: a response is built from many small pieces; they are gathered and leave in one system call
  * per turn of the loop, directly while the kernel takes them and through libuv's queue when not.
- * Ownership: owns both buffers; `stream` is borrowed.
+ * With TLS a record is made when the last one has left, so that what is pending counts plain bytes.
+ * Ownership: owns both buffers; `stream` and `tls` are borrowed.
  * Threads: [loop-thread].
  * Errors: libuv's codes mean that the connection is broken.
- * Invariant: `flight` is untouched while is_flying; pending = fill + what libuv has queued. */
+ * Invariant: `flight` is untouched while is_flying; pending = fill + sealed + what libuv has
+ * queued. */
 #include <stdbool.h>
 #include <uv.h>
 
 #include "base/buf.h"
 #include "core/net/http_limits.h"
+#include "core/net/tls.h"
 
 struct weir_http_output;
 typedef void (*weir_http_output_cb)(struct weir_http_output *out, int status);
@@ -21,10 +24,13 @@ struct weir_http_output {
     uv_stream_t *stream;
     struct weir_buf fill;   /* gathered in this turn */
     struct weir_buf flight; /* given to uv_write */
+    struct weir_tls *tls;   /* NULL: none */
+    size_t n_sealed;        /* plain bytes in the TLS output that no system call has taken */
     uv_write_t write;
     weir_http_output_cb on_written; /* flight is empty again, or status < 0 */
     bool is_flying;
     size_t n_flying;  /* bytes given to uv_write */
+    size_t n_plain;   /* of these, plain bytes, where there is TLS */
     uint64_t n_given; /* bytes ever added to fill */
     uint64_t n_taken; /* of these, what the kernel took, without the flight under way */
 
@@ -35,7 +41,7 @@ struct weir_http_output {
 void weir_http_output_init(struct weir_http_output *out, size_t max_pending_bytes);
 void weir_http_output_finish(struct weir_http_output *out);
 /* For a new connection on `stream`. */
-void weir_http_output_open(struct weir_http_output *out, uv_stream_t *stream,
+void weir_http_output_open(struct weir_http_output *out, uv_stream_t *stream, struct weir_tls *tls,
                            weir_http_output_cb on_written);
 /* Gives large buffers back; call when nothing is pending. */
 void weir_http_output_trim(struct weir_http_output *out);

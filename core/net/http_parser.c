@@ -12,15 +12,10 @@ static int fail(struct weir_http_parser *p, enum weir_http_problem problem)
 }
 
 /* While the head arrives `fields` hold offsets into `head` in place of pointers, because `head`
- * may move; resolve_fields() turns them into views. */
+ * may move; weir_http_request_resolve() turns them into views. */
 static weir_str offset_view(size_t start, size_t n)
 {
     return (weir_str){(const char *)(uintptr_t)start, n};
-}
-
-static weir_str resolved(const struct weir_buf *head, weir_str offsets)
-{
-    return (weir_str){head->data + (uintptr_t)offsets.p, offsets.n};
 }
 
 static int on_message_begin(llhttp_t *llhttp)
@@ -116,21 +111,13 @@ static bool is_spoken(const llhttp_t *llhttp)
     return llhttp->http_major == 1 && llhttp->http_minor <= 1;
 }
 
-static void resolve_fields(struct weir_http_request *r)
-{
-    for (size_t i = 0; i < r->n_fields; i++) {
-        r->fields[i].name = resolved(&r->head, r->fields[i].name);
-        r->fields[i].value = resolved(&r->head, r->fields[i].value);
-    }
-}
-
 static int on_headers_complete(llhttp_t *llhttp)
 {
     struct weir_http_parser *p = llhttp->data;
     struct weir_http_request *r = p->request;
     /* Upgrades are not offered; without this llhttp would take the body for another protocol. */
     llhttp->upgrade = 0;
-    resolve_fields(r);
+    weir_http_request_resolve(r);
     r->method = weir_str_from(llhttp_method_name((llhttp_method_t)llhttp_get_method(llhttp)));
     r->version_minor = llhttp_get_http_minor(llhttp);
     r->keep_alive = llhttp_should_keep_alive(llhttp);

@@ -31,6 +31,10 @@ struct weir_http_connection *weir_http_server_take_connection(struct weir_http_s
 void weir_http_server_give_connection(struct weir_http_server *s, struct weir_http_connection *c)
 {
     weir_buf_finish(&c->stash);
+    weir_http2_session_destroy(c->h2);
+    weir_tls_destroy(c->tls);
+    c->h2 = NULL;
+    c->tls = NULL;
     if (s->n_free_connections == MAX_FREE_CONNECTIONS) {
         weir_http_output_finish(&c->out);
         free(c);
@@ -50,6 +54,7 @@ static void destroy_exchange(struct weir_http_exchange *ex)
     weir_http_request_finish(&ex->request);
     weir_arena_finish(&ex->arena);
     weir_buf_finish(&ex->fields);
+    weir_buf_finish(&ex->h2.pending);
     free(ex);
 }
 
@@ -88,6 +93,7 @@ void weir_http_server_give_exchange(struct weir_http_server *s, struct weir_http
     if (ex->arena.used_bytes > KEEP_ARENA_BYTES) {
         weir_arena_finish(&ex->arena);
     }
+    weir_buf_finish(&ex->h2.pending);
     weir_arena_reset(&ex->arena);
     weir_buf_reset(&ex->fields);
     weir_http_request_reset(&ex->request);

@@ -64,3 +64,37 @@ size_t weir_http_request_count(const struct weir_http_request *r, const char *na
     }
     return n_found;
 }
+
+enum weir_http_problem weir_http_request_keep(struct weir_http_request *r, weir_str text,
+                                              weir_str *ret_kept)
+{
+    *ret_kept = (weir_str){(const char *)(uintptr_t)r->head.len, text.n};
+    weir_buf_add_str(&r->head, text);
+    return r->head.failed ? WEIR_HTTP_NO_MEMORY : WEIR_HTTP_OK;
+}
+
+enum weir_http_problem weir_http_request_add_field(struct weir_http_request *r, weir_str name,
+                                                   weir_str value)
+{
+    if (r->n_fields == r->max_fields) {
+        return WEIR_HTTP_TOO_MANY_HEADERS;
+    }
+    struct weir_http_field *f = &r->fields[r->n_fields];
+    enum weir_http_problem problem = weir_http_request_keep(r, name, &f->name);
+    problem = problem == WEIR_HTTP_OK ? weir_http_request_keep(r, value, &f->value) : problem;
+    r->n_fields += problem == WEIR_HTTP_OK;
+    return problem;
+}
+
+weir_str weir_http_request_resolved(const struct weir_http_request *r, weir_str kept)
+{
+    return kept.n > 0 ? (weir_str){r->head.data + (uintptr_t)kept.p, kept.n} : weir_str_from("");
+}
+
+void weir_http_request_resolve(struct weir_http_request *r)
+{
+    for (size_t i = 0; i < r->n_fields; i++) {
+        r->fields[i].name = weir_http_request_resolved(r, r->fields[i].name);
+        r->fields[i].value = weir_http_request_resolved(r, r->fields[i].value);
+    }
+}

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "core/net/http_limits.h"
+#include "core/net/http_problem.h"
 #include "core/net/http_target.h"
 
 struct weir_http_field {
@@ -48,3 +49,12 @@ const struct weir_http_field *weir_http_request_find(const struct weir_http_requ
                                                      const char *name);
 /* How many fields of that name there are. */
 size_t weir_http_request_count(const struct weir_http_request *r, const char *name);
+
+/* While a head arrives, kept strings and fields are offsets into `head`, which may move; resolve()
+ * turns the fields into views, resolved() one kept string. */
+enum weir_http_problem weir_http_request_keep(struct weir_http_request *r, weir_str text,
+                                              weir_str *ret_kept);
+enum weir_http_problem weir_http_request_add_field(struct weir_http_request *r, weir_str name,
+                                                   weir_str value);
+void weir_http_request_resolve(struct weir_http_request *r);
+weir_str weir_http_request_resolved(const struct weir_http_request *r, weir_str kept);

@@ -1,49 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Response framing: status line, the fields that belong to the server, chunks. */
+/* The response side of an exchange: fields, their checks, and the order of calls. */
 #include "core/net/http_exchange.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
-#include <time.h>
 
 #include "core/net/http_server_internal.h"
 
-enum { NO_LENGTH = -1, MAX_OVERHEAD_BYTES = 512 }; /* status line and the server's own fields */
-
-static const char *reason_phrase(int status)
-{
-    switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return ""; /* the phrase may be empty (RFC 9112 §4) */
-    }
-}
+enum { MAX_OVERHEAD_BYTES = 512 }; /* status line and the server's own fields */
 
 static bool is_token(const char *name)
 {
@@ -83,7 +48,8 @@ static bool is_ours(const char *name)
 static int check_open(const struct weir_http_exchange *ex)
 {
     const struct weir_http_connection *c = ex->connection;
-    return ex->is_ended || c->is_aborted || c->state == WEIR_HTTP_CLOSED ? WEIR_E_GONE : WEIR_OK;
+    return ex->is_ended || c->state == WEIR_HTTP_CLOSED || c->protocol->is_broken(ex) ? WEIR_E_GONE
+                                                                                      : WEIR_OK;
 }
 
 static int add_field(struct weir_buf *fields, const char *name, weir_str value)
@@ -161,134 +127,74 @@ int weir_http_add_trailer(struct weir_http_exchange *ex, const char *name, weir_
     return add_field(&ex->fields, name, value);
 }
 
-static bool may_keep_alive(const struct weir_http_exchange *ex)
-{
-    const struct weir_http_connection *c = ex->connection;
-    const struct weir_http_server *s = c->server;
-    uint32_t max = s->limits.max_requests_per_connection;
-    return ex->request.keep_alive && ex->request.is_complete && !s->is_draining && !c->is_last &&
-           (max == 0 || c->n_requests + 1 < max);
-}
-
-static void add_text(struct weir_http_output *out, const char *text)
-{
-    weir_http_output_add(out, text, strlen(text));
-}
-
-static void add_str(struct weir_http_output *out, weir_str s)
-{
-    weir_http_output_add(out, s.p, s.n);
-}
-
-/* Without printf: this is in the path of every request. */
-static void add_number(struct weir_http_output *out, uint64_t value, unsigned base)
-{
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value);
-    weir_http_output_add(out, digits + at, sizeof(digits) - at);
-}
-
-static void add_framing(struct weir_http_exchange *ex, int status, int64_t n_body)
-{
-    struct weir_http_connection *c = ex->connection;
-    struct weir_http_output *out = &c->out;
-    ex->hides_body = weir_str_is(ex->request.method, "HEAD") || status == 204 || status == 304;
-    if (n_body != NO_LENGTH && status != 204 && status != 304) {
-        add_text(out, "Content-Length: ");
-        add_number(out, (uint64_t)n_body, 10);
-        add_text(out, "\r\n");
-    } else if (n_body == NO_LENGTH && ex->request.version_minor == 0) {
-        c->is_last = c->is_last || !ex->hides_body;
-    } else if (n_body == NO_LENGTH && status != 204 && status != 304) {
-        ex->is_chunked = true;
-        add_text(out, "Transfer-Encoding: chunked\r\n");
-    }
-    c->is_last = !may_keep_alive(ex);
-    if (c->is_last) {
-        add_text(out, "Connection: close\r\n");
-    } else if (ex->request.version_minor == 0) {
-        add_text(out, "Connection: keep-alive\r\n");
-    }
-}
-
-static int begin(struct weir_http_exchange *ex, int status, int64_t n_body)
-{
-    if (status < 200 || status > 599 || ex->reply != WEIR_HTTP_REPLY_NONE) {
-        return WEIR_E_ARG;
-    }
-    struct weir_http_connection *c = ex->connection;
-    struct weir_http_output *out = &c->out;
-    if (ex->fields.len + MAX_OVERHEAD_BYTES > weir_http_output_room(out)) {
-        return WEIR_E_TOOBIG;
-    }
-    add_text(out, "HTTP/1.1 ");
-    add_number(out, (uint64_t)status, 10);
-    add_text(out, " ");
-    add_text(out, reason_phrase(status));
-    add_text(out, "\r\n");
-    add_str(out, weir_http_date_line(&c->server->date, time(NULL)));
-    add_framing(ex, status, n_body);
-    add_str(out, weir_buf_view(&ex->fields));
-    weir_buf_reset(&ex->fields); /* trailers, from now on */
-    add_text(out, "\r\n");
-    ex->reply = WEIR_HTTP_REPLY_STREAM;
-    c->state = WEIR_HTTP_RUN; /* what is left of the request's body is not wanted any more */
-    return WEIR_OK;
-}
-
-/* Memory ran out between pieces: the response cannot be completed in a way that the client can
- * trust, so the connection ends. */
+/* Bytes could not be added, so the response cannot be completed in a way that the client can
+ * trust; or some were, and leave with this turn of the loop. */
 static int commit(struct weir_http_exchange *ex)
 {
     struct weir_http_connection *c = ex->connection;
     weir_http_server_mark_dirty(c);
-    if (c->out.fill.failed) {
-        c->is_aborted = true;
+    if (c->protocol->is_broken(ex)) {
+        c->protocol->abort(ex);
         return WEIR_E_NOMEM;
     }
     return WEIR_OK;
 }
 
+static int begin(struct weir_http_exchange *ex, int status, int64_t n_body)
+{
+    const struct weir_http_protocol *protocol = ex->connection->protocol;
+    size_t room = protocol->room(ex);
+    size_t n = n_body == WEIR_HTTP_NO_LENGTH ? 0 : (size_t)n_body;
+    if (status < 200 || status > 599 || ex->reply != WEIR_HTTP_REPLY_NONE) {
+        return WEIR_E_ARG;
+    }
+    if (n > room || room - n < ex->fields.len + MAX_OVERHEAD_BYTES) {
+        return WEIR_E_TOOBIG;
+    }
+    ex->hides_body = weir_str_is(ex->request.method, "HEAD") || status == 204 || status == 304;
+    int r = protocol->begin(ex, status, n_body);
+    if (r == WEIR_OK) {
+        ex->reply = WEIR_HTTP_REPLY_STREAM;
+    }
+    return r;
+}
+
+static void write_body(struct weir_http_exchange *ex, weir_str bytes)
+{
+    if (bytes.n > 0 && !ex->hides_body) {
+        ex->connection->protocol->write(ex, bytes);
+        ex->n_sent += bytes.n;
+    }
+}
+
+static void end(struct weir_http_exchange *ex)
+{
+    ex->reply = WEIR_HTTP_REPLY_ENDED;
+    ex->connection->protocol->end(ex);
+}
+
 int weir_http_respond(struct weir_http_exchange *ex, int status, weir_str body)
 {
     int r = check_open(ex);
+    r = r < 0 ? r : begin(ex, status, (int64_t)body.n);
     if (r < 0) {
         return r;
     }
-    struct weir_http_output *out = &ex->connection->out;
-    size_t room = weir_http_output_room(out);
-    if (body.n > room || room - body.n < ex->fields.len + MAX_OVERHEAD_BYTES) {
-        return WEIR_E_TOOBIG;
-    }
-    r = begin(ex, status, (int64_t)body.n);
-    if (r < 0) {
-        return r;
-    }
-    if (!ex->hides_body) {
-        add_str(out, body);
-        ex->n_sent = body.n;
-    }
-    ex->reply = WEIR_HTTP_REPLY_ENDED;
+    write_body(ex, body);
+    end(ex);
     return commit(ex);
 }
 
 int weir_http_stream_begin(struct weir_http_exchange *ex, int status)
 {
     int r = check_open(ex);
-    if (r < 0) {
-        return r;
-    }
-    r = begin(ex, status, NO_LENGTH);
+    r = r < 0 ? r : begin(ex, status, WEIR_HTTP_NO_LENGTH);
     return r < 0 ? r : commit(ex);
 }
 
 int weir_http_stream_write(struct weir_http_exchange *ex, weir_str bytes)
 {
-    enum { CHUNK_FRAME_BYTES = 20 };
+    enum { FRAME_BYTES = 20 };
     int r = check_open(ex);
     if (r < 0) {
         return r;
@@ -296,28 +202,17 @@ int weir_http_stream_write(struct weir_http_exchange *ex, weir_str bytes)
     if (ex->reply != WEIR_HTTP_REPLY_STREAM) {
         return WEIR_E_ARG;
     }
-    struct weir_http_connection *c = ex->connection;
-    struct weir_http_output *out = &c->out;
-    size_t room = weir_http_output_room(out);
-    if (room < CHUNK_FRAME_BYTES || bytes.n > room - CHUNK_FRAME_BYTES) {
+    const struct weir_http_connection *c = ex->connection;
+    size_t room = c->protocol->room(ex);
+    if (room < FRAME_BYTES || bytes.n > room - FRAME_BYTES) {
         return WEIR_E_TOOBIG;
     }
-    if (bytes.n > 0 && !ex->hides_body) {
-        if (ex->is_chunked) {
-            add_number(out, bytes.n, 16);
-            add_text(out, "\r\n");
-        }
-        add_str(out, bytes);
-        if (ex->is_chunked) {
-            add_text(out, "\r\n");
-        }
-        ex->n_sent += bytes.n;
-    }
+    write_body(ex, bytes);
     r = commit(ex);
     if (r < 0) {
         return r;
     }
-    ex->is_paused = weir_http_output_pending(out) > c->server->limits.pending_high_bytes;
+    ex->is_paused = c->protocol->pending(ex) > c->server->limits.pending_high_bytes;
     return ex->is_paused;
 }
 
@@ -330,23 +225,14 @@ int weir_http_stream_end(struct weir_http_exchange *ex)
     if (ex->reply != WEIR_HTTP_REPLY_STREAM) {
         return WEIR_E_ARG;
     }
-    struct weir_http_output *out = &ex->connection->out;
-    if (ex->fields.len > weir_http_output_room(out)) {
-        weir_buf_reset(&ex->fields); /* trailers are worth less than the end of the stream */
-    }
-    if (ex->is_chunked && !ex->hides_body) {
-        add_text(out, "0\r\n");
-        add_str(out, weir_buf_view(&ex->fields));
-        add_text(out, "\r\n");
-    }
-    ex->reply = WEIR_HTTP_REPLY_ENDED;
+    end(ex);
     return commit(ex);
 }
 
 void weir_http_abort(struct weir_http_exchange *ex)
 {
     if (check_open(ex) == WEIR_OK) {
-        ex->connection->is_aborted = true;
+        ex->connection->protocol->abort(ex);
         weir_http_server_mark_dirty(ex->connection);
     }
 }

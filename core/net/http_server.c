@@ -158,6 +158,11 @@ void weir_http_server_forget(struct weir_http_connection *c)
     weir_http_server_handle_closed(s);
 }
 
+void weir_http_server_use_tls(struct weir_http_server *s, struct weir_tls_context *context)
+{
+    s->tls = context;
+}
+
 void weir_http_server_drain(struct weir_http_server *s)
 {
     if (s->is_draining) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* An HTTP/1.1 server on one libuv loop.
+/* An HTTP/1.1 and HTTP/2 server on one libuv loop, with or without TLS.
  *
  * Why: a worker is one thread, one loop, one server per address with SO_REUSEPORT, and shares
  * nothing; the kernel spreads connections over workers.
- * What it does alone: strict parsing (llhttp without any lenient flag), limits, timeouts,
- * keep-alive, pipelining in order, 100-continue, backpressure, lingering close, drain. It knows
- * nothing of routes or of what bodies mean.
+ * What it does alone: strict parsing (llhttp without any lenient flag; nghttp2), limits, timeouts,
+ * keep-alive, pipelining in order, 100-continue, backpressure, lingering close, drain. A handler
+ * cannot tell the protocols apart. It knows nothing of routes or of what bodies mean.
  * Ownership: the caller owns the loop and the handler's user pointer; both outlive the server.
  * Threads: all [loop-thread]. The process ignores SIGPIPE (main's business).
  * Errors: WEIR_E_*; a sentence for addresses that cannot be bound.
@@ -19,6 +19,7 @@
 
 struct uv_loop_s;
 struct weir_http_server;
+struct weir_tls_context;
 
 /* Why an exchange ended. */
 enum weir_http_end {
@@ -82,6 +83,10 @@ WEIR_NODISCARD int weir_http_server_listen(struct weir_http_server *server, cons
 WEIR_NODISCARD int weir_http_server_listen_along(struct weir_http_server *server,
                                                  const struct weir_http_server *first,
                                                  const char *address, struct weir_error *err);
+
+/* TCP addresses that are listened on from now on speak TLS with this context, which outlives the
+ * server; NULL: plain again. Unix sockets are always plain. */
+void weir_http_server_use_tls(struct weir_http_server *server, struct weir_tls_context *context);
 
 /* Stops listening, closes idle connections; running exchanges finish and their connections close.
  * on_drained tells the end (from the loop). Calling it again does nothing. */

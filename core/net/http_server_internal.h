@@ -7,7 +7,11 @@
 #include "core/net/http_connection.h"
 #include "core/net/http_date.h"
 
-enum { WEIR_HTTP_READ_BYTES = 64 * 1024, WEIR_HTTP_MAX_LISTENERS = 8 };
+enum {
+    WEIR_HTTP_READ_BYTES = 64 * 1024,
+    WEIR_HTTP_PLAIN_BYTES = 16 * 1024, /* one TLS record */
+    WEIR_HTTP_MAX_LISTENERS = 8
+};
 
 LIST_HEAD(weir_http_connection_list, weir_http_connection);
 
@@ -21,7 +25,8 @@ struct weir_http_listener {
     struct weir_http_server *server;
     bool is_unix;
     bool is_open;
-    bool is_waiting; /* a connection is there, but no room for it */
+    struct weir_tls_context *tls; /* NULL: plain */
+    bool is_waiting;              /* a connection is there, but no room for it */
 };
 
 struct weir_http_server {
@@ -30,6 +35,7 @@ struct weir_http_server {
     struct weir_http_handler handler;
     void *user;
 
+    struct weir_tls_context *tls; /* of the next listeners */
     struct weir_http_listener listeners[WEIR_HTTP_MAX_LISTENERS];
     size_t n_listeners;
     uv_prepare_t flusher; /* before the loop sleeps: sends what this turn produced */
@@ -52,7 +58,8 @@ struct weir_http_server {
     bool is_draining;
     bool is_drained; /* on_drained has been called */
     bool is_destroyed;
-    char read_buf[WEIR_HTTP_READ_BYTES]; /* bytes are used up inside the read callback */
+    char plain_buf[WEIR_HTTP_PLAIN_BYTES]; /* decrypted, in the same way */
+    char read_buf[WEIR_HTTP_READ_BYTES];   /* bytes are used up inside the read callback */
 };
 
 /* NULL: no memory. */

@@ -20,7 +20,6 @@
 #include "core/server/open_models.h"
 #include "core/server/open_store.h"
 #include "core/server/progress.h"
-#include "core/server/support.h"
 
 enum {
     N_SIGNALS = 3,
@@ -118,6 +117,8 @@ static int create_workers(struct weir_server *s, struct weir_error *err)
         .routes = &weir_routes_public,
     };
     fill_http_limits(&conf->limits, &settings.http);
+    settings.http.max_streams = conf->http2_max_streams;
+    settings.tls = weir_tls_watch_context(s->tls);
     uint32_t n = count_workers(s->config);
     long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
     for (uint32_t i = 0; i < n; i++) {
@@ -144,6 +145,8 @@ static int create_admin(struct weir_server *s, struct weir_error *err)
         .routes = &weir_routes_admin,
     };
     weir_http_limits_init(&settings.http);
+    settings.http.max_streams = s->config->server.http2_max_streams;
+    settings.tls = s->config->server.tls_admin ? weir_tls_watch_context(s->tls) : NULL;
     return weir_worker_create(s, &settings, &s->admin, err);
 }
 
@@ -301,6 +304,7 @@ static void on_signal(uv_signal_t *handle, int signum)
     if (signum == SIGHUP) {
         weir_notify("RELOADING=1");
         reload(s);
+        weir_tls_watch_look(s->tls, weir_clock_mono_us(), true);
         weir_notify("READY=1");
     } else {
         begin_drain(s);
@@ -365,6 +369,7 @@ static void on_watch(uv_timer_t *timer)
     }
     weir_shedding_tick(s->shedding, &s->config->shedding, weir_clock_mono_us());
     weir_tenant_records_tick(s->records, weir_clock_mono_us());
+    weir_tls_watch_look(s->tls, weir_clock_mono_us(), false);
     if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
         watch_drain(s);
     } else if (!atomic_load_explicit(&s->started, memory_order_relaxed)) {
@@ -418,14 +423,9 @@ static bool admin_needs_key(const struct weir_config_server *conf)
     return conf->admin_keys != WEIR_ADMIN_KEYS_OPTIONAL;
 }
 
-static int refuse_unsupported(const struct weir_config *config, struct weir_findings *findings,
-                              struct weir_error *err)
+/* Requests are still served right without it. */
+static void note_unsupported(const struct weir_config *config)
 {
-    weir_support_check(config, findings);
-    if (!weir_findings_empty(findings)) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "the configuration asks for what this build does not have");
-    }
     for (size_t i = 0; i < config->n_models; i++) {
         const struct weir_config_model *m = &config->models[i];
         if (m->affinity_header) {
@@ -433,7 +433,6 @@ static int refuse_unsupported(const struct weir_config *config, struct weir_find
                      "models.%s: affinity is not in this build, ignoring", m->name);
         }
     }
-    return 0;
 }
 
 static int attach_store(struct weir_server *s, struct weir_error *err)
@@ -464,7 +463,7 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
         return weir_error_set(err, WEIR_E_ARG, "the configuration is wrong");
     }
     apply_logging(s->config);
-    r = refuse_unsupported(s->config, findings, err);
+    note_unsupported(s->config);
     r = r < 0 ? r : weir_metrics_create(&s->metrics);
     r = r < 0 ? r
               : weir_observer_create(s->metrics, wants_vllm_names(s->config), &s->observer, err);
@@ -472,6 +471,7 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     r = r < 0 ? r : weir_streams_create(&s->streams);
     r = r < 0 ? r : weir_tenants_create(&s->tenants);
     r = r < 0 ? r : weir_tenant_records_create(s->tenants, s->store, &s->records);
+    r = r < 0 ? r : weir_tls_watch_create(&s->config->server, s->metrics, &s->tls, err);
     r = r < 0 ? r : create_admin(s, err);
     r = r < 0 ? r : attach_store(s, err);
     r = r < 0 ? r : create_workers(s, err);
@@ -573,6 +573,7 @@ static void finish(struct weir_server *s)
     if (s->store) {
         weir_store_destroy(s->store);
     }
+    weir_tls_watch_destroy(s->tls);
     weir_observer_destroy(s->observer);
     weir_metrics_destroy(s->metrics);
     weir_config_unref(s->config);

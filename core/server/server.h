@@ -13,6 +13,7 @@
 #include "core/config/config.h"
 #include "core/metrics/metrics.h"
 #include "core/plugin/plugins.h"
+#include "core/server/tls_watch.h"
 #include "core/server/worker.h"
 #include "core/target/model.h"
 #include "core/tenants/tenant_records.h"
@@ -51,6 +52,7 @@ struct weir_server {
     struct weir_tenant_records *records;
     struct weir_plugins *plugins;
     struct weir_config_latency_sla slas[3]; /* [main] while plugins are configured */
+    struct weir_tls_watch *tls;             /* NULL: plain */
     struct weir_models models;
     struct weir_streams *streams;
     struct weir_shedding *shedding;

@@ -226,6 +226,7 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
         undo_create(w, has_inbox, has_plugin_loop);
         return weir_error_set(err, WEIR_E_NOMEM, "cannot set up a worker");
     }
+    weir_http_server_use_tls(w->http, settings->tls);
     (void)uv_timer_init(&w->loop, &w->tick);
     w->tick.data = w;
     (void)uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);

@@ -25,10 +25,11 @@ enum { WEIR_WORKER_ADMIN = 0x7fffffff };
 
 struct weir_worker_settings {
     struct weir_http_limits http;
-    size_t max_response_bytes;  /* gathered per choice, or on its way to the socket */
-    size_t request_arena_bytes; /* what one request's parsed form may take */
-    int cpu;                    /* to run on; -1: any */
-    uint32_t index;             /* among the server's workers; WEIR_WORKER_ADMIN: the admin's */
+    size_t max_response_bytes;    /* gathered per choice, or on its way to the socket */
+    size_t request_arena_bytes;   /* what one request's parsed form may take */
+    int cpu;                      /* to run on; -1: any */
+    uint32_t index;               /* among the server's workers; WEIR_WORKER_ADMIN: the admin's */
+    struct weir_tls_context *tls; /* for listeners; NULL: plain */
     const struct weir_routes *routes;
 };
 

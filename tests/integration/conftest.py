@@ -52,11 +52,11 @@ class Daemon:
             env={**os.environ, **(env or {})},
         )
         line = self.process.stdout.readline().decode()
-        match = re.search(r"ready: http://([^ ]+) \(admin and metrics: http://([^)]+)\)", line)
+        match = re.search(r"ready: (https?)://([^ ]+) \(admin and metrics: (https?)://([^)]+)\)", line)
         assert match, f"no ready line, but {line!r}; log:\n{self.log_text()}"
         self.ready_line = line
-        self.address, self.admin = match.group(1), match.group(2)
-        self.url, self.admin_url = f"http://{self.address}", f"http://{self.admin}"
+        self.address, self.admin = match.group(2), match.group(4)
+        self.url, self.admin_url = f"{match.group(1)}://{self.address}", f"{match.group(3)}://{self.admin}"
 
     def log_text(self):
         return self.log_path.read_text(errors="replace")

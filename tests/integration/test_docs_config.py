@@ -42,7 +42,7 @@ def test_every_key_is_described_and_on_the_page():
     assert len(found) > 80
     for name, node in found:
         assert words(node), f"{name} has no description"
-        assert re.search(rf"(`([A-Za-z_.\[\]]+\.)?{name}`|## {name}\n)", PAGE), f"{name} is not on the page"
+        assert re.search(rf"(`([A-Za-z0-9_.\[\]]+\.)?{name}`|## {name}\n)", PAGE), f"{name} is not on the page"
 
 
 def test_every_example_is_valid():

@@ -171,7 +171,7 @@ SMUGGLING = {
     "lower case method": head("Host: a", LENGTH, line=f"post {CHAT} HTTP/1.1") + BODY,
     "CONNECT": head("Host: a", line="CONNECT a:80 HTTP/1.1"),
     "TRACE": head("Host: a", line="TRACE / HTTP/1.1"),
-    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/2 preface": b"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 20,
 }
 
