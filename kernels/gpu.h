@@ -47,12 +47,14 @@
  * that, and long compile times from it. */
 #if defined(GPU_EMULATED)
 #define GPU_UNROLL
+#define GPU_UNROLL_4
 #define GPU_UNROLL_8
-#define GPU_NO_UNROLL
+#define GPU_UNROLL_1
 #else
 #define GPU_UNROLL _Pragma("unroll")
+#define GPU_UNROLL_4 _Pragma("unroll 4")
 #define GPU_UNROLL_8 _Pragma("unroll 8")
-#define GPU_NO_UNROLL _Pragma("unroll 1")
+#define GPU_UNROLL_1 _Pragma("unroll 1")
 #endif
 
 GPU_DEVICE uint32_t gpu_lane(void)
@@ -87,6 +89,21 @@ struct alignas(8) gpu_u2 {
 struct alignas(16) gpu_f4 {
     float x, y, z, w;
 };
+
+/* Past the caches that blocks do not share: what other blocks wrote before a gpu_fence(). */
+GPU_DEVICE gpu_f4 gpu_load_shared_level(const float *p)
+{
+#if defined(__CUDACC__)
+    gpu_f4 v;
+    asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "l"(p));
+    return v;
+#else
+    return {gpu_load_fresh(p), gpu_load_fresh(p + 1), gpu_load_fresh(p + 2),
+            gpu_load_fresh(p + 3)};
+#endif
+}
 
 GPU_DEVICE uint32_t gpu_f32_bits(float f)
 {

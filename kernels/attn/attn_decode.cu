@@ -98,7 +98,7 @@ GPU_DEVICE void attend_ahead(const struct weir_attn_decode_args &a, const struct
     struct page_rows<D, TYPE> values = chunk_page<D, TYPE>(a, w, a.kv.v, index);
     load_keys<D>(keys, lane, k);
     load_values<D, 0>(values, lane, v);
-    GPU_NO_UNROLL
+    GPU_UNROLL_1
     for (; index * PAGE < w.end; index += N_WARPS) {
         struct accum s[1] = {};
         struct frag p[1];
@@ -124,7 +124,7 @@ template <int D, int B, int TYPE>
 GPU_DEVICE void attend_plain(const struct weir_attn_decode_args &a, const struct work &w,
                              int32_t index, const struct frag *q, struct running<D> &run, int lane)
 {
-    GPU_NO_UNROLL
+    GPU_UNROLL_1
     for (; index * PAGE < w.end; index += N_WARPS) {
         const struct page_rows<D, TYPE> keys = chunk_page<D, TYPE>(a, w, a.kv.k, index);
         const struct page_rows<D, TYPE> values = chunk_page<D, TYPE>(a, w, a.kv.v, index);

@@ -160,7 +160,7 @@ GPU_DEVICE void attn_prefill(const struct weir_attn_prefill_args &a, struct tile
     running_init<D, FRAG_ROWS>(run);
     fill_tile<D, TYPE>(a, w, t, 0, w.key_begin);
     int stage = 0;
-    GPU_NO_UNROLL
+    GPU_UNROLL_1
     for (int32_t key0 = w.key_begin; key0 < w.key_end; key0 += KEYS) {
         if (STAGES == 2 && key0 + KEYS < w.key_end) {
             fill_tile<D, TYPE>(a, w, t, stage ^ 1, key0 + KEYS);

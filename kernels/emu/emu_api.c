@@ -70,7 +70,7 @@ static int device_info(uint32_t device, struct weir_gpu_device_info *ret_info)
                                                 .arch = is_nv ? 80 : 0x942,
                                                 .n_sm = 4,
                                                 .lanes = is_nv ? 32 : 64,
-                                                .shared_bytes = is_nv ? 163 * 1024 : 64 * 1024,
+                                                .shared_bytes = is_nv ? 227 * 1024 : 64 * 1024,
                                                 .l2_bytes = 4u << 20},
                                       .memory_bytes = (uint64_t)MEMORY_MIB << 20};
     snprintf(ret_info->name, sizeof(ret_info->name), "emulated GPU, waves of %u",

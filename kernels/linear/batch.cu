@@ -11,7 +11,7 @@
 #include "kernels/linear/fragments.h"
 #include "kernels/linear/linear.h"
 
-enum { WAVES = 8, X_PAD = 8, TILE_PAD = 4, ROWS = WAVES * WEIR_TILE_ROWS };
+enum { WAVES = LINEAR_WAVES, X_PAD = 8, TILE_PAD = LINEAR_PAD, ROWS = LINEAR_ROWS };
 enum { SHARED_GOAL = LANES == 32 ? 110 * 1024 : 64 * 1024 };
 
 template <int KIND, int COLS> struct batch_shape {
@@ -88,59 +88,6 @@ template <int COLS> GPU_DEVICE void collect(float *sums, const float acc[][4])
     gpu_sync();
 }
 
-/* Leaves the block's sums in the workspace. True for the last block of the group, which then has
- * the sums of all of them in `sums`. */
-template <int COLS>
-GPU_DEVICE bool merge(const struct weir_linear_kernel_args &args, float *sums, uint32_t group)
-{
-    constexpr uint32_t N = COLS * ROWS;
-    float *partials = args.a.workspace + (size_t)group * args.n_k_splits * N;
-    float *mine = partials + (size_t)gpu_block_z() * N;
-    for (uint32_t e = gpu_thread(); e < N; e += WAVES * LANES) {
-        mine[e] = sums[e / ROWS * (ROWS + TILE_PAD) + e % ROWS];
-    }
-    gpu_fence();
-    gpu_sync();
-    uint32_t *is_last = reinterpret_cast<uint32_t *>(sums);
-    if (gpu_thread() == 0) {
-        *is_last = gpu_atomic_add(&args.counters[group], 1u) == args.n_k_splits - 1;
-    }
-    gpu_sync();
-    bool last = *is_last != 0;
-    gpu_sync();
-    if (!last) {
-        return false;
-    }
-    gpu_fence();
-    for (uint32_t e = gpu_thread(); e < N; e += WAVES * LANES) {
-        float v = 0;
-        for (uint32_t s = 0; s < args.n_k_splits; s++) {
-            v += gpu_load_fresh(&partials[(size_t)s * N + e]);
-        }
-        sums[e / ROWS * (ROWS + TILE_PAD) + e % ROWS] = v;
-    }
-    if (gpu_thread() == 0) {
-        args.counters[group] = 0;
-    }
-    gpu_sync();
-    return true;
-}
-
-template <int COLS>
-GPU_DEVICE void store(const struct weir_linear_kernel_args &args, const float *sums, uint32_t token)
-{
-    bool glu = args.a.glu != WEIR_GLU_NONE;
-    uint32_t n_tiles = glu ? WAVES / 2 : WAVES, rows = n_tiles * WEIR_TILE_ROWS;
-    for (uint32_t e = gpu_thread(); e < COLS * rows; e += WAVES * LANES) {
-        uint32_t col = e / rows, row = e % rows;
-        if (token + col < args.a.n_tokens) {
-            const float *at = sums + col * (ROWS + TILE_PAD) + row;
-            linear_store(args, gpu_block_x() * n_tiles + row / WEIR_TILE_ROWS, row % WEIR_TILE_ROWS,
-                         token + col, at[0], glu ? at[rows] : 0.0f);
-        }
-    }
-}
-
 template <int KIND, int COLS> GPU_DEVICE void batch(const struct weir_linear_kernel_args &args)
 {
     using shape = batch_shape<KIND, COLS>;
@@ -212,10 +159,10 @@ template <int KIND, int COLS> GPU_DEVICE void batch(const struct weir_linear_ker
     float *sums = reinterpret_cast<float *>(shared);
     collect<COLS>(sums, acc);
     if (args.n_k_splits > 1 &&
-        !merge<COLS>(args, sums, gpu_block_y() * gpu_grid_x() + gpu_block_x())) {
+        !linear_merge<COLS>(args, sums, gpu_block_y() * gpu_grid_x() + gpu_block_x())) {
         return;
     }
-    store<COLS>(args, sums, token);
+    linear_store_block<COLS>(args, sums, token);
 }
 
 #define BATCH(kind, k, quants, high, scales)                                                       \

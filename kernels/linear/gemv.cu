@@ -156,7 +156,10 @@ GPU_DEVICE void finish(const struct weir_linear_kernel_args &args, const float *
                 up += sums[((n_groups + group) * splits + s) * TILE + in_tile];
             }
         }
-        linear_store(args, first_tile + group, row, token, v, up);
+        linear_target target = linear_locate(args, first_tile + group, row);
+        if (target.exists) {
+            linear_store(args, target, token, v, up);
+        }
     }
 }
 

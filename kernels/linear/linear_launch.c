@@ -13,7 +13,7 @@ enum { SHARED_GOAL_NV = 110 * 1024, SHARED_GOAL_CDNA = 64 * 1024 };
 
 struct kind_info {
     uint32_t k, bytes;
-    const char *gemv, *batch[3];
+    const char *gemv, *batch[3], *large[2];
 };
 
 static const struct kind_info kind_infos[] = {
@@ -22,7 +22,8 @@ static const struct kind_info kind_infos[] = {
         kind] = {.k = k_,                                                                          \
                  .bytes = quants + high + scales,                                                  \
                  .gemv = "weir_gemv_" #kind,                                                       \
-                 .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind}},
+                 .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind},   \
+                 .large = {"weir_large128_" #kind, "weir_large256_" #kind}},
     WEIR_MATRIX_KINDS(INFO)
 #undef INFO
 };
@@ -116,6 +117,28 @@ static void plan_batch(struct weir_linear_kernel_args *args, const struct weir_g
     };
 }
 
+static void plan_large(struct weir_linear_kernel_args *args, const struct weir_gpu_props *props,
+                       uint32_t n_tiles, struct weir_gpu_launch *out)
+{
+    const struct kind_info *kind = &kind_infos[args->a.w[0].kind];
+    uint32_t per_block = args->a.glu != WEIR_GLU_NONE ? WAVES / 2 : WAVES;
+    uint32_t groups = (n_tiles + per_block - 1) / per_block;
+    uint32_t slices = (args->a.n_tokens + 255) / 256;
+    /* Half as many columns where the device would not be full. */
+    uint32_t cols = groups * slices < props->n_sm ? 128 : 256;
+    uint32_t steps = kind->k / 64;
+    uint32_t ring = steps >= 4 ? 2 : steps == 2 ? 3 : 4;
+    uint32_t stages = 4 * cols * 128 + WAVES * ring * kind->bytes;
+    uint32_t sums = cols * (BATCH_ROWS + TILE_PAD) * (uint32_t)sizeof(float);
+    args->n_k_splits = 1;
+    *out = (struct weir_gpu_launch){
+        .kernel = kind->large[cols / 256],
+        .grid = {groups, (args->a.n_tokens + cols - 1) / cols, 1},
+        .block = WAVES * props->lanes,
+        .shared_bytes = stages > sums ? stages : sums,
+    };
+}
+
 /* One launch for matrices first..end of one kind. */
 static void plan_run(const struct weir_linear_args *args, const struct weir_gpu_props *props,
                      uint32_t first, uint32_t end, uint32_t y_at, int i,
@@ -138,6 +161,8 @@ static void plan_run(const struct weir_linear_args *args, const struct weir_gpu_
     uint32_t most_gemv = props->lanes == 32 ? 8 : 16;
     if (args->n_tokens <= most_gemv) {
         plan_gemv(to, props, n_tiles, &plan->launches[i]);
+    } else if (args->n_tokens > 64 && props->has_wgmma) {
+        plan_large(to, props, n_tiles, &plan->launches[i]);
     } else {
         plan_batch(to, props, n_tiles, &plan->launches[i]);
     }

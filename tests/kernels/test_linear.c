@@ -66,6 +66,50 @@ static void slices_of_64_of_every_type(void **state)
     check_tokens(65);
 }
 
+/* Only devices with waves of 32 have it. */
+static void check_hopper(const struct weir_linear_case *c)
+{
+    struct weir_test_device device;
+    weir_test_device_open(&device, weir_emu_api(), 0, NULL, 0);
+    device.info.props.has_wgmma = 1;
+    double error = weir_test_linear(&device, c);
+    if (!(error < 1e-6)) {
+        fprintf(stderr, "hopper, type %u, %u x %u, %u tokens: %g\n", c->types[0], c->n_rows[0],
+                c->n_cols, c->n_tokens, error);
+    }
+    assert_true(error < 1e-6);
+    weir_test_device_close(&device);
+}
+
+static void hopper_multiplies_every_type(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < N_TYPES; i++) {
+        check_hopper(&(struct weir_linear_case){.types = {all_types[i]},
+                                                .n_rows = {50},
+                                                .n_cols = 768,
+                                                .n_w = 1,
+                                                .n_tokens = 70,
+                                                .has_bias = 1,
+                                                .seed = i});
+    }
+}
+
+static void hopper_takes_wide_slices(void **state)
+{
+    (void)state;
+    static const uint32_t types[] = {WEIR_TENSOR_Q4_K, WEIR_TENSOR_F16, WEIR_TENSOR_Q8_0};
+    for (uint32_t i = 0; i < 3; i++) {
+        check_hopper(&(struct weir_linear_case){.types = {types[i], types[i]},
+                                                .n_rows = {136, 136},
+                                                .n_cols = 256,
+                                                .n_w = 2,
+                                                .n_tokens = 400,
+                                                .glu = i == 1 ? WEIR_GLU_SILU : WEIR_GLU_NONE,
+                                                .seed = i});
+    }
+}
+
 static void matrices_of_several_types_share_an_input(void **state)
 {
     (void)state;
@@ -136,6 +180,8 @@ int main(void)
         cmocka_unit_test(eight_tokens_of_every_type),
         cmocka_unit_test(twenty_tokens_of_every_type),
         cmocka_unit_test(slices_of_64_of_every_type),
+        cmocka_unit_test(hopper_multiplies_every_type),
+        cmocka_unit_test(hopper_takes_wide_slices),
         cmocka_unit_test(matrices_of_several_types_share_an_input),
         cmocka_unit_test(columns_need_not_fill_a_record),
         cmocka_unit_test(gates_are_fused),

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Weights past hundreds and thousands of tokens, on Hopper: bound by the tensor cores.
+ *
+ * A block covers 128 rows (8 row tiles; with glu 4 of each matrix) and COLS tokens, 64 columns of x
+ * at a time. Weights are expanded in registers, straight into the A operand of wgmma: no copy of
+ * them in f16 exists anywhere, and while one step is multiplied the next one is expanded. x comes
+ * through four stages of shared memory, swizzled, asynchronously; records through a ring of each
+ * wave's own.
+ * A weight costs two instructions of 32 lanes for COLS products, a tenth of what the tensor cores
+ * take for them at COLS = 256. */
+#include "kernels/target/wgmma.h"
+
+#include "kernels/linear/epilogue.h"
+#include "kernels/linear/fragments.h"
+#include "kernels/linear/linear.h"
+
+#if defined(GPU_HAS_WGMMA)
+
+enum { WAVES = LINEAR_WAVES, STEP_K = 64, X_STAGES = 4 };
+
+template <int KIND, int COLS> struct large_shape {
+    enum {
+        STEPS = matrix_kind<KIND>::K / STEP_K,
+        X_BYTES = COLS * STEP_K * 2,
+        /* A record must be there one step before its first use, two steps after it was asked for.
+         */
+        AHEAD = STEPS >= 4   ? 1
+                : STEPS == 2 ? 2
+                             : 3,
+        RING = AHEAD + 1
+    };
+};
+
+template <int COLS>
+GPU_DEVICE void start_x(unsigned char *stage, const struct weir_linear_kernel_args &args,
+                        uint32_t token, uint32_t k)
+{
+    GPU_UNROLL
+    for (uint32_t i = 0; i < COLS * 8 / (WAVES * LANES); i++) {
+        uint32_t chunk = i * WAVES * LANES + gpu_thread();
+        uint32_t col = chunk / 8, c = chunk % 8;
+        bool take = token + col < args.a.n_tokens && k + c * 8 < args.a.w[0].n_cols;
+        const uint16_t *from = args.a.x;
+        if (take) {
+            from += (size_t)(token + col) * args.a.x_stride + k + c * 8;
+        }
+        gpu_cp_async16_or_zero(stage + col * 128 + (c ^ col % 8) * 16, from, take);
+    }
+}
+
+/* Weights of 64 columns, step `step` of the record: a[s] for 16 columns each. */
+template <int KIND>
+GPU_DEVICE void expand_step(uint32_t a[4][4], const unsigned char *record, int step)
+{
+    row_scales<KIND> scales[FRAG_UNITS];
+    GPU_UNROLL
+    for (int u = 0; u < FRAG_UNITS; u++) {
+        read_scales<KIND>(scales[u], record, unit_row(u));
+    }
+    high_words<KIND> high;
+    read_high<KIND>(high, record);
+    GPU_UNROLL
+    for (int b = 0; b < 2; b++) {
+        int j = step * 2 + b;
+        block_words<KIND> words;
+        read_words<KIND>(words, record, j);
+        uint32_t pairs[FRAG_UNITS][4];
+        expand<KIND>(pairs, words, high, j);
+        GPU_UNROLL
+        for (int h = 0; h < 2; h++) {
+            weigh<KIND>(pairs, scales, j, h);
+            a[2 * b + h][0] = pairs[0][2 * h];
+            a[2 * b + h][1] = pairs[1][2 * h];
+            a[2 * b + h][2] = pairs[0][2 * h + 1];
+            a[2 * b + h][3] = pairs[1][2 * h + 1];
+        }
+    }
+}
+
+template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_kernel_args &args)
+{
+    using shape = large_shape<KIND, COLS>;
+    constexpr uint32_t BYTES = matrix_kind<KIND>::BYTES;
+    constexpr int STEPS = shape::STEPS, RECORDS = STEPS >= 2 ? 1 : 2; /* per turn of the loop */
+    GPU_SHARED(unsigned char, shared);
+    bool glu = args.a.glu != WEIR_GLU_NONE;
+    uint32_t wave = gpu_wave(), token = gpu_block_y() * COLS;
+    uint32_t matrix = glu ? wave / (WAVES / 2) : 0;
+    uint32_t tile =
+        glu ? gpu_block_x() * (WAVES / 2) + wave % (WAVES / 2) : gpu_block_x() * WAVES + wave;
+    if (!glu) {
+        linear_find(args, tile, &matrix, &tile);
+    }
+    bool has_tile = matrix < args.a.n_w && tile * WEIR_TILE_ROWS < args.a.w[matrix].n_rows;
+    uint32_t n_records = args.a.w[0].n_records, n_steps = n_records * STEPS;
+    const unsigned char *records = nullptr;
+    if (has_tile) {
+        records = static_cast<const unsigned char *>(args.a.w[matrix].records) +
+                  (size_t)tile * n_records * BYTES;
+    }
+    unsigned char *ring = shared + X_STAGES * shape::X_BYTES + wave * shape::RING * BYTES;
+
+    float acc[COLS / 2];
+    uint32_t a[2][4][4];
+    GPU_UNROLL
+    for (int i = 0; i < COLS / 2; i++) {
+        acc[i] = 0.0f;
+    }
+    GPU_UNROLL
+    for (int i = 0; i < 32; i++) {
+        a[i / 16][i / 4 % 4][i % 4] = 0;
+    }
+    for (uint32_t r = 0; r < shape::AHEAD && r < n_records && has_tile; r++) {
+        start_record<KIND>(ring + r * BYTES, records + (size_t)r * BYTES);
+    }
+    start_x<COLS>(shared, args, token, 0);
+    gpu_cp_async_commit();
+    if (n_steps > 1) {
+        start_x<COLS>(shared + shape::X_BYTES, args, token, STEP_K);
+    }
+    gpu_cp_async_commit();
+    gpu_cp_async_wait<1>();
+    gpu_sync();
+    if (has_tile) {
+        expand_step<KIND>(a[0], ring, 0);
+    }
+    for (uint32_t r = 0; r < n_records; r += RECORDS) {
+        GPU_UNROLL
+        for (int q = 0; q < RECORDS * STEPS; q++) {
+            const int step = q % STEPS;
+            uint32_t record = r + (uint32_t)(q / STEPS), at = r * STEPS + (uint32_t)q;
+            if (record < n_records) { /* the same for all threads */
+                gpu_cp_async_wait<1>();
+                gpu_fence_async();
+                gpu_sync(); /* this step's x is there, and nobody needs the step before */
+                if (at + 2 < n_steps) {
+                    start_x<COLS>(shared + (at + 2) % X_STAGES * shape::X_BYTES, args, token,
+                                  (at + 2) * STEP_K);
+                }
+                uint32_t next = record + shape::AHEAD;
+                if (step == 0 && next < n_records && has_tile) {
+                    start_record<KIND>(ring + next % shape::RING * BYTES,
+                                       records + (size_t)next * BYTES);
+                }
+                gpu_cp_async_commit();
+                const unsigned char *x = shared + at % X_STAGES * shape::X_BYTES;
+                gpu_wgmma_fence();
+                GPU_UNROLL
+                for (int s = 0; s < 4; s++) {
+                    gpu_wgmma<COLS>(acc, a[q % 2][s], x, (uint32_t)s);
+                }
+                gpu_wgmma_commit();
+                if (at + 1 < n_steps && has_tile) {
+                    uint32_t from = step + 1 < STEPS ? record : record + 1;
+                    expand_step<KIND>(a[(q + 1) % 2], ring + from % shape::RING * BYTES,
+                                      (step + 1) % STEPS);
+                }
+                gpu_wgmma_wait<0>();
+            }
+        }
+    }
+    gpu_cp_async_wait<0>();
+    gpu_sync();
+    float *sums = reinterpret_cast<float *>(shared);
+    GPU_UNROLL
+    for (int i = 0; i < COLS / 2; i++) {
+        uint32_t col = (uint32_t)(i / 4) * 8 + frag_col(i % 4);
+        sums[col * (LINEAR_ROWS + LINEAR_PAD) + wave * WEIR_TILE_ROWS + frag_row(sum_row(i % 4))] =
+            acc[i];
+    }
+    gpu_sync();
+    linear_store_block<COLS>(args, sums, token);
+}
+
+#define LARGE(kind, k, quants, high, scales)                                                       \
+    GPU_KERNEL_BOUNDS(weir_large128_##kind, struct weir_linear_kernel_args, WAVES *LANES, 1)       \
+    {                                                                                              \
+        large<WEIR_MATRIX_##kind, 128>(args);                                                      \
+    }                                                                                              \
+    GPU_KERNEL_BOUNDS(weir_large256_##kind, struct weir_linear_kernel_args, WAVES *LANES, 1)       \
+    {                                                                                              \
+        large<WEIR_MATRIX_##kind, 256>(args);                                                      \
+    }
+WEIR_MATRIX_KINDS(LARGE)
+
+#endif
