@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "open_engine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -29,9 +30,47 @@ static void drop(struct candidate *c)
     *c = (struct candidate){0};
 }
 
-/* The backend's best device; score 0 when it has none. */
-static int probe(struct weir_plugins *plugins, const char *name, struct candidate *ret,
-                 struct weir_error *err)
+/* Which device is wanted. */
+struct wish {
+    const char *id; /* or its beginning; NULL: any */
+    int32_t index;  /* -1: any */
+};
+
+enum { MIN_ID_CHARS = 8 }; /* of a beginning that counts */
+
+static bool fits(const struct wish *wish, const weir_device *device)
+{
+    if (wish->index >= 0) {
+        return device->index == (uint32_t)wish->index;
+    }
+    if (!wish->id) {
+        return true;
+    }
+    size_t n = strlen(wish->id);
+    return strcmp(device->id, wish->id) == 0 ||
+           (n >= MIN_ID_CHARS && strncmp(device->id, wish->id, n) == 0);
+}
+
+/* The best device that fits the wish; score 0 and the reason as its name when there is none. */
+static void take_best(struct candidate *c, const struct wish *wish, const weir_device *devices,
+                      uint32_t n)
+{
+    (void)snprintf(c->device_name, sizeof(c->device_name), "%s",
+                   wish->id || wish->index >= 0 ? "no such device" : "no device found");
+    for (uint32_t i = 0; i < n; i++) {
+        bool usable = devices[i].score > 0;
+        if ((usable && fits(wish, &devices[i]) && devices[i].score > c->score) ||
+            (!usable && c->score == 0 && (fits(wish, &devices[i]) || n == 1))) {
+            c->score = devices[i].score;
+            c->device = devices[i].index;
+            memcpy(c->device_name, devices[i].name, sizeof(c->device_name));
+            c->device_name[sizeof(c->device_name) - 1] = '\0';
+        }
+    }
+}
+
+static int probe(struct weir_plugins *plugins, const char *name, const struct wish *wish,
+                 struct candidate *ret, struct weir_error *err)
 {
     struct candidate c = {0};
     int r = weir_plugins_load(plugins, name, &c.library, err);
@@ -60,56 +99,68 @@ static int probe(struct weir_plugins *plugins, const char *name, struct candidat
         drop(&c);
         return r;
     }
-    for (uint32_t i = 0; i < n && i < MAX_DEVICES; i++) {
-        if (devices[i].score > c.score) {
-            c.score = devices[i].score;
-            c.device = devices[i].index;
-            memcpy(c.device_name, devices[i].name, sizeof(c.device_name));
-        }
-    }
+    take_best(&c, wish, devices, n < MAX_DEVICES ? n : MAX_DEVICES);
     *ret = c;
     return 0;
 }
 
-static int choose_best(struct weir_plugins *plugins, struct candidate *ret, struct weir_error *err)
+/* The best candidate, and the next best of another backend (score 0: none). */
+static int choose_best(struct weir_plugins *plugins, const struct wish *wish, struct candidate *ret,
+                       struct candidate *ret_spare, struct weir_error *err)
 {
     struct candidate best = {0};
+    struct candidate spare = {0};
     for (size_t i = 0; i < sizeof(known_backends) / sizeof(known_backends[0]); i++) {
         struct candidate c = {0};
         struct weir_error why = {0};
-        if (probe(plugins, known_backends[i], &c, &why) < 0) {
+        bool is_last = i + 1 == sizeof(known_backends) / sizeof(known_backends[0]);
+        const struct wish any = {.index = -1}; /* the CPU stands in whatever GPU is wished for */
+        if (probe(plugins, known_backends[i], is_last ? &any : wish, &c, &why) < 0) {
             weir_log(WEIR_LOG_DEBUG, "backend", NULL, "auto: not %s: %s", known_backends[i],
                      why.message);
             continue;
         }
+        if (c.score == 0) {
+            weir_log(WEIR_LOG_INFO, "backend", NULL, "auto: not %s: %s", known_backends[i],
+                     c.device_name);
+        }
+        struct candidate *worse = &c;
         if (c.score > best.score) {
-            drop(&best);
+            drop(&spare);
+            spare = best;
             best = c;
-        } else {
-            drop(&c);
+            worse = NULL;
+        } else if (c.score > spare.score) {
+            drop(&spare);
+            spare = c;
+            worse = NULL;
+        }
+        if (worse) {
+            drop(worse);
         }
     }
     if (best.score == 0) {
-        drop(&best);
         return weir_error_set(err, WEIR_E_NOTFOUND,
                               "backend: auto: no backend found that can run here; `weir plugin "
                               "list` shows what is installed");
     }
     *ret = best;
+    *ret_spare = spare;
     return 0;
 }
 
-static int choose(struct weir_plugins *plugins, const char *name, struct candidate *ret,
-                  struct weir_error *err)
+static int choose(struct weir_plugins *plugins, const struct weir_config_engine *e,
+                  struct candidate *ret, struct candidate *ret_spare, struct weir_error *err)
 {
-    if (strcmp(name, "auto") == 0) {
-        return choose_best(plugins, ret, err);
+    const struct wish wish = {.id = e->device_id, .index = e->device};
+    if (strcmp(e->backend, "auto") == 0) {
+        return choose_best(plugins, &wish, ret, ret_spare, err);
     }
-    int r = probe(plugins, name, ret, err);
+    int r = probe(plugins, e->backend, &wish, ret, err);
     if (r == 0 && ret->score == 0) {
+        r = weir_error_set(err, WEIR_E_DEVICE, "backend %s cannot run here: %s", e->backend,
+                           ret->device_name);
         drop(ret);
-        return weir_error_set(err, WEIR_E_DEVICE, "backend %s has no device that can run here",
-                              name);
     }
     return r;
 }
@@ -143,7 +194,7 @@ static void free_opening(struct weir_engine_opening *o)
 
 static int fill(struct weir_engine_opening *o, const struct weir_config *config,
                 const struct weir_config_engine *e, const struct candidate *c,
-                struct weir_error *err)
+                const struct candidate *spare, struct weir_error *err)
 {
     if (e->file) {
         int r = weir_model_path(config->models_dir, e->file, o->path, err);
@@ -166,6 +217,8 @@ static int fill(struct weir_engine_opening *o, const struct weir_config *config,
         .model_file = weir_str_from(e->file ? o->path : ""),
         .backend_options_json = weir_str_from(o->options ? o->options : "{}"),
         .device = c->device,
+        .spare = spare->step,
+        .spare_host = spare->instance ? weir_plugin_instance_host(spare->instance) : NULL,
         .n_threads = e->n_threads,
         .n_ctx = e->n_ctx,
         .max_batch = e->max_sequences,
@@ -176,11 +229,14 @@ static int fill(struct weir_engine_opening *o, const struct weir_config *config,
     return 0;
 }
 
+/* spare: the next best backend under `auto`; NULL: there cannot be one. */
 static void keep(struct weir_open_engines *set, const struct candidate *c,
-                 struct weir_engine_opening *o)
+                 const struct candidate *spare, struct weir_engine_opening *o)
 {
     set->backends[set->n].library = c->library;
     set->backends[set->n].instance = c->instance;
+    set->backends[set->n].spare_library = spare ? spare->library : NULL;
+    set->backends[set->n].spare_instance = spare ? spare->instance : NULL;
     set->backends[set->n].opening = o;
     set->n++;
 }
@@ -230,7 +286,7 @@ static int open_upstream(struct weir_open_engines *set, const struct weir_config
         drop(&c);
         return r;
     }
-    keep(set, &c, o);
+    keep(set, &c, NULL, o);
     *ret_target = (struct weir_target_config){.backend = stream,
                                               .host = weir_plugin_instance_host(c.instance),
                                               .config_json = {o->upstream_json, n}};
@@ -250,7 +306,8 @@ int weir_open_engine(void *arg, const struct weir_config *config,
         return open_upstream(set, model, target, plugins, ret_target, err);
     }
     struct candidate c = {0};
-    int r = choose(plugins, target->engine.backend, &c, err);
+    struct candidate spare = {0};
+    int r = choose(plugins, &target->engine, &c, &spare, err);
     if (r < 0) {
         return r;
     }
@@ -260,20 +317,22 @@ int weir_open_engine(void *arg, const struct weir_config *config,
                            "model list` shows",
                            c.library->about.name);
         drop(&c);
+        drop(&spare);
         return r;
     }
     struct weir_engine_opening *o = calloc(1, sizeof(*o));
-    r = o ? fill(o, config, &target->engine, &c, err)
+    r = o ? fill(o, config, &target->engine, &c, &spare, err)
           : weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     if (r < 0) {
         free_opening(o);
         drop(&c);
+        drop(&spare);
         return r;
     }
     weir_log(WEIR_LOG_INFO, "model", NULL, "%s: %s on %s (%s)", model->name,
              target->engine.file ? target->engine.file : "no file", c.device_name,
              c.library->about.name);
-    keep(set, &c, o);
+    keep(set, &c, &spare, o);
     *ret_target = (struct weir_target_config){
         .backend = weir_engine_stream(), .open = open_now, .open_arg = o};
     return 0;
@@ -285,6 +344,8 @@ void weir_open_engines_finish(void *arg)
     for (size_t i = 0; i < set->n; i++) {
         weir_plugin_instance_destroy(set->backends[i].instance);
         weir_plugin_library_unref(set->backends[i].library);
+        weir_plugin_instance_destroy(set->backends[i].spare_instance);
+        weir_plugin_library_unref(set->backends[i].spare_library);
         free_opening(set->backends[i].opening);
     }
     set->n = 0;

@@ -3,7 +3,8 @@
 /* Joins the core, which knows targets, with the engine, which knows models: for `weir serve`.
  *
  * `backend: NAME` loads that plugin; `backend: auto` takes the device with the highest score of all
- * backends found.
+ * `backend: NAME` loads that plugin; `backend: auto` takes the device with the highest score of all
+ * backends found, and keeps the next best at hand for when the best cannot load the model.
  * Ownership: the set keeps the libraries and host tables that its engines use, and what they are
  * opened with; finish it after the engines are destroyed. Threads: [main]. */
 #include "core/server/server.h"
@@ -16,6 +17,8 @@ struct weir_open_engines {
     struct {
         struct weir_plugin_library *library;
         struct weir_plugin_instance *instance;
+        struct weir_plugin_library *spare_library; /* `auto`: the next best; NULL: none */
+        struct weir_plugin_instance *spare_instance;
         struct weir_engine_opening *opening;
     } backends[WEIR_MAX_OPEN_BACKENDS];
     size_t n;

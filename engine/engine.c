@@ -285,6 +285,17 @@ static int64_t stream_detokenize(void *target, const int32_t *tokens, size_t n_t
     return n;
 }
 
+static void stream_stats(void *target, void (*each)(void *arg, const char *name, double value),
+                         void *arg)
+{
+    struct weir_engine *e = target;
+    (void)pthread_rwlock_rdlock(&e->model_lock);
+    if (e->model && WEIR_HAS_FN(e->model->backend, stats)) {
+        e->model->backend->stats(e->model->handle, each, arg);
+    }
+    (void)pthread_rwlock_unlock(&e->model_lock);
+}
+
 const weir_backend_stream *weir_engine_stream(void)
 {
     static const weir_backend_stream stream = {
@@ -299,6 +310,7 @@ const weir_backend_stream *weir_engine_stream(void)
         .wake = stream_wake,
         .tokenize = stream_tokenize,
         .detokenize = stream_detokenize,
+        .stats = stream_stats,
     };
     return &stream;
 }

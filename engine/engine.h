@@ -21,6 +21,10 @@ struct weir_engine_config {
     weir_str model_file;   /* path; empty where the backend needs none */
     weir_str backend_options_json; /* "" or an object */
     uint32_t device;
+    /* Takes over where `backend` cannot load the model at all (`backend: auto`): with no options,
+     * on its device 0. NULL: none. */
+    const weir_backend_step *spare;
+    const weir_host *spare_host;
     uint32_t n_threads;       /* 0: the backend chooses */
     uint32_t n_ctx;           /* 0: what the model was trained for */
     uint32_t max_batch;       /* sequences in a step; 0: 32 */

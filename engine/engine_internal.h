@@ -27,7 +27,10 @@ struct weir_engine {
     struct weir_loaded_model *model; /* NULL while there is none */
 
     struct weir_scheduler *scheduler; /* the engine thread's */
-    uint64_t n_loads;                 /* the engine thread's */
+    uint64_t n_loads;                 /* the engine thread's, like the next three */
+    bool has_loaded;                  /* with the backend in use, since the start */
+    bool on_spare;                    /* the spare backend has taken over */
+    uint32_t n_load_failures;         /* in a row */
     struct weir_scheduler_counters counters;
 
     /* Guards `status`, which the engine thread writes after each round. */

@@ -3,9 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "engine_internal.h"
 
-enum { MAX_BACKOFF_MS = 60 * 1000 };
+enum {
+    MAX_BACKOFF_MS = 60 * 1000,
+    RELOADS_BEFORE_SPARE = 3 /* a device that did work may come back */
+};
 
 static void set_state(struct weir_engine *e, enum weir_target_state state,
                       const struct weir_error *why)
@@ -85,14 +89,45 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* The configuration with the backend that is in use. */
+static struct weir_engine_config config_in_use(const struct weir_engine *e)
+{
+    struct weir_engine_config config = e->config;
+    if (e->on_spare) {
+        config.backend = config.spare;
+        config.host = config.spare_host;
+        config.device = 0;
+        config.backend_options_json = weir_str_from("{}");
+    }
+    return config;
+}
+
+/* After a failed load: at once where the backend never worked, else when it does not come back.
+ * True when the spare backend is to be tried now. */
+static bool turn_to_spare(struct weir_engine *e, int rc, const struct weir_error *why)
+{
+    e->n_load_failures++;
+    if (!e->config.spare || e->on_spare || rc == WEIR_E_CANCELLED ||
+        (e->has_loaded && e->n_load_failures < RELOADS_BEFORE_SPARE)) {
+        return false;
+    }
+    weir_log(WEIR_LOG_WARN, "model", NULL, "the next best backend takes over: %s", why->message);
+    e->on_spare = true;
+    e->n_load_failures = 0;
+    return true;
+}
+
 static int load(struct weir_engine *e, struct weir_error *err)
 {
     set_state(e, WEIR_TARGET_LOADING, NULL);
     struct weir_loaded_model *m = NULL;
-    int r = weir_loaded_model_create(&e->config, &e->secret, ++e->n_loads, on_progress, e, &m, err);
+    const struct weir_engine_config in_use = config_in_use(e);
+    int r = weir_loaded_model_create(&in_use, &e->secret, ++e->n_loads, on_progress, e, &m, err);
     if (r < 0) {
         return r;
     }
+    e->n_load_failures = 0;
+    e->has_loaded = true;
     struct weir_scheduler_config config = {
         .backend = m->backend,
         .model = m->handle,
@@ -222,6 +257,9 @@ void *weir_engine_run(void *engine)
     while (!weir_mailbox_is_closing(&e->mailbox)) {
         struct weir_error err = {0};
         int r = load(e, &err);
+        if (r < 0 && turn_to_spare(e, r, &err)) {
+            continue;
+        }
         if (r == 0) {
             uint64_t steps = e->counters.steps;
             weir_mailbox_accept(&e->mailbox, true);

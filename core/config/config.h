@@ -73,8 +73,10 @@ struct weir_config_logging {
 
 /* Numbers are 0 for "auto". */
 struct weir_config_engine {
-    const char *backend; /* "auto" or a backend's name */
-    const char *file;    /* as written; NULL when the backend needs none */
+    const char *backend;   /* "auto" or a backend's name */
+    const char *file;      /* as written; NULL when the backend needs none */
+    const char *device_id; /* NULL: not chosen by id */
+    int32_t device;        /* -1: not chosen by number */
     uint32_t n_threads;
     uint32_t n_ctx; /* tokens */
     uint64_t kv_bytes;

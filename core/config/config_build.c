@@ -146,7 +146,11 @@ static void build_small_parts(struct builder *b, yyjson_val *root)
 
 static struct weir_config_engine engine_of(yyjson_val *json)
 {
+    yyjson_val *device = get(json, "device");
+    bool has_id = yyjson_is_str(device) && !yyjson_equals_str(device, "auto");
     return (struct weir_config_engine){
+        .device_id = has_id ? yyjson_get_str(device) : NULL,
+        .device = yyjson_is_int(device) ? (int32_t)yyjson_get_uint(device) : -1,
         .backend = text_of(json, "backend"),
         .file = text_of(json, "file"),
         .n_threads = number_of(json, "threads"),

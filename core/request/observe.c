@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/request/compat_vllm.h"
+#include "core/request/device_figures.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
 
@@ -53,6 +54,7 @@ struct weir_observer {
     struct weir_metrics *metrics;
     struct weir_metric_family *families[FAMILY_COUNT];
     struct weir_vllm_names *vllm; /* NULL: not asked for */
+    struct weir_device_figures *device_figures;
     const struct weir_models *models;
     struct known_model known[MAX_MODELS]; /* filled by set_models, before requests run */
     uint32_t n_known;
@@ -183,6 +185,7 @@ static void collect_model(struct weir_observer *o, struct weir_model *m)
         weir_target_read_status(weir_model_target(m, i), &status);
         add_status(&sum, &status);
     }
+    weir_device_figures_collect(o->device_figures, m);
     struct weir_queue_stats queue;
     weir_queue_stats(weir_model_queue(m), &queue);
 
@@ -247,12 +250,18 @@ int weir_observer_create(struct weir_metrics *metrics, bool with_vllm_names,
             return WEIR_E_ARG;
         }
     }
-    int r = with_vllm_names ? weir_vllm_names_create(metrics, &o->vllm, err) : 0;
+    int r = weir_device_figures_create(metrics, &o->device_figures, err);
+    if (r < 0) {
+        free(o);
+        return r;
+    }
+    r = with_vllm_names ? weir_vllm_names_create(metrics, &o->vllm, err) : 0;
     if (r == 0 && weir_metrics_add_collector(metrics, collect, o) < 0) {
         r = weir_error_set(err, WEIR_E_NOMEM, "too many metric collectors");
     }
     if (r < 0) {
         weir_vllm_names_destroy(o->vllm);
+        weir_device_figures_destroy(o->device_figures);
         free(o);
         return r;
     }
@@ -267,6 +276,7 @@ void weir_observer_destroy(struct weir_observer *o)
     }
     weir_metrics_remove_collector(o->metrics, collect, o);
     weir_vllm_names_destroy(o->vllm);
+    weir_device_figures_destroy(o->device_figures);
     free(o);
 }
 

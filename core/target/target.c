@@ -174,6 +174,14 @@ void weir_target_read_status(struct weir_target *t, weir_target_status *ret_stat
     }
 }
 
+void weir_target_each_stat(struct weir_target *t,
+                           void (*each)(void *arg, const char *name, double value), void *arg)
+{
+    if (t->impl && WEIR_HAS_FN(t->backend, stats)) {
+        t->backend->stats(t->impl, each, arg);
+    }
+}
+
 int weir_target_prepare(struct weir_target *t, const weir_generation *g,
                         weir_prepared *ret_prepared, weir_refusal *refusal)
 {

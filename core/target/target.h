@@ -38,6 +38,10 @@ const char *weir_target_name(const struct weir_target *t);
 uint32_t weir_target_weight(const struct weir_target *t);
 void weir_target_read_status(struct weir_target *t, weir_target_status *ret_status);
 
+/* Further figures of what runs, such as those of a GPU; calls nothing where there are none. */
+void weir_target_each_stat(struct weir_target *t,
+                           void (*each)(void *arg, const char *name, double value), void *arg);
+
 int weir_target_prepare(struct weir_target *t, const weir_generation *g,
                         weir_prepared *ret_prepared, weir_refusal *refusal);
 void weir_target_discard(struct weir_target *t, void *prepared_state);

@@ -29,10 +29,12 @@ enum { WEIR_PAGE_TOKENS = 16, WEIR_STEP_MAX_TOKENS_OUT = 8 };
 typedef struct weir_device {
     uint32_t struct_size;
     uint32_t index;
-    uint32_t score; /* 0: cannot run here; `backend: auto` takes the highest of all backends */
+    /* 0: cannot run here, and `name` says why in place of the device's name; `backend: auto` takes
+     * the highest of all backends */
+    uint32_t score;
     uint32_t reserved;
     uint64_t memory_total_bytes, memory_free_bytes;
-    char id[64], name[96]; /* "cpu0", "AVX-512 VNNI, 2 cores" */
+    char id[64], name[96]; /* "cpu0", "AVX-512 VNNI, 2 cores"; the id may be asked for by name */
 } weir_device;
 
 enum {
@@ -142,7 +144,8 @@ typedef struct weir_step_result {
 typedef struct weir_backend_step {
     uint32_t struct_size;
     uint32_t reserved;
-    /* Fills out[0..*n_out), at most cap. A backend without any usable device gives 0 of them. [main] */
+    /* Fills out[0..*n_out), at most cap. A backend without any device gives 0 of them, or one of
+     * score 0 that says why. [main] */
     int (*devices)(const weir_host *, weir_device *out, uint32_t cap, uint32_t *n_out);
     /* A negative return leaves *model untouched and *err as a sentence (valid until the next call). */
     int (*load)(const weir_host *, const weir_load_params *, void **model, weir_str *err); /* [model] */

@@ -210,6 +210,9 @@ typedef struct weir_backend_stream {
     /* No generation is left on this loop and none will come: closes all handles. WEIR_E_BUSY: the
      * loop must turn a few times more, ask again. [loop] */
     int (*loop_end)(void *target, uint32_t loop);
+    /* Optional. Further figures by name, as weir_backend_step.stats gives them; none while nothing
+     * is loaded. [any] */
+    void (*stats)(void *target, void (*each)(void *arg, const char *name, double value), void *arg);
 } weir_backend_stream;
 
 #ifdef __cplusplus

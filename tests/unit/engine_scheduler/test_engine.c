@@ -337,6 +337,76 @@ static void a_model_that_cannot_be_loaded_shows_why(void **state)
     fake_backend_finish(&f.backend);
 }
 
+static void open_with_spare(struct fixture *f, struct fake_backend *spare)
+{
+    struct weir_engine_config config = {
+        .backend = fake_backend(),
+        .host = &f->backend.host,
+        .spare = fake_backend(),
+        .spare_host = &spare->host,
+        .max_batch = 4,
+        .max_step_tokens = 64,
+        .reload_ms = 1,
+    };
+    f->sink = fake_sink_create();
+    f->stream = weir_engine_stream();
+    struct weir_error err = {0};
+    assert_int_equal(weir_engine_create(&config, &f->sink->sink, &f->engine, &err), 0);
+    wait_for_state(f, WEIR_TARGET_READY);
+}
+
+static void a_spare_takes_over_where_the_model_cannot_be_loaded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct fake_backend spare;
+    fake_backend_init(&f.backend);
+    fake_backend_init(&spare);
+    atomic_store(&f.backend.load_fails, 1);
+    f.backend.load_rc = WEIR_E_NOMEM;
+    open_with_spare(&f, &spare);
+    assert_int_equal(f.backend.n_loads, 1);
+    assert_int_equal(spare.n_loads, 1);
+    weir_generation g = completion("hello", 5);
+    submit(&f, &g, 1);
+    assert_true(fake_sink_wait(f.sink, 1, 0));
+    assert_int_equal(f.sink->streams[1].outcome.rc, 0);
+    f.stream->close(f.engine);
+    assert_int_equal(f.sink->n_violations, 0);
+    assert_int_equal(spare.n_unloads, 1);
+    fake_sink_destroy(f.sink);
+    fake_backend_finish(&spare);
+    fake_backend_finish(&f.backend);
+}
+
+static void a_spare_takes_over_from_a_device_that_does_not_come_back(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct fake_backend spare;
+    fake_backend_init(&f.backend);
+    fake_backend_init(&spare);
+    open_with_spare(&f, &spare);
+    assert_int_equal(spare.n_loads, 0);
+    atomic_store(&f.backend.load_fails, 3);
+    f.backend.load_rc = WEIR_E_DEVICE;
+    atomic_store(&f.backend.fail_in_steps, 1);
+    weir_generation g = completion("fails", 100);
+    submit(&f, &g, 1);
+    assert_true(fake_sink_wait(f.sink, 1, 0));
+    assert_int_equal(f.sink->streams[1].outcome.rc, WEIR_E_DEVICE);
+
+    wait_for_state(&f, WEIR_TARGET_READY);
+    assert_int_equal(f.backend.n_loads, 4);
+    assert_int_equal(spare.n_loads, 1);
+    f.stream->close(f.engine);
+    assert_int_equal(f.sink->n_violations, 0);
+    assert_int_equal(spare.n_unloads, 1);
+    fake_sink_destroy(f.sink);
+    fake_backend_finish(&spare);
+    fake_backend_finish(&f.backend);
+}
+
 static void close_ends_what_runs_also_in_the_middle_of_a_step(void **state)
 {
     (void)state;
@@ -456,6 +526,8 @@ int main(void)
         cmocka_unit_test(cancel_and_wake_reach_the_engine_from_other_threads),
         cmocka_unit_test(a_failed_step_ends_its_jobs_and_the_model_is_loaded_again),
         cmocka_unit_test(a_model_that_cannot_be_loaded_shows_why),
+        cmocka_unit_test(a_spare_takes_over_where_the_model_cannot_be_loaded),
+        cmocka_unit_test(a_spare_takes_over_from_a_device_that_does_not_come_back),
         cmocka_unit_test(close_ends_what_runs_also_in_the_middle_of_a_step),
         cmocka_unit_test(a_step_that_hangs_shows_as_stalled),
         cmocka_unit_test(a_step_that_never_returns_ends_its_requests_and_is_waited_for),

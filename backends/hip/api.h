@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* HIP's module API as a struct weir_gpu_api. */
+#include "base/error.h"
+#include "kernels/gpu_api.h"
+
+/* NULL and the sentence where there is no usable runtime. */
+const struct weir_gpu_api *weir_hip_api(struct weir_error *err);
