@@ -100,8 +100,7 @@ GPU_DEVICE gpu_f4 gpu_load_shared_level(const float *p)
                  : "l"(p));
     return v;
 #else
-    return {gpu_load_fresh(p), gpu_load_fresh(p + 1), gpu_load_fresh(p + 2),
-            gpu_load_fresh(p + 3)};
+    return {gpu_load_fresh(p), gpu_load_fresh(p + 1), gpu_load_fresh(p + 2), gpu_load_fresh(p + 3)};
 #endif
 }
 

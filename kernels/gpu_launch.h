@@ -31,6 +31,10 @@ struct weir_gpu_launch {
     uint32_t shared_bytes;
     const void *args;
     size_t args_bytes;
+    /* 1: the kernel may start before the launch ahead of it in the stream is done; it waits by
+     * itself (gpu_wait_for_launch_ahead()) before it touches what others write. A driver may ignore
+     * it. */
+    uint32_t early;
 };
 
 #ifdef __cplusplus

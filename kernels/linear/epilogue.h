@@ -106,8 +106,8 @@ GPU_DEVICE void linear_store_block(const struct weir_linear_kernel_args &args, c
     }
 }
 
-/* Leaves the block's sums, laid out as for linear_store_block(), in the workspace. True for the last
- * block of the group to do so, which then has the sums of all of them in `sums`. */
+/* Leaves the block's sums, laid out as for linear_store_block(), in the workspace. True for the
+ * last block of the group to do so, which then has the sums of all of them in `sums`. */
 template <int COLS>
 GPU_DEVICE bool linear_merge(const struct weir_linear_kernel_args &args, float *sums,
                              uint32_t group)
@@ -116,8 +116,8 @@ GPU_DEVICE bool linear_merge(const struct weir_linear_kernel_args &args, float *
     float *partials = args.a.workspace + (size_t)group * args.n_k_splits * N;
     float *mine = partials + (size_t)gpu_block_z() * N;
     for (uint32_t e = gpu_thread(); e < N / 4; e += LINEAR_WAVES * LANES) {
-        gpu_store(mine + e * 4, gpu_load<gpu_f4>(sums + e / ROW4 * (LINEAR_ROWS + LINEAR_PAD) +
-                                                 e % ROW4 * 4));
+        gpu_store(mine + e * 4,
+                  gpu_load<gpu_f4>(sums + e / ROW4 * (LINEAR_ROWS + LINEAR_PAD) + e % ROW4 * 4));
     }
     gpu_fence();
     gpu_sync();

@@ -2,12 +2,12 @@
 #pragma once
 /* Device side of matrix_layout.h: from the bytes of a record to operands of matrix instructions.
  *
- * A weight w is mul * v + off, v being the stored number. Stored numbers become f16 by putting them
- * below the exponent of 1024, which is exact and costs one instruction for two of them; the 1024
- * goes into `off`. Two ways to use that:
- * - product first: c = sum v x, s = sum x, both by matrix instructions, then acc += mul c + off s
- *   in f32. Exact but for the f16 of x; costs some f32 instructions per block and column, so it is
- *   for few columns.
+ * A weight is mul (v - ZERO) or mul v + off, v being the stored number. Stored numbers become f16
+ * by putting them below the exponent of 1024, which is exact and costs one instruction for two of
+ * them. Two ways to go on:
+ * - product first: c = sum v x and s = sum x by matrix instructions, then acc += mul c + off s in
+ * f32. Exact but for the f16 of x; costs some f32 instructions per block and column, so it is for
+ * few columns.
  * - weight first: mul v + off in f16, then acc += w x. For many columns. */
 #include "kernels/gpu.h"
 #include "kernels/linear/matrix_layout.h"
@@ -201,9 +201,16 @@ GPU_DEVICE void expand(uint32_t pairs[FRAG_UNITS][4], const block_words<KIND> &w
     }
 }
 
-/* w = mul v + off, the same for half a block of a row; halves differ for Q6_K only. */
-struct coefficient {
-    float mul, off;
+/* Types whose numbers lie around a centre have no offset: v - ZERO is exact in f16. */
+template <int KIND> struct centre {
+    enum {
+        ZERO = KIND == WEIR_MATRIX_Q4_0   ? 8
+               : KIND == WEIR_MATRIX_Q5_0 ? 16
+               : KIND == WEIR_MATRIX_Q8_0 ? 128
+               : KIND == WEIR_MATRIX_Q6_K ? 32
+                                          : 0,
+        BITS = ZERO == 0 ? 0 : 0xE400 + ZERO /* -(1024 + ZERO) as f16 */
+    };
 };
 
 /* A row's scales of one record, as far as they are worth keeping in registers. */
@@ -229,51 +236,66 @@ GPU_DEVICE void read_scales(row_scales<KIND> &s, const unsigned char *record, ui
         if constexpr (KIND == WEIR_MATRIX_Q6_K) {
             s.d = gpu_f16_to_f32(gpu_load<uint16_t>(part + 256 + row * 2));
         }
-    }
-}
-
-template <int KIND> GPU_DEVICE coefficient get_coefficient(const row_scales<KIND> &s, int j, int h)
-{
-    if constexpr (KIND == WEIR_MATRIX_Q4_0 || KIND == WEIR_MATRIX_Q5_0 ||
-                  KIND == WEIR_MATRIX_Q8_0) {
-        constexpr float ZERO = KIND == WEIR_MATRIX_Q4_0   ? 8.0f
-                               : KIND == WEIR_MATRIX_Q5_0 ? 16.0f
-                                                          : 128.0f;
-        float d = gpu_f16_to_f32((uint16_t)(s.w[j / 2] >> j % 2 * 16));
-        return {d, -ZERO * d};
-    } else if constexpr (KIND == WEIR_MATRIX_Q4_1 || KIND == WEIR_MATRIX_Q5_1) {
-        float d = gpu_f16_low(s.w[j]);
-        return {d, gpu_f16_high(s.w[j])};
-    } else if constexpr (KIND == WEIR_MATRIX_Q4_K || KIND == WEIR_MATRIX_Q5_K) {
-        uint32_t field;
-        if (j < 6) {
-            field = s.w[1 + j / 2] >> j % 2 * 12;
-        } else if (j == 6) {
-            field = s.w[1] >> 24 | (s.w[2] >> 24 & 0x0Fu) << 8;
-        } else {
-            field = s.w[2] >> 28 | s.w[3] >> 24 << 4;
+        if constexpr (KIND == WEIR_MATRIX_Q4_K || KIND == WEIR_MATRIX_Q5_K) {
+            s.w[0] ^= 0x80000000u; /* d, -dmin */
+            s.w[4] = (s.w[1] >> 12 & 0x000F000Fu) | (s.w[2] >> 8 & 0x00F000F0u) |
+                     (s.w[3] >> 4 & 0x0F000F00u);
         }
-        float d = gpu_f16_low(s.w[0]) * (float)(field & 63u);
-        return {d, -gpu_f16_high(s.w[0]) * (float)(field >> 6 & 63u)};
-    } else if constexpr (KIND == WEIR_MATRIX_Q6_K) {
-        int b = 2 * j + h;
-        float d = s.d * (float)(int8_t)(s.w[b / 4] >> b % 4 * 8);
-        return {d, -32.0f * d};
-    } else {
-        (void)s, (void)j, (void)h;
-        return {1.0f, 0.0f};
     }
 }
 
-/* Stored numbers (1024 + v) of half h of block j to weights, in f16. */
+/* Types without a centre: w = mul v + off, f16 mul in the lower half. */
+template <int KIND> GPU_DEVICE uint32_t get_line(const row_scales<KIND> &s, int j)
+{
+    if constexpr (KIND == WEIR_MATRIX_Q4_K || KIND == WEIR_MATRIX_Q5_K) {
+        uint32_t field = (s.w[1 + j / 2] >> j % 2 * 6 & 0x003F003Fu) | 0x64006400u;
+        return gpu_hmul2(gpu_hadd2(field, 0xE400E400u), s.w[0]);
+    } else {
+        return s.w[j];
+    }
+}
+
+/* Types with one: w = mul (v - ZERO), the same for half h of block j. */
+template <int KIND> GPU_DEVICE float get_factor(const row_scales<KIND> &s, int j, int h)
+{
+    if constexpr (KIND == WEIR_MATRIX_Q6_K) {
+        int b = 2 * j + h;
+        return s.d * (float)(int8_t)(s.w[b / 4] >> b % 4 * 8);
+    } else {
+        (void)h;
+        return gpu_f16_to_f32((uint16_t)(s.w[j / 2] >> j % 2 * 16));
+    }
+}
+
+/* Stored numbers (1024 + v) of half h of block j to v - ZERO, for types with a centre. */
+template <int KIND> GPU_DEVICE void shift_to_centre(uint32_t pairs[FRAG_UNITS][4], int h)
+{
+    constexpr uint32_t BITS = centre<KIND>::BITS;
+    GPU_UNROLL
+    for (int u = 0; u < FRAG_UNITS; u++) {
+        pairs[u][2 * h] = gpu_hadd2(pairs[u][2 * h], BITS << 16 | BITS);
+        pairs[u][2 * h + 1] = gpu_hadd2(pairs[u][2 * h + 1], BITS << 16 | BITS);
+    }
+}
+
+/* Stored numbers of half h of block j to weights, in f16. scales: of the units' rows. */
 template <int KIND>
 GPU_DEVICE void weigh(uint32_t pairs[FRAG_UNITS][4], const row_scales<KIND> *scales, int j, int h)
 {
-    if constexpr (KIND != WEIR_MATRIX_F16) {
+    if constexpr (centre<KIND>::ZERO != 0) {
+        shift_to_centre<KIND>(pairs, h);
         GPU_UNROLL
         for (int u = 0; u < FRAG_UNITS; u++) {
-            coefficient f = get_coefficient<KIND>(scales[u], j, h);
-            uint32_t mul = gpu_pack_f16(f.mul, f.mul), off = gpu_pack_f16(f.off, f.off);
+            float factor = get_factor<KIND>(scales[u], j, h);
+            uint32_t mul = gpu_pack_f16(factor, factor);
+            pairs[u][2 * h] = gpu_hmul2(pairs[u][2 * h], mul);
+            pairs[u][2 * h + 1] = gpu_hmul2(pairs[u][2 * h + 1], mul);
+        }
+    } else if constexpr (KIND != WEIR_MATRIX_F16) {
+        GPU_UNROLL
+        for (int u = 0; u < FRAG_UNITS; u++) {
+            uint32_t line = get_line<KIND>(scales[u], j);
+            uint32_t mul = (line & 0xFFFFu) | line << 16, off = line >> 16 | (line & 0xFFFF0000u);
             GPU_UNROLL
             for (int p = 2 * h; p < 2 * h + 2; p++) {
                 pairs[u][p] = gpu_hfma2(gpu_hadd2(pairs[u][p], 0xE400E400u), mul, off);

@@ -62,16 +62,20 @@ GPU_DEVICE void multiply(float *acc, const unsigned char *record,
         if constexpr (KIND == WEIR_MATRIX_F16) {
             frag_mma(acc, pairs, 0, x[j][0]);
             frag_mma(acc, pairs, 1, x[j][1]);
-        } else if constexpr (KIND == WEIR_MATRIX_Q6_K) {
+        } else if constexpr (centre<KIND>::ZERO != 0) {
+            shift_to_centre<KIND>(pairs, 0);
+            shift_to_centre<KIND>(pairs, 1);
+            constexpr int PARTS = KIND == WEIR_MATRIX_Q6_K ? 2 : 1; /* with scales of their own */
             GPU_UNROLL
-            for (int h = 0; h < 2; h++) {
-                float c[4] = {0, 0, 0, 0}, s[4] = {0, 0, 0, 0};
-                frag_mma(c, pairs, h, x[j][h]);
-                frag_mma(s, ones, h, x[j][h]);
+            for (int part = 0; part < PARTS; part++) {
+                float c[4] = {0, 0, 0, 0};
+                GPU_UNROLL
+                for (int h = part; h < 2; h += PARTS) {
+                    frag_mma(c, pairs, h, x[j][h]);
+                }
                 GPU_UNROLL
                 for (int i = 0; i < 4; i++) {
-                    coefficient f = get_coefficient<KIND>(scales[sum_row(i)], j, h);
-                    acc[i] += f.mul * c[i] + (f.off - 1024.0f * f.mul) * s[i];
+                    acc[i] += get_factor<KIND>(scales[sum_row(i)], j, part) * c[i];
                 }
             }
         } else {
@@ -82,8 +86,9 @@ GPU_DEVICE void multiply(float *acc, const unsigned char *record,
             frag_mma(s, ones, 1, x[j][1]);
             GPU_UNROLL
             for (int i = 0; i < 4; i++) {
-                coefficient f = get_coefficient<KIND>(scales[sum_row(i)], j, 0);
-                acc[i] += f.mul * c[i] + (f.off - 1024.0f * f.mul) * s[i];
+                uint32_t line = get_line<KIND>(scales[sum_row(i)], j);
+                float mul = gpu_f16_low(line), off = gpu_f16_high(line) - 1024.0f * mul;
+                acc[i] += mul * c[i] + off * s[i];
             }
         }
     }
@@ -106,6 +111,7 @@ GPU_DEVICE void stream_tile(float *acc, const struct weir_gpu_matrix &w, uint32_
         }
         gpu_cp_async_commit();
     }
+    gpu_wait_for_launch_ahead(); /* only weights were read so far */
     uint32_t stage = 0;
     for (uint32_t r = first; r < w.n_records; r += step) {
         uint32_t x[matrix_kind<KIND>::BLOCKS][2][2];
@@ -177,6 +183,7 @@ template <int KIND> GPU_DEVICE void gemv(const struct weir_linear_kernel_args &a
     if (!glu) {
         linear_find(args, tile, &matrix, &in_matrix);
     }
+    gpu_let_next_launch_start();
     float acc[4] = {0, 0, 0, 0};
     const uint16_t *column = nullptr;
     if (frag_x_col() < args.a.n_tokens) {
@@ -186,6 +193,7 @@ template <int KIND> GPU_DEVICE void gemv(const struct weir_linear_kernel_args &a
         stream_tile<KIND>(acc, args.a.w[matrix], in_matrix, column, gpu_wave() % splits, splits,
                           shared + gpu_wave() * STAGES * matrix_kind<KIND>::BYTES);
     }
+    gpu_wait_for_launch_ahead(); /* also where the wave had no tile */
     finish(args, acc, reinterpret_cast<float *>(shared), first_tile);
 }
 

@@ -68,17 +68,31 @@ static uint32_t choose_splits(uint32_t n_units, uint32_t n_wanted, uint32_t most
     return splits;
 }
 
+/* How many waves share a row tile: the fewest records in a row on any multiprocessor, which takes
+ * two blocks at a time; a block's start and end cost about as much as three records. */
+static uint32_t choose_gemv_splits(const struct weir_gpu_props *props, uint32_t n_tiles,
+                                   uint32_t n_records, uint32_t most)
+{
+    uint32_t best = 1, best_cost = UINT32_MAX;
+    for (uint32_t splits = 1; splits <= most && splits <= n_records; splits *= 2) {
+        uint32_t per_block = most / splits;
+        uint32_t blocks = (n_tiles + per_block - 1) / per_block;
+        uint32_t turns = (blocks + 2 * props->n_sm - 1) / (2 * props->n_sm);
+        uint32_t cost = turns * ((n_records + splits - 1) / splits + 3);
+        if (cost < best_cost) {
+            best = splits;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
 static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gpu_props *props,
                       uint32_t n_tiles, struct weir_gpu_launch *out)
 {
     const struct kind_info *kind = &kind_infos[args->a.w[0].kind];
-    bool glu = args->a.glu != WEIR_GLU_NONE;
-    uint32_t most = glu ? WAVES / 2 : WAVES;
-    /* Sixteen waves on each multiprocessor, where there are as many records. */
-    uint32_t splits = choose_splits(glu ? 2 * n_tiles : n_tiles, 32 * props->n_sm, most);
-    while (splits > 1 && splits > args->a.w[0].n_records) {
-        splits /= 2;
-    }
+    uint32_t most = args->a.glu != WEIR_GLU_NONE ? WAVES / 2 : WAVES;
+    uint32_t splits = choose_gemv_splits(props, n_tiles, args->a.w[0].n_records, most);
     args->n_k_splits = splits;
     uint32_t per_block = most / splits;
     uint32_t stages = props->lanes == 32 ? GEMV_STAGES_NV : GEMV_STAGES_CDNA;
@@ -87,6 +101,7 @@ static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gp
         .grid = {(n_tiles + per_block - 1) / per_block, 1, 1},
         .block = WAVES * props->lanes,
         .shared_bytes = WAVES * stages * kind->bytes,
+        .early = 1,
     };
 }
 

@@ -19,14 +19,19 @@
  * has one: lane = row + 16 t. A thread's words follow each other by block, unit, word of unit;
  * words 4 c .. 4 c + 3 are its 16 bytes of chunk c, a chunk is LANES x 16 bytes. A unit is 1 word
  * of nibbles (v[2p] at bit 4 p, v[2p + 1] at bit 16 + 4 p), 2 words of bytes (v[4h], v[4h + 2],
- * v[4h + 1], v[4h + 3]) or 4 words of f16 pairs. High bits. Pair number P = 4 unit + p of the
- * thread; with 1 bit each: word P / 16, bit P % 16 for the lower number, 16 more for the upper;
- * with 2 bits: word P / 8, bit 2 (P % 8). A thread's words are together, in chunks as above (with
- * waves of 64 and 1 bit: 8 bytes per thread). Scales, by row: f16 d of each block (Q4_0, Q5_0,
- * Q8_0); f16 pairs d, m (Q4_1, Q5_1); for Q4_K and Q5_K 16 bytes: d, dmin, three words with the
- * 6-bit scale and minimum of each block as 12 bits, blocks 2 i and 2 i + 1 in the lower 24 of word
- * i, 6 and 7 in the bytes left over; for Q6_K 16 signed bytes, and behind all rows' f16 d of each
- * row. Behind the last record: f32 scale of each row, F16 only. */
+ * v[4h + 1], v[4h + 3]) or 4 words of f16 pairs.
+ *
+ * High bits. Pair number P = 4 unit + p of the thread; with 1 bit each: word P / 16, bit P % 16 for
+ * the lower number, 16 more for the upper; with 2 bits: word P / 8, bit 2 (P % 8). A thread's words
+ * are together, in chunks as above (with waves of 64 and 1 bit: 8 bytes per thread).
+ *
+ * Scales, by row: f16 d of each block (Q4_0, Q5_0, Q8_0); f16 pairs d, m (Q4_1, Q5_1); for Q4_K and
+ * Q5_K 16 bytes: d, dmin, three words with the 6-bit scales in their lower halves and the minima in
+ * their upper ones: word i has block 2 i at bit 0, 2 i + 1 at bit 6, and at bit 12 bits 4 i ..
+ * 4 i + 3 of what blocks 6 (bit 0) and 7 (bit 6) would be in a fourth word; for Q6_K 16 signed
+ * bytes, and behind all rows' f16 d of each row.
+ *
+ * Behind the last record: f32 scale of each row, F16 only. */
 #include <stddef.h>
 #include <stdint.h>
 

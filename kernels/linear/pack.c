@@ -182,7 +182,7 @@ static void store_u32(uint8_t *to, uint32_t v)
 /* d, dmin and the eight 6-bit scales and minima, as matrix_layout.h wants them. */
 static void pack_super_scales(const uint8_t *b, uint8_t *to)
 {
-    uint32_t field[8];
+    uint32_t field[8]; /* scale, and minimum 16 bits above */
     for (uint32_t j = 0; j < 8; j++) {
         const uint8_t *p = b + 4;
         uint32_t scale, min;
@@ -193,12 +193,14 @@ static void pack_super_scales(const uint8_t *b, uint8_t *to)
             scale = (p[j + 4] & 0x0Fu) | ((uint32_t)p[j - 4] >> 2 & 0x30u);
             min = ((uint32_t)p[j + 4] >> 4) | ((uint32_t)p[j] >> 2 & 0x30u);
         }
-        field[j] = scale | min << 6;
+        field[j] = scale | min << 16;
     }
     memcpy(to, b, 4);
-    store_u32(to + 4, field[0] | field[1] << 12 | (field[6] & 0xFF) << 24);
-    store_u32(to + 8, field[2] | field[3] << 12 | (field[6] >> 8) << 24 | (field[7] & 0x0F) << 28);
-    store_u32(to + 12, field[4] | field[5] << 12 | (field[7] >> 4) << 24);
+    uint32_t last = field[6] | field[7] << 6;
+    for (uint32_t i = 0; i < 3; i++) {
+        store_u32(to + 4 + 4 * i,
+                  field[2 * i] | field[2 * i + 1] << 6 | (last >> 4 * i & 0x000F000Fu) << 12);
+    }
 }
 
 /* Bits i of the thread's words in a part of the record: `per_thread` words each, in chunks of at

@@ -63,6 +63,20 @@ GPU_DEVICE void gpu_syncwave(void)
     __syncwarp();
 }
 
+/* See gpu_launch.h, `early`. */
+GPU_DEVICE void gpu_let_next_launch_start(void)
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+GPU_DEVICE void gpu_wait_for_launch_ahead(void)
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 template <typename T> GPU_DEVICE T gpu_shfl_xor(T v, int mask)
 {
     return __shfl_xor_sync(0xFFFFFFFFu, v, mask);

@@ -79,6 +79,14 @@ GPU_DEVICE void gpu_syncwave(void)
     weir_emu_group_barrier(LANES);
 }
 
+/* See gpu_launch.h, `early`. */
+GPU_DEVICE void gpu_let_next_launch_start(void)
+{
+}
+GPU_DEVICE void gpu_wait_for_launch_ahead(void)
+{
+}
+
 template <typename T> GPU_DEVICE T gpu_shfl_idx(T v, int from)
 {
     static_assert(sizeof(T) <= sizeof(uint64_t), "");

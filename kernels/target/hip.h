@@ -65,6 +65,14 @@ GPU_DEVICE void gpu_syncwave(void)
     gpu_syncwarp();
 }
 
+/* See gpu_launch.h, `early`. */
+GPU_DEVICE void gpu_let_next_launch_start(void)
+{
+}
+GPU_DEVICE void gpu_wait_for_launch_ahead(void)
+{
+}
+
 template <typename T> GPU_DEVICE T gpu_shfl_xor(T v, int mask)
 {
     return __shfl_xor(v, mask, 32);
