@@ -6,8 +6,8 @@
  * them in f16 exists anywhere, and while one step is multiplied the next one is expanded. x comes
  * through four stages of shared memory, swizzled, asynchronously; records through a ring of each
  * wave's own.
- * A weight costs two instructions of 32 lanes for COLS products, a tenth of what the tensor cores
- * take for them at COLS = 256. */
+ * With few tokens blocks share records, as in batch.cu. A weight costs two instructions of 32 lanes
+ * for COLS products, a tenth of what the tensor cores take for them at COLS = 256. */
 #include "kernels/target/wgmma.h"
 
 #include "kernels/linear/epilogue.h"
@@ -24,7 +24,7 @@ template <int KIND, int COLS> struct large_shape {
         X_BYTES = COLS * STEP_K * 2,
         /* A record must be there one step before its first use, two steps after it was asked for.
          */
-        AHEAD = STEPS >= 4   ? 1
+        AHEAD = STEPS >= 4   ? (COLS > 64 ? 1 : 2)
                 : STEPS == 2 ? 2
                              : 3,
         RING = AHEAD + 1
@@ -77,6 +77,13 @@ GPU_DEVICE void expand_step(uint32_t a[4][4], const unsigned char *record, int s
     }
 }
 
+/* The first column of a block's step. */
+template <int KIND> GPU_DEVICE uint32_t step_column(uint32_t step, uint32_t first, uint32_t splits)
+{
+    constexpr uint32_t STEPS = matrix_kind<KIND>::K / STEP_K;
+    return (first + step / STEPS * splits) * matrix_kind<KIND>::K + step % STEPS * STEP_K;
+}
+
 template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_kernel_args &args)
 {
     using shape = large_shape<KIND, COLS>;
@@ -92,14 +99,19 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
         linear_find(args, tile, &matrix, &tile);
     }
     bool has_tile = matrix < args.a.n_w && tile * WEIR_TILE_ROWS < args.a.w[matrix].n_rows;
-    uint32_t n_records = args.a.w[0].n_records, n_steps = n_records * STEPS;
+    /* Of the records that the block takes: every n_k_splits-th. */
+    uint32_t splits = args.n_k_splits, first = gpu_block_z();
+    uint32_t n_all = args.a.w[0].n_records, n_records = (n_all - first + splits - 1) / splits;
+    uint32_t n_steps = n_records * STEPS;
     const unsigned char *records = nullptr;
     if (has_tile) {
         records = static_cast<const unsigned char *>(args.a.w[matrix].records) +
-                  (size_t)tile * n_records * BYTES;
+                  ((size_t)tile * n_all + first) * BYTES;
     }
+    const size_t stride = (size_t)splits * BYTES; /* from record to record */
     unsigned char *ring = shared + X_STAGES * shape::X_BYTES + wave * shape::RING * BYTES;
 
+    gpu_let_next_launch_start();
     float acc[COLS / 2];
     uint32_t a[2][4][4];
     GPU_UNROLL
@@ -111,12 +123,13 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
         a[i / 16][i / 4 % 4][i % 4] = 0;
     }
     for (uint32_t r = 0; r < shape::AHEAD && r < n_records && has_tile; r++) {
-        start_record<KIND>(ring + r * BYTES, records + (size_t)r * BYTES);
+        start_record<KIND>(ring + r * BYTES, records + r * stride);
     }
-    start_x<COLS>(shared, args, token, 0);
+    gpu_wait_for_launch_ahead(); /* only weights were read so far */
+    start_x<COLS>(shared, args, token, step_column<KIND>(0, first, splits));
     gpu_cp_async_commit();
     if (n_steps > 1) {
-        start_x<COLS>(shared + shape::X_BYTES, args, token, STEP_K);
+        start_x<COLS>(shared + shape::X_BYTES, args, token, step_column<KIND>(1, first, splits));
     }
     gpu_cp_async_commit();
     gpu_cp_async_wait<1>();
@@ -135,12 +148,11 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
                 gpu_sync(); /* this step's x is there, and nobody needs the step before */
                 if (at + 2 < n_steps) {
                     start_x<COLS>(shared + (at + 2) % X_STAGES * shape::X_BYTES, args, token,
-                                  (at + 2) * STEP_K);
+                                  step_column<KIND>(at + 2, first, splits));
                 }
                 uint32_t next = record + shape::AHEAD;
                 if (step == 0 && next < n_records && has_tile) {
-                    start_record<KIND>(ring + next % shape::RING * BYTES,
-                                       records + (size_t)next * BYTES);
+                    start_record<KIND>(ring + next % shape::RING * BYTES, records + next * stride);
                 }
                 gpu_cp_async_commit();
                 const unsigned char *x = shared + at % X_STAGES * shape::X_BYTES;
@@ -169,18 +181,21 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
             acc[i];
     }
     gpu_sync();
+    if (splits > 1 &&
+        !linear_merge<COLS>(args, sums, gpu_block_y() * gpu_grid_x() + gpu_block_x())) {
+        return;
+    }
     linear_store_block<COLS>(args, sums, token);
 }
 
-#define LARGE(kind, k, quants, high, scales)                                                       \
-    GPU_KERNEL_BOUNDS(weir_large128_##kind, struct weir_linear_kernel_args, WAVES *LANES, 1)       \
+#define LARGE_OF(kind, cols, blocks)                                                               \
+    GPU_KERNEL_BOUNDS(weir_large##cols##_##kind, struct weir_linear_kernel_args, WAVES *LANES,     \
+                      blocks)                                                                      \
     {                                                                                              \
-        large<WEIR_MATRIX_##kind, 128>(args);                                                      \
-    }                                                                                              \
-    GPU_KERNEL_BOUNDS(weir_large256_##kind, struct weir_linear_kernel_args, WAVES *LANES, 1)       \
-    {                                                                                              \
-        large<WEIR_MATRIX_##kind, 256>(args);                                                      \
+        large<WEIR_MATRIX_##kind, cols>(args);                                                     \
     }
+#define LARGE(kind, k, quants, high, scales)                                                       \
+    LARGE_OF(kind, 32, 2) LARGE_OF(kind, 64, 2) LARGE_OF(kind, 128, 1) LARGE_OF(kind, 256, 1)
 WEIR_MATRIX_KINDS(LARGE)
 
 #endif

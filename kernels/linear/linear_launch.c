@@ -13,7 +13,7 @@ enum { SHARED_GOAL_NV = 110 * 1024, SHARED_GOAL_CDNA = 64 * 1024 };
 
 struct kind_info {
     uint32_t k, bytes;
-    const char *gemv, *batch[3], *large[2];
+    const char *gemv, *batch[3], *large[4];
 };
 
 static const struct kind_info kind_infos[] = {
@@ -23,7 +23,8 @@ static const struct kind_info kind_infos[] = {
                  .bytes = quants + high + scales,                                                  \
                  .gemv = "weir_gemv_" #kind,                                                       \
                  .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind},   \
-                 .large = {"weir_large128_" #kind, "weir_large256_" #kind}},
+                 .large = {"weir_large32_" #kind, "weir_large64_" #kind, "weir_large128_" #kind,   \
+                           "weir_large256_" #kind}},
     WEIR_MATRIX_KINDS(INFO)
 #undef INFO
 };
@@ -105,6 +106,13 @@ static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gp
     };
 }
 
+static uint32_t *counters_of(const struct weir_linear_kernel_args *args,
+                             const struct weir_gpu_props *props)
+{
+    size_t n_sums = (size_t)2 * props->n_sm * BATCH_ROWS * MAX_BATCH_COLS;
+    return args->a.workspace ? (uint32_t *)(void *)(args->a.workspace + n_sums) : NULL;
+}
+
 static void plan_batch(struct weir_linear_kernel_args *args, const struct weir_gpu_props *props,
                        uint32_t n_tiles, struct weir_gpu_launch *out)
 {
@@ -118,8 +126,7 @@ static void plan_batch(struct weir_linear_kernel_args *args, const struct weir_g
     args->n_k_splits = args->a.workspace ? choose_splits(groups * slices, 2 * props->n_sm,
                                                          n_records > 3 ? n_records / 2 : 1)
                                          : 1;
-    args->counters = (uint32_t *)(void *)(args->a.workspace +
-                                          (size_t)2 * props->n_sm * BATCH_ROWS * MAX_BATCH_COLS);
+    args->counters = counters_of(args, props);
     uint32_t stage = cols * (kind->k + X_PAD) * 2 + WAVES * kind->bytes;
     uint32_t stages = (uint32_t)(props->lanes == 32 ? SHARED_GOAL_NV : SHARED_GOAL_CDNA) / stage;
     stages = stages < 1 ? 1 : stages > 4 ? 4 : stages;
@@ -138,19 +145,30 @@ static void plan_large(struct weir_linear_kernel_args *args, const struct weir_g
     const struct kind_info *kind = &kind_infos[args->a.w[0].kind];
     uint32_t per_block = args->a.glu != WEIR_GLU_NONE ? WAVES / 2 : WAVES;
     uint32_t groups = (n_tiles + per_block - 1) / per_block;
-    uint32_t slices = (args->a.n_tokens + 255) / 256;
-    /* Half as many columns where the device would not be full. */
-    uint32_t cols = groups * slices < props->n_sm ? 128 : 256;
+    uint32_t n_tokens = args->a.n_tokens, n_records = args->a.w[0].n_records;
+    /* 256 columns only where that fills the device. */
+    uint32_t variant = n_tokens <= 32                                    ? 0
+                       : n_tokens <= 64                                  ? 1
+                       : groups * ((n_tokens + 255) / 256) < props->n_sm ? 2
+                                                                         : 3;
+    uint32_t cols = 32u << variant, slices = (n_tokens + cols - 1) / cols;
+    /* The workspace has room for two blocks of 64 columns on each multiprocessor. */
+    uint32_t wanted = props->n_sm * (variant == 2 ? 1 : 2);
+    args->n_k_splits =
+        args->a.workspace && variant < 3
+            ? choose_splits(groups * slices, wanted, n_records > 3 ? n_records / 2 : 1)
+            : 1;
+    args->counters = counters_of(args, props);
     uint32_t steps = kind->k / 64;
-    uint32_t ring = steps >= 4 ? 2 : steps == 2 ? 3 : 4;
+    uint32_t ring = steps >= 4 ? (cols > 64 ? 2 : 3) : steps == 2 ? 3 : 4;
     uint32_t stages = 4 * cols * 128 + WAVES * ring * kind->bytes;
     uint32_t sums = cols * (BATCH_ROWS + TILE_PAD) * (uint32_t)sizeof(float);
-    args->n_k_splits = 1;
     *out = (struct weir_gpu_launch){
-        .kernel = kind->large[cols / 256],
-        .grid = {groups, (args->a.n_tokens + cols - 1) / cols, 1},
+        .kernel = kind->large[variant],
+        .grid = {groups, slices, args->n_k_splits},
         .block = WAVES * props->lanes,
         .shared_bytes = stages > sums ? stages : sums,
+        .early = 1,
     };
 }
 
@@ -176,7 +194,7 @@ static void plan_run(const struct weir_linear_args *args, const struct weir_gpu_
     uint32_t most_gemv = props->lanes == 32 ? 8 : 16;
     if (args->n_tokens <= most_gemv) {
         plan_gemv(to, props, n_tiles, &plan->launches[i]);
-    } else if (args->n_tokens > 64 && props->has_wgmma) {
+    } else if (args->n_tokens > 16 && props->has_wgmma) {
         plan_large(to, props, n_tiles, &plan->launches[i]);
     } else {
         plan_batch(to, props, n_tiles, &plan->launches[i]);
