@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/attn/attn_decode.h"
 
+#include "kernels/attn/attn_ring.h"
+/* After the sources that it reads from. */
 #include "kernels/attn/attn_device.h"
-#include "kernels/kv/kv_device.h"
 
 enum { N_WARPS = 4, PAGE = WEIR_KV_PAGE_TOKENS };
 
@@ -45,101 +46,139 @@ GPU_DEVICE struct work work_of(const struct weir_attn_decode_args &a, uint32_t i
     return w;
 }
 
-template <int D, int B> struct shared {
-    float out[B * FRAG_LANE_ROWS * D];
-    float max[N_WARPS][B * FRAG_LANE_ROWS], sum[N_WARPS][B * FRAG_LANE_ROWS];
-    uint32_t n_arrived;
-    struct frag q[shared_queries<D>() ? shared_queries<D>() : 1]; /* D > 128: of all warps */
+/* Output rows of a warp in shared memory are a bank apart. */
+template <int D> GPU_DEVICE constexpr int part_stride()
+{
+    return D + 1;
+}
+
+/* What a warp has for itself: on NVIDIA its ring; then its part of the output. */
+template <int D, int B, int TYPE> struct alignas(16) warp_shared {
+    union {
+        struct ring_stage<D, TYPE> ring[LANES == 32 ? ring_stages<D, TYPE>() : 1];
+        float part[LANES == 32 ? B * FRAG_LANE_ROWS * part_stride<D>() : 1];
+    };
 };
 
-/* Where the keys or values of the sequence's page `index` lie. */
+template <int D, int B, int TYPE> struct shared {
+    struct warp_shared<D, B, TYPE> warps[LANES == 32 ? N_WARPS : 1];
+    struct frag q[shared_queries<D>() ? shared_queries<D>() : 1]; /* D > 128: of all warps */
+    float out[LANES == 32 ? 1 : B * FRAG_LANE_ROWS * D];          /* CDNA: no room for parts */
+    float max[N_WARPS][B * FRAG_LANE_ROWS], sum[N_WARPS][B * FRAG_LANE_ROWS];
+    float all_max[B * FRAG_LANE_ROWS], all_sum[B * FRAG_LANE_ROWS]; /* of the chunks */
+    uint32_t n_arrived;
+};
+
+/* Where the keys or values of the sequence's page `index` lie, which is `page` of the pool. */
 template <int D, int TYPE>
 GPU_DEVICE struct page_rows<D, TYPE> chunk_page(const struct weir_attn_decode_args &a,
                                                 const struct work &w, const uint8_t *plane,
-                                                int32_t index) {
-    const uint32_t page = a.pages[(size_t)w.table * a.pages_stride + index];
+                                                int32_t index, uint32_t page)
+{
     const int last = w.end - 1 - index * PAGE;
     return page_rows_of<D, TYPE>(plane, a.kv, page, w.kv_head, last < PAGE ? last : PAGE - 1);
 }
 
 /* Scores to weights: scales of int8, and -inf where the token does not see the key. */
-template <int D, int B, int TYPE>
-GPU_DEVICE void weigh(const struct work &w, int32_t index, const struct page_rows<D, TYPE> &keys,
-                      const struct page_rows<D, TYPE> &values, struct accum (&s)[1],
-                      struct running<D> &run, struct frag (&p)[1], int lane)
+template <int D, int B>
+GPU_DEVICE void weigh(const struct work &w, int32_t index, const float *k_scale,
+                      const float (&v_scale)[1][4], struct accum (&s)[1], struct running<D> &run,
+                      struct frag (&p)[1], int lane)
 {
-    float v_scale[1][4];
     GPU_UNROLL
     for (int j = 0; j < 4; j++) {
-        const int col = frag_col(lane, j);
-        const int32_t key = index * PAGE + col;
-        const float k_scale = row_scale(keys, col);
-        v_scale[0][j] = row_scale(values, col);
+        const int32_t key = index * PAGE + frag_col(lane, j);
         GPU_UNROLL
         for (int b = 0; b < B; b++) {
-            s[0].v[b][j] = key >= w.begin && key < w.end ? s[0].v[b][j] * k_scale : -INFINITY;
+            s[0].v[b][j] = key >= w.begin && key < w.end ? s[0].v[b][j] * k_scale[j] : -INFINITY;
         }
     }
     running_step<D, B, 1>(run, s, v_scale, p);
 }
 
-/* The warp's pages into the running softmax. While one page is computed the next one's keys are on
- * their way as soon as the registers of this one's are free, then its values. */
+/* The warp's pages, through its ring. Each lane knows the number of one page, so that nobody waits
+ * for the page table more than once. */
 template <int D, int B, int TYPE>
-GPU_DEVICE void attend_ahead(const struct weir_attn_decode_args &a, const struct work &w,
-                             int32_t index, const struct frag *q, struct running<D> &run, int lane)
+GPU_DEVICE void attend_ring(const struct weir_attn_decode_args &a, const struct work &w,
+                            int32_t index, const struct frag *q, struct running<D> &run, int lane,
+                            struct ring_stage<D, TYPE> *ring)
 {
-    if (index * PAGE >= w.end) {
-        return;
+    constexpr int STAGES = ring_stages<D, TYPE>();
+    const int32_t own = index + lane * N_WARPS;
+    const uint32_t own_page =
+        own * PAGE < w.end ? a.pages[(size_t)w.table * a.pages_stride + own] : 0;
+    const auto fill = [&](int n) { /* the warp's n-th page */
+        const int32_t at = index + n * N_WARPS;
+        const uint32_t page = gpu_shfl_idx(own_page, n % LANES);
+        if (at * PAGE < w.end) {
+            ring_fill<D, TYPE>(ring[n % STAGES], chunk_page<D, TYPE>(a, w, a.kv.k, at, page),
+                               chunk_page<D, TYPE>(a, w, a.kv.v, at, page), lane);
+        }
+        gpu_cp_async_commit();
+    };
+    GPU_UNROLL
+    for (int n = 0; n < STAGES; n++) {
+        fill(n);
     }
-    struct frag k[D / 16];
-    struct value_words<D> v;
-    struct page_rows<D, TYPE> keys = chunk_page<D, TYPE>(a, w, a.kv.k, index);
-    struct page_rows<D, TYPE> values = chunk_page<D, TYPE>(a, w, a.kv.v, index);
-    load_keys<D>(keys, lane, k);
-    load_values<D, 0>(values, lane, v);
     GPU_UNROLL_1
-    for (; index * PAGE < w.end; index += N_WARPS) {
+    for (int n = 0; (index + n * N_WARPS) * PAGE < w.end; n++) {
+        gpu_cp_async_wait<STAGES - 1>();
+        gpu_syncwarp();
+        const struct ring_stage<D, TYPE> &stage = ring[n % STAGES];
+        const struct ring_rows<D, TYPE, TILE_KEYS> keys = {stage.keys};
+        const struct ring_rows<D, TYPE, TILE_VALUES> values = {stage.values};
         struct accum s[1] = {};
         struct frag p[1];
-        scores<D, B>(k, q, s[0]);
-        const bool has_next = (index + N_WARPS) * PAGE < w.end;
-        struct page_rows<D, TYPE> next = keys;
-        if (has_next) {
-            next = chunk_page<D, TYPE>(a, w, a.kv.k, index + N_WARPS);
-            load_keys<D>(next, lane, k);
+        scores_of<D, B>(keys, q, lane, s[0]);
+        float k_scale[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+        float v_scale[1][4] = {{1.0f, 1.0f, 1.0f, 1.0f}};
+        if constexpr (TYPE == WEIR_KV_I8) {
+            const int last = w.end - 1 - (index + n * N_WARPS) * PAGE; /* nobody wrote those behind */
+            GPU_UNROLL
+            for (int j = 0; j < 4; j++) {
+                const int col = frag_col(lane, j) < last ? frag_col(lane, j) : last;
+                k_scale[j] = gpu_f16_to_f32(stage.scales[0][col]);
+                v_scale[0][j] = gpu_f16_to_f32(stage.scales[1][col]);
+            }
         }
-        weigh<D, B, TYPE>(w, index, keys, values, s, run, p, lane);
-        outputs<D, B, 0>(v, p[0], run.out);
-        keys = next;
-        if (has_next) {
-            values = chunk_page<D, TYPE>(a, w, a.kv.v, index + N_WARPS);
-            load_values<D, 0>(values, lane, v);
-        }
+        weigh<D, B>(w, index + n * N_WARPS, k_scale, v_scale, s, run, p, lane);
+        outputs_of<D, B, 0>(values, p[0], lane, run.out);
+        gpu_syncwarp();
+        fill(n + STAGES);
     }
+    gpu_cp_async_wait<0>();
+    gpu_syncwarp();
 }
 
-/* Where heads are so large that no registers are left for that: other warps fill the time. */
+/* The same straight from the pages: other waves fill the time. */
 template <int D, int B, int TYPE>
 GPU_DEVICE void attend_plain(const struct weir_attn_decode_args &a, const struct work &w,
                              int32_t index, const struct frag *q, struct running<D> &run, int lane)
 {
     GPU_UNROLL_1
     for (; index * PAGE < w.end; index += N_WARPS) {
-        const struct page_rows<D, TYPE> keys = chunk_page<D, TYPE>(a, w, a.kv.k, index);
-        const struct page_rows<D, TYPE> values = chunk_page<D, TYPE>(a, w, a.kv.v, index);
+        const uint32_t page = a.pages[(size_t)w.table * a.pages_stride + index];
+        const struct page_rows<D, TYPE> keys = chunk_page<D, TYPE>(a, w, a.kv.k, index, page);
+        const struct page_rows<D, TYPE> values = chunk_page<D, TYPE>(a, w, a.kv.v, index, page);
         struct accum s[1] = {};
         struct frag p[1];
         scores_of<D, B>(keys, q, lane, s[0]);
-        weigh<D, B, TYPE>(w, index, keys, values, s, run, p, lane);
+        float k_scale[4];
+        float v_scale[1][4];
+        GPU_UNROLL
+        for (int j = 0; j < 4; j++) {
+            k_scale[j] = row_scale(keys, frag_col(lane, j));
+            v_scale[0][j] = row_scale(values, frag_col(lane, j));
+        }
+        weigh<D, B>(w, index, k_scale, v_scale, s, run, p, lane);
         outputs_of<D, B, 0>(values, p[0], lane, run.out);
     }
 }
 
-/* The warps' parts of the chunk, one after the other into shared memory. */
-template <int D, int B>
-GPU_DEVICE void merge_warps(const struct running<D> &run, int warp, int lane,
-                            struct shared<D, B> &sh)
+/* Each warp's maxima, sums and outputs to shared memory. */
+template <int D, int B, int TYPE>
+GPU_DEVICE void give_part(const struct running<D> &run, int warp, int lane,
+                          struct shared<D, B, TYPE> &sh)
 {
     GPU_UNROLL
     for (int b = 0; b < B; b++) {
@@ -149,26 +188,46 @@ GPU_DEVICE void merge_warps(const struct running<D> &run, int warp, int lane,
             sh.max[warp][row] = run.max[b];
             sh.sum[warp][row] = sum;
         }
+        if constexpr (LANES == 32) {
+            GPU_UNROLL
+            for (int i = 0; i < D / 16; i++) {
+                GPU_UNROLL
+                for (int j = 0; j < 4; j++) {
+                    sh.warps[warp].part[row * part_stride<D>() + out_dim<D>(i, lane, j)] =
+                        run.out[i].v[b][j];
+                }
+            }
+        }
     }
     gpu_sync();
+}
+
+template <int D, int B, int TYPE>
+GPU_DEVICE float max_of_row(const struct shared<D, B, TYPE> &sh, int row)
+{
+    float max = sh.max[0][row];
+    for (int i = 1; i < N_WARPS; i++) {
+        max = gpu_max(max, sh.max[i][row]);
+    }
+    return max;
+}
+
+/* CDNA: the waves add their parts one after the other. */
+template <int D, int B, int TYPE>
+GPU_DEVICE void add_in_turn(const struct running<D> &run, int warp, int lane,
+                            struct shared<D, B, TYPE> &sh)
+{
     for (int turn = 0; turn < N_WARPS; turn++) {
-        if (warp == turn) {
+        for (int b = 0; b < B && warp == turn; b++) {
+            const int row = frag_row(lane) + b * FRAG_LANE_ROWS;
+            const float scale = gpu_exp2(run.max[b] - max_of_row(sh, row));
             GPU_UNROLL
-            for (int b = 0; b < B; b++) {
-                const int row = frag_row(lane) + b * FRAG_LANE_ROWS;
-                float max = sh.max[0][row];
-                for (int i = 1; i < N_WARPS; i++) {
-                    max = gpu_max(max, sh.max[i][row]);
-                }
-                const float scale = gpu_exp2(run.max[b] - max);
+            for (int i = 0; i < D / 16; i++) {
                 GPU_UNROLL
-                for (int i = 0; i < D / 16; i++) {
-                    GPU_UNROLL
-                    for (int j = 0; j < 4; j++) {
-                        float *at = &sh.out[row * D + out_dim<D>(i, lane, j)];
-                        const float v = run.out[i].v[b][j] * scale;
-                        *at = turn == 0 ? v : *at + v;
-                    }
+                for (int j = 0; j < 4; j++) {
+                    float *at = &sh.out[row * D + out_dim<D>(i, lane, j)];
+                    const float v = run.out[i].v[b][j] * scale;
+                    *at = turn == 0 ? v : *at + v;
                 }
             }
         }
@@ -176,58 +235,83 @@ GPU_DEVICE void merge_warps(const struct running<D> &run, int warp, int lane,
     }
 }
 
-/* Chunk results in the order of keys; every thread does whole vectors of a head. Volatile: other
- * blocks wrote them while this kernel ran. */
-template <int D>
-GPU_DEVICE void merge_chunks(const struct weir_attn_decode_args &a, const struct work &w)
+/* Largest and sum over all chunks, of each head by 32 threads; then every thread adds whole vectors
+ * of a head, in the order of keys. */
+template <int D, int B, int TYPE>
+GPU_DEVICE void merge_chunks(const struct weir_attn_decode_args &a, const struct work &w,
+                             struct shared<D, B, TYPE> &sh)
 {
     const size_t head_floats = D + WEIR_ATTN_PARTIAL_EXTRA;
-    for (int i = (int)gpu_thread(); i < w.n_heads * D; i += (int)gpu_block_threads()) {
-        const uint32_t head = w.head + (uint32_t)(i / D);
-        const int dim = i % D;
-        const volatile float *first =
-            a.partials + ((size_t)w.first_item * a.n_head + head) * head_floats;
-        const size_t step = a.n_head * head_floats;
+    const size_t step = a.n_head * head_floats;
+    const float *first = a.partials + (size_t)w.first_item * step + w.head * head_floats;
+    for (uint32_t h = gpu_sub(); h < (uint32_t)w.n_heads; h += gpu_block_threads() / 32) {
+        const float *head = first + h * head_floats + D;
         float max = -INFINITY;
-        for (int c = 0; c < w.n_chunks; c++) {
-            max = gpu_max(max, first[c * step + D]);
+        for (int c = (int)gpu_sub_lane(); c < w.n_chunks; c += 32) {
+            max = gpu_max(max, gpu_load_fresh<float>(head + c * step));
         }
+        max = gpu_sub_max(max);
         float sum = 0.0f;
-        float out = 0.0f;
+        for (int c = (int)gpu_sub_lane(); c < w.n_chunks; c += 32) {
+            sum += gpu_exp2(gpu_load_fresh<float>(head + c * step) - max) *
+                   gpu_load_fresh<float>(head + c * step + 1);
+        }
+        sum = gpu_sub_sum(sum);
+        if (gpu_sub_lane() == 0) {
+            sh.all_max[h] = max;
+            sh.all_sum[h] = sum;
+        }
+    }
+    gpu_sync();
+    for (int i = (int)gpu_thread() * 4; i < w.n_heads * D; i += (int)gpu_block_threads() * 4) {
+        const int h = i / D;
+        const float *head = first + h * head_floats;
+        struct gpu_f4 sum = {0.0f, 0.0f, 0.0f, 0.0f};
         GPU_UNROLL_8
         for (int c = 0; c < w.n_chunks; c++) {
-            const float scale = gpu_exp2(first[c * step + D] - max);
-            sum += scale * first[c * step + D + 1];
-            out += scale * first[c * step + dim];
+            const struct gpu_f4 v = gpu_load_fresh<struct gpu_f4>(head + c * step + i % D);
+            const float scale =
+                gpu_exp2(gpu_load_fresh<float>(head + c * step + D) - sh.all_max[h]);
+            sum.x += scale * v.x;
+            sum.y += scale * v.y;
+            sum.z += scale * v.z;
+            sum.w += scale * v.w;
         }
-        give_output(a.out, a.out_f16, (size_t)w.row * a.out_stride + head * D + dim, out / sum);
+        const size_t at = (size_t)w.row * a.out_stride + w.head * D + (size_t)i;
+        give_output(a.out, a.out_f16, at, sum.x / sh.all_sum[h]);
+        give_output(a.out, a.out_f16, at + 1, sum.y / sh.all_sum[h]);
+        give_output(a.out, a.out_f16, at + 2, sum.z / sh.all_sum[h]);
+        give_output(a.out, a.out_f16, at + 3, sum.w / sh.all_sum[h]);
     }
 }
 
 /* The block's result: to the output when it is all of the sequence, else beside the other chunks'.
  * Returns true in the block that has to merge the chunks. */
-template <int D, int B>
+template <int D, int B, int TYPE>
 GPU_DEVICE bool give_result(const struct weir_attn_decode_args &a, const struct work &w,
-                            uint32_t item, struct shared<D, B> &sh)
+                            uint32_t item, struct shared<D, B, TYPE> &sh)
 {
     for (int i = (int)gpu_thread(); i < w.n_heads * D; i += (int)gpu_block_threads()) {
         const int row = i / D;
         const uint32_t head = w.head + (uint32_t)row;
-        float max = sh.max[0][row];
-        for (int k = 1; k < N_WARPS; k++) {
-            max = gpu_max(max, sh.max[k][row]);
-        }
+        const float max = max_of_row(sh, row);
         float sum = 0.0f;
+        float out = LANES == 32 ? 0.0f : sh.out[LANES == 32 ? 0 : i];
+        GPU_UNROLL
         for (int k = 0; k < N_WARPS; k++) {
-            sum += sh.sum[k][row] * gpu_exp2(sh.max[k][row] - max);
+            const float scale = gpu_exp2(sh.max[k][row] - max);
+            sum += sh.sum[k][row] * scale;
+            if constexpr (LANES == 32) {
+                out += sh.warps[k].part[row * part_stride<D>() + i % D] * scale;
+            }
         }
         if (w.n_chunks == 1) {
             give_output(a.out, a.out_f16, (size_t)w.row * a.out_stride + head * D + i % D,
-                        sh.out[i] / sum);
+                        out / sum);
             continue;
         }
         float *to = a.partials + ((size_t)item * a.n_head + head) * (D + WEIR_ATTN_PARTIAL_EXTRA);
-        to[i % D] = sh.out[i];
+        to[i % D] = out;
         if (i % D == 0) {
             to[D] = max;
             to[D + 1] = sum;
@@ -244,16 +328,30 @@ GPU_DEVICE bool give_result(const struct weir_attn_decode_args &a, const struct 
         if (sh.n_arrived == (uint32_t)w.n_chunks) {
             *arrivals = 0;
         }
+        gpu_fence();
     }
     gpu_sync();
     return sh.n_arrived == (uint32_t)w.n_chunks;
 }
 
 template <int D, int B, int TYPE>
-GPU_DEVICE void attn_decode(const struct weir_attn_decode_args &a, struct shared<D, B> &sh)
+GPU_DEVICE void attend(const struct weir_attn_decode_args &a, const struct work &w, int warp,
+                       const struct frag *q, struct running<D> &run, int lane,
+                       struct shared<D, B, TYPE> &sh)
+{
+    const int32_t first = w.begin / PAGE + warp;
+    if constexpr (LANES == 32) {
+        attend_ring<D, B, TYPE>(a, w, first, q, run, lane, sh.warps[warp].ring);
+    } else {
+        attend_plain<D, B, TYPE>(a, w, first, q, run, lane);
+    }
+}
+
+template <int D, int B, int TYPE>
+GPU_DEVICE void attn_decode(const struct weir_attn_decode_args &a, struct shared<D, B, TYPE> &sh)
 {
     const int lane = (int)gpu_lane();
-    const int warp = (int)gpu_thread() / LANES;
+    const int warp = (int)gpu_wave();
     const uint32_t n_items = *a.n_items;
     for (uint32_t item = gpu_block_x(); item < n_items; item += gpu_grid_x()) {
         const struct work w = work_of<B * FRAG_LANE_ROWS>(a, item);
@@ -267,18 +365,20 @@ GPU_DEVICE void attn_decode(const struct weir_attn_decode_args &a, struct shared
         if constexpr (D <= 128) {
             struct frag q[D / 16];
             load_queries<D, B>(from, D, w.n_heads, scale, lane, q);
-            attend_ahead<D, B, TYPE>(a, w, w.begin / PAGE + warp, q, run, lane);
+            attend<D, B, TYPE>(a, w, warp, q, run, lane, sh);
         } else {
             if (warp == 0) {
                 load_queries<D, B>(from, D, w.n_heads, scale, lane, sh.q + lane);
             }
             gpu_sync();
-            attend_plain<D, B, TYPE>(a, w, w.begin / PAGE + warp, sh.q + lane, run, lane);
+            attend<D, B, TYPE>(a, w, warp, sh.q + lane, run, lane, sh);
         }
-        merge_warps<D, B>(run, warp, lane, sh);
-        if (give_result<D, B>(a, w, item, sh)) {
-            gpu_fence();
-            merge_chunks<D>(a, w);
+        give_part<D, B, TYPE>(run, warp, lane, sh);
+        if constexpr (LANES == 64) {
+            add_in_turn<D, B, TYPE>(run, warp, lane, sh);
+        }
+        if (give_result<D, B, TYPE>(a, w, item, sh)) {
+            merge_chunks<D, B, TYPE>(a, w, sh);
         }
         gpu_sync(); /* the next item writes the shared memory that this one reads */
     }
@@ -287,10 +387,13 @@ GPU_DEVICE void attn_decode(const struct weir_attn_decode_args &a, struct shared
 /* 8 query rows at a time on NVIDIA, 16 on CDNA: more heads of a group take more blocks, which read
  * the same keys from L2. */
 #define KERNEL(type, TYPE, D)                                                                      \
+    static_assert(sizeof(struct shared<D, 1, TYPE>) <=                                             \
+                      weir_attn_decode_shared_bytes(D, TYPE, LANES),                               \
+                  "");                                                                             \
     GPU_KERNEL_BOUNDS(weir_attn_decode_##type##_##D, struct weir_attn_decode_args, N_WARPS *LANES, \
-                      D > 80 ? 2 : 3)                                                              \
+                      D > 96 ? 2 : 3)                                                              \
     {                                                                                              \
-        using block = struct shared<D, 1>;                                                         \
+        using block = struct shared<D, 1, TYPE>;                                                   \
         GPU_SHARED(block, sh);                                                                     \
         attn_decode<D, 1, TYPE>(args, *sh);                                                        \
     }

@@ -7,15 +7,17 @@
  * A query at position pos sees keys pos - window + 1 .. pos, all up to pos when window is 0.
  *
  * Mapping: a block takes one work item, a chunk of a sequence's keys, for one KV head; its four
- * warps share the chunk's pages. Each warp multiplies 16 keys at a time on the matrix units: the
- * group's query heads are rows, keys and values come straight from their pages into the units'
- * registers, so that nothing but them is read and shared memory holds only the merge of the warps.
- * The block that finishes last of a sequence's head merges the chunks' parts, in order. Why a work
- * list: a graph is captured once per batch bucket, but lengths change with every step. The grid is
- * fixed; blocks take items until the list ends. Chunks depend on the sequence's own length alone,
- * so a result does not depend on the batch. Shared memory: heads x head_dim floats, at most 16 KB.
- * Bound: bytes of keys and values. Tolerance: queries and weights are rounded to binary16; relative
- * L2 error 1e-3 per head. */
+ * warps share the chunk's pages. Each multiplies 16 keys at a time on the matrix units: the group's
+ * query heads are rows, keys and values come from the warp's own ring of pages in shared memory
+ * (NVIDIA) or straight from their pages (CDNA). The block that finishes last of a sequence's head
+ * merges the chunks' parts, in order.
+ *
+ * Why a work list: a graph is captured once per batch bucket, but lengths change with every step.
+ * The grid is fixed; blocks take items until the list ends. Chunks depend on the sequence's own
+ * length alone, so a result does not depend on the batch.
+ *
+ * Shared memory: about 100 KB of rings (NVIDIA). Bound: bytes of keys and values. Tolerance:
+ * queries and weights are rounded to binary16; relative L2 error 1e-3 per head. */
 #include <stdint.h>
 
 #include "kernels/gpu_launch.h"
@@ -59,6 +61,34 @@ static inline uint32_t weir_attn_chunk_tokens(uint32_t pos)
 static inline uint32_t weir_attn_n_chunks(uint32_t pos)
 {
     return pos / weir_attn_chunk_tokens(pos) + 1;
+}
+
+#ifdef __cplusplus
+#define WEIR_CONSTEXPR constexpr
+#else
+#define WEIR_CONSTEXPR static inline
+#endif
+
+/* A page of one KV head in shared memory (attn_ring.h). */
+WEIR_CONSTEXPR uint32_t weir_attn_decode_stage_bytes(uint32_t head_dim, uint32_t type)
+{
+    return 64 + 32 * (type == WEIR_KV_I8   ? head_dim + 32
+                      : head_dim % 64 == 0 ? head_dim * 2
+                                           : head_dim * 2 + 16);
+}
+
+/* Shared memory of a block, at least; the kernel asserts it. Rings of 2 to 4 stages for 4 warps, or
+ * on CDNA the output of 16 heads. */
+WEIR_CONSTEXPR uint32_t weir_attn_decode_shared_bytes(uint32_t head_dim, uint32_t type,
+                                                      uint32_t lanes)
+{
+    return (head_dim > 128 ? 16 * head_dim * 2 : 16) + 1024 +
+           (lanes != 32 ? weir_attn_decode_stage_bytes(head_dim, type) + 16 * head_dim * 4
+            : 4 * weir_attn_decode_stage_bytes(head_dim, type) <= 25088
+                ? 16 * weir_attn_decode_stage_bytes(head_dim, type)
+            : 3 * weir_attn_decode_stage_bytes(head_dim, type) <= 25088
+                ? 12 * weir_attn_decode_stage_bytes(head_dim, type)
+                : 8 * weir_attn_decode_stage_bytes(head_dim, type));
 }
 
 /* Floats of one item's part results. */

@@ -7,8 +7,7 @@ enum {
     N_WARPS = 4,
     BLOCKS_PER_SM = 4, /* more than registers allow: the list's tail is shared out finer */
     ROWS_NV = 8,
-    ROWS_CDNA = 16,
-    EXTRA_BYTES = 32
+    ROWS_CDNA = 16
 };
 
 static const struct {
@@ -47,9 +46,6 @@ int weir_attn_decode_launch(const struct weir_attn_decode_args *args, uint32_t n
     const uint32_t rows = props->lanes == 32 ? ROWS_NV : ROWS_CDNA;
     const uint32_t grid_y = n_head_kv * ((group + rows - 1) / rows);
     const uint32_t n_blocks = (props->n_sm * BLOCKS_PER_SM + grid_y - 1) / grid_y;
-    /* struct shared of attn_decode.cu; large heads keep their queries there too. */
-    const size_t q_bytes = args->kv.head_dim > 128 ? (size_t)16 * args->kv.head_dim * 2 : 0;
-    const size_t floats = (size_t)rows * args->kv.head_dim + (size_t)2 * N_WARPS * rows;
     for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
         if (variants[i].head_dim != args->kv.head_dim) {
             continue;
@@ -58,7 +54,8 @@ int weir_attn_decode_launch(const struct weir_attn_decode_args *args, uint32_t n
             .kernel = variants[i].names[args->kv.type],
             .grid = {n_items_max < n_blocks ? n_items_max : n_blocks, grid_y, 1},
             .block = N_WARPS * props->lanes,
-            .shared_bytes = (uint32_t)(floats * sizeof(float) + q_bytes + EXTRA_BYTES),
+            .shared_bytes =
+                weir_attn_decode_shared_bytes(args->kv.head_dim, args->kv.type, props->lanes),
             .args = args,
             .args_bytes = sizeof(*args),
         };

@@ -13,6 +13,20 @@ GPU_DEVICE void i8x4_to_half(uint32_t x, uint32_t *words)
     words[1] = gpu_hadd2((x >> 16 & 0xFFu) | (x >> 8 & 0xFF0000u) | 0x64006400u, 0xE480E480u);
 }
 
+/* N int8 to binary16. */
+template <int N> GPU_DEVICE void halves_of_i8(uint32_t first, uint32_t second, uint32_t *words)
+{
+    uint32_t two[2];
+    i8x4_to_half(first, two);
+    words[0] = two[0];
+    if constexpr (N >= 4) {
+        words[1] = two[1];
+    }
+    if constexpr (N == 8) {
+        i8x4_to_half(second, words + 2);
+    }
+}
+
 /* N elements at `at` as binary16. */
 template <int N, int TYPE> GPU_DEVICE void load_halves(const uint8_t *at, uint32_t *words)
 {
@@ -35,23 +49,13 @@ template <int N, int TYPE> GPU_DEVICE void load_halves(const uint8_t *at, uint32
     } else {
         if constexpr (N == 8) {
             const struct gpu_u2 v = gpu_load_once<struct gpu_u2>(at);
-            i8x4_to_half(v.x, words);
-            i8x4_to_half(v.y, words + 2);
+            halves_of_i8<N>(v.x, v.y, words);
+        } else if constexpr (N == 4) {
+            halves_of_i8<N>(gpu_load_once<uint32_t>(at), 0, words);
+        } else if constexpr (N == 2) {
+            halves_of_i8<N>(gpu_load<uint16_t>(at), 0, words);
         } else {
-            uint32_t two[2];
-            uint32_t x = 0;
-            if constexpr (N == 4) {
-                x = *(const uint32_t *)at;
-            } else if constexpr (N == 2) {
-                x = *(const uint16_t *)at;
-            } else {
-                x = *at;
-            }
-            i8x4_to_half(x, two);
-            words[0] = two[0];
-            if constexpr (N == 4) {
-                words[1] = two[1];
-            }
+            halves_of_i8<N>(*at, 0, words);
         }
     }
 }

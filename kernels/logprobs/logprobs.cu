@@ -53,6 +53,7 @@ GPU_KERNEL(weir_logprobs, struct weir_logprobs_args)
     const float *x = args.logits + (size_t)p.row * args.stride;
     const struct largest l = find_largest(x, args.n_vocab, false, sh.select);
     uint64_t sum = 0;
+    GPU_UNROLL_8
     for (uint32_t i = gpu_thread(); i < args.n_vocab; i += gpu_block_threads()) {
         sum += weight_units(exp_negative(x[i] - l.value));
         if (args.raw) {

@@ -51,8 +51,10 @@ GPU_DEVICE uint64_t units_at(const struct row &r, uint32_t i)
 /* Of all logits between begin and end. */
 GPU_DEVICE uint64_t sum_row(const struct row &r, struct select_shared &sh)
 {
+    const uint32_t step = gpu_block_threads();
     uint64_t sum = 0;
-    for (uint32_t i = gpu_thread(); i < r.n; i += gpu_block_threads()) {
+    GPU_UNROLL_8
+    for (uint32_t i = gpu_thread(); i < r.n; i += step) {
         sum += units_at(r, i);
     }
     return block_sum_units(sum, sh);
@@ -69,7 +71,7 @@ GPU_DEVICE uint64_t sum_candidates(const struct candidates &c, struct select_sha
 
 GPU_DEVICE double sum_doubles(double v, struct select_shared &sh)
 {
-    double *sums = reinterpret_cast<double *>(sh.histogram);
+    double *sums = reinterpret_cast<double *>(sh.histogram[0]);
     for (int m = 16; m > 0; m /= 2) {
         v += gpu_shfl_xor(v, m);
     }
@@ -186,6 +188,7 @@ GPU_DEVICE uint32_t draw_any(const struct row &r, uint64_t random, struct select
     const uint32_t n_groups = gpu_block_threads() / 32;
     const uint32_t run = (r.n + n_groups - 1) / n_groups;
     uint64_t sum = 0;
+    GPU_UNROLL_8
     for (uint32_t i = gpu_sub_lane(); i < run; i += 32) {
         const uint32_t at = gpu_sub() * run + i;
         sum += at < r.n ? units_at(r, at) : 0;

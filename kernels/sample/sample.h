@@ -10,12 +10,12 @@
  * candidates near the largest logit count; how the filters find their ends without sorting is in
  * select_device.h.
  * Scratch: per row n_vocab candidates of 12 bytes; rows at temperature 0 touch none.
- * Shared memory: 6.5 KB. */
+ * Shared memory: 20.5 KB. */
 #include <stdint.h>
 
 #include "kernels/gpu_launch.h"
 
-enum { WEIR_SELECT_SHARED_BYTES = 6656 }; /* of select_device.h and a little beside it */
+enum { WEIR_SELECT_SHARED_BYTES = 20992 }; /* of select_device.h and a little beside it */
 
 enum {
     WEIR_SAMPLE_MAY_LACK = 1u << 0, /* -inf is a masked token; else it is an error */

@@ -14,12 +14,13 @@
 
 enum {
     SELECT_DIGITS = 256,
+    SELECT_COPIES = 8,   /* of the histogram, by lane: neighbours often have the same digit */
     SELECT_ID_BITS = 24, /* ids are below 2^20 */
     SELECT_WEIGHT_BITS = 43
 };
 
 struct select_shared {
-    uint64_t histogram[SELECT_DIGITS];
+    uint64_t histogram[SELECT_COPIES][SELECT_DIGITS];
     uint64_t sums[32];
     uint64_t rest;
     uint32_t digit;
@@ -127,7 +128,7 @@ GPU_DEVICE void find_digit(struct select_shared &sh)
     const uint32_t lane = gpu_sub_lane();
     uint64_t own = 0;
     for (uint32_t i = 0; i < RUN; i++) {
-        own += sh.histogram[lane * RUN + i];
+        own += sh.histogram[0][lane * RUN + i];
     }
     uint64_t before = own; /* inclusive first */
     for (uint32_t step = 1; step < 32; step *= 2) {
@@ -139,8 +140,8 @@ GPU_DEVICE void find_digit(struct select_shared &sh)
     gpu_syncwarp();
     if (before < rest && rest <= before + own) {
         uint32_t digit = lane * RUN;
-        while (before + sh.histogram[digit] < rest) {
-            before += sh.histogram[digit++];
+        while (before + sh.histogram[0][digit] < rest) {
+            before += sh.histogram[0][digit++];
         }
         sh.digit = digit;
         sh.rest = rest - before;
@@ -157,8 +158,9 @@ GPU_DEVICE uint32_t search(const struct candidates &c, uint32_t tie, bool ties_o
 {
     uint32_t prefix = 0;
     for (uint32_t shift = bits - 8;; shift -= 8) {
-        for (uint32_t i = gpu_thread(); i < SELECT_DIGITS; i += gpu_block_threads()) {
-            sh.histogram[i] = 0;
+        for (uint32_t i = gpu_thread(); i < SELECT_COPIES * SELECT_DIGITS;
+             i += gpu_block_threads()) {
+            sh.histogram[i / SELECT_DIGITS][i % SELECT_DIGITS] = 0;
         }
         gpu_sync();
         for (uint32_t i = gpu_thread(); i < c.n; i += gpu_block_threads()) {
@@ -170,8 +172,15 @@ GPU_DEVICE uint32_t search(const struct candidates &c, uint32_t tie, bool ties_o
             if ((uint64_t)key >> (shift + 8) == prefix) {
                 const uint64_t w = WEIGHTS ? weight_units(c.weights[i]) : 1;
                 if (w) {
-                    gpu_atomic_add(&sh.histogram[key >> shift & 255u], w);
+                    gpu_atomic_add(&sh.histogram[gpu_thread() % SELECT_COPIES][key >> shift & 255u],
+                                   w);
                 }
+            }
+        }
+        gpu_sync();
+        for (uint32_t i = gpu_thread(); i < SELECT_DIGITS; i += gpu_block_threads()) {
+            for (uint32_t k = 1; k < SELECT_COPIES; k++) {
+                sh.histogram[0][i] += sh.histogram[k][i];
             }
         }
         gpu_sync();
@@ -239,14 +248,23 @@ GPU_DEVICE struct largest find_largest(const float *x, uint32_t n, bool may_lack
     float max = -INFINITY;
     uint32_t id = 0xFFFFFFFFu;
     uint32_t is_fine = 1;
-    for (uint32_t i = gpu_thread(); i < n; i += gpu_block_threads()) {
-        const float v = x[i];
-        if (!(v - v == 0.0f) && !(may_lack && v == -INFINITY)) {
-            is_fine = 0;
+    const uint32_t step = gpu_block_threads();
+    for (uint32_t begin = gpu_thread(); begin < n; begin += 8 * step) {
+        float v[8];
+        GPU_UNROLL
+        for (uint32_t k = 0; k < 8; k++) { /* all on their way before the first is looked at */
+            v[k] = begin + k * step < n ? x[begin + k * step] : max;
         }
-        if (v > max) {
-            max = v;
-            id = i;
+        GPU_UNROLL
+        for (uint32_t k = 0; k < 8; k++) {
+            const bool is_there = begin + k * step < n;
+            if (is_there && !(v[k] - v[k] == 0.0f) && !(may_lack && v[k] == -INFINITY)) {
+                is_fine = 0;
+            }
+            if (is_there && v[k] > max) {
+                max = v[k];
+                id = begin + k * step;
+            }
         }
     }
     const uint32_t key = key_of_logit(max);

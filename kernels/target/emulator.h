@@ -465,3 +465,7 @@ GPU_DEVICE double gpu_log_double(double v)
 {
     return log(v);
 }
+template <typename T> GPU_DEVICE T gpu_load_fresh(const void *p)
+{
+    return gpu_load<T>(p);
+}

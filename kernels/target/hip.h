@@ -317,3 +317,15 @@ GPU_DEVICE double gpu_log_double(double v)
 {
     return log(v);
 }
+/* What another block of the same launch has written: past the caches that are not shared. */
+template <typename T> GPU_DEVICE T gpu_load_fresh(const void *p)
+{
+    static_assert(sizeof(T) % 4 == 0, "");
+    uint32_t r[sizeof(T) / 4];
+    for (size_t i = 0; i < sizeof(T) / 4; i++) {
+        r[i] = static_cast<const volatile uint32_t *>(p)[i];
+    }
+    T v;
+    __builtin_memcpy(&v, r, sizeof(v));
+    return v;
+}
