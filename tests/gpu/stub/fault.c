@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/gpu/fault.h"
+#include "tests/gpu/stub/fault.h"
 
 #include <stdio.h>
 #include <stdlib.h>

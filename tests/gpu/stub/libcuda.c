@@ -8,7 +8,7 @@
 
 #include "backends/cuda/driver.h"
 #include "kernels/emu/emu.h"
-#include "tests/gpu/fault.h"
+#include "tests/gpu/stub/fault.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GPU backends without a GPU: the emulator as a backend, and the CUDA and HIP backends over stub
+drivers (tests/gpu/stub), which fail on demand."""
+
+import os
+import pathlib
+
+import pytest
+
+from conftest import models_dir, require_model, wait_until
+from tiny_model import write_tiny_model
+
+COMPLETIONS = "/v1/completions"
+
+
+@pytest.fixture(scope="session")
+def build(binary):
+    path = pathlib.Path(binary).parent
+    if not (path / "backends" / "emu" / "emu.so").exists():
+        pytest.skip("built without the emulator")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny") / "tiny.gguf"
+    write_tiny_model(path)
+    return path
+
+
+def engine(backend, file, **extra):
+    more = "".join(f", {k}: {v}" for k, v in extra.items())
+    return (f"{{backend: {backend}, file: {file}, context: 256, max_batch: 4, step_budget: 64{more}}}")
+
+
+def config(engines, head=""):
+    models = "".join(f"  {name}: {{targets: [{{engine: {e}}}]}}\n" for name, e in engines.items())
+    return f'server: {{listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}}\n{head}models:\n{models}'
+
+
+def ask(daemon, model, prompt="Once upon a time", n=12, timeout=120, **extra):
+    body = {"model": model, "prompt": prompt, "max_tokens": n, "temperature": 0, **extra}
+    return daemon.request(COMPLETIONS, body, timeout=timeout)
+
+
+def text(answer):
+    status, _, body = answer
+    assert status == 200, body
+    return body["choices"][0]["text"]
+
+
+class Stub:
+    """A stub driver's folder, and the file that says how it fails."""
+
+    def __init__(self, build, directory):
+        self.folder = build / "tests" / "gpu" / "stub"
+        self.file = directory / "fault"
+        self.env = {"LD_LIBRARY_PATH": str(self.folder), "WEIR_GPU_FAULT_FILE": str(self.file)}
+        self.head = f"plugin_dirs: [{self.folder}]\n"
+
+    def fail(self, words):
+        new = self.file.with_suffix(".new")
+        new.write_text(words)
+        os.replace(new, self.file)
+
+    def mend(self):
+        self.file.unlink()
+
+
+@pytest.fixture
+def stub(build, tmp_path):
+    return Stub(build, tmp_path)
+
+
+def state(daemon, model):
+    models = daemon.request("/admin/v1/models", admin=True)[2]
+    return next(m for m in models if m["name"] == model)["targets"][0]["state"]
+
+
+def test_the_emulator_answers_as_the_cpu(start, build, tiny):
+    daemon = start(config({"cpu": engine("cpu", tiny), "emu": engine("emu", tiny),
+                           "wave64": engine("emu", tiny, device=2)}))
+    for prompt in ("Once upon a time", "x", "The quick brown fox jumps over the lazy dog. " * 3):
+        want = text(ask(daemon, "cpu", prompt))
+        assert text(ask(daemon, "emu", prompt)) == want
+        assert text(ask(daemon, "wave64", prompt)) == want
+    assert daemon.metric("weir_gpu_graph_steps_total", model="emu") > 0
+    assert daemon.metric("weir_gpu_step_seconds_total", model="emu") > 0
+    places = daemon.metric("weir_gpu_decode_places_total", model="emu")
+    assert 0 < daemon.metric("weir_gpu_decode_rows_total", model="emu") <= places
+
+
+def test_smollm2_on_the_emulator_writes_what_the_cpu_writes(start, build):
+    require_model("SmolLM2-135M-Instruct.Q4_1.gguf")
+    file = models_dir() / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    daemon = start(config({"cpu": engine("cpu", file), "emu": engine("emu", file)}))
+    prompt = "The capital of France is"
+    want = text(ask(daemon, "cpu", prompt, n=4))
+    assert text(ask(daemon, "emu", prompt, n=4, timeout=600)) == want
+
+
+def test_int8_keys_and_values(start, build, tiny):
+    daemon = start(config({"emu": engine("emu", tiny, options="{kv_type: int8}"),
+                           "f16": engine("emu", tiny)}))
+    text(ask(daemon, "emu"))
+    half = daemon.metric("weir_memory_bytes", model="f16", subsystem="kv") / 2
+    assert half < daemon.metric("weir_memory_bytes", model="emu", subsystem="kv") < 1.1 * half
+
+
+@pytest.mark.parametrize("backend", ["cuda", "hip"])
+def test_a_stub_driver_runs_the_backend_as_it_stands(start, stub, tiny, backend):
+    daemon = start(config({"cpu": engine("cpu", tiny), "gpu": engine(backend, tiny)}, stub.head),
+                   env=stub.env)
+    assert text(ask(daemon, "gpu")) == text(ask(daemon, "cpu"))
+
+
+@pytest.mark.parametrize("backend", ["cuda", "hip"])
+def test_a_lost_device_costs_503_and_comes_back(start, stub, tiny, backend):
+    daemon = start(config({"gpu": engine(backend, tiny), "cpu": engine("cpu", tiny)}, stub.head),
+                   env=stub.env)
+    want = text(ask(daemon, "gpu"))
+    stub.fail("launch=719")
+    status, headers, body = ask(daemon, "gpu", "Another text")
+    assert status == 503 and int(headers["retry-after"]) > 0, body
+    assert "unspecified launch failure" in daemon.log_text()
+    assert text(ask(daemon, "cpu")) == want  # others go on
+    wait_until(lambda: state(daemon, "gpu") == "failed", what="the model is down")
+    status, headers, body = ask(daemon, "gpu")
+    assert status == 503 and int(headers["retry-after"]) > 0, body
+    stub.mend()
+    wait_until(lambda: state(daemon, "gpu") == "ready", timeout=60, what="the model is back")
+    assert text(ask(daemon, "gpu")) == want
+
+
+def test_a_step_that_never_ends_is_given_up(start, stub, tiny):
+    daemon = start(config({"gpu": engine("cuda", tiny, options="{step_limit_ms: 500}")}, stub.head),
+                   env=stub.env)
+    want = text(ask(daemon, "gpu"))
+    stub.fail("hang")
+    status, headers, body = ask(daemon, "gpu", "Another text")
+    assert status == 503 and int(headers["retry-after"]) > 0, body
+    assert "step_limit_ms" in daemon.log_text()
+    stub.mend()
+    wait_until(lambda: state(daemon, "gpu") == "ready", timeout=60, what="the model is back")
+    assert text(ask(daemon, "gpu")) == want
+
+
+def test_memory_that_runs_out_at_load_is_tried_again(start, stub, tiny):
+    stub.fail("alloc=2")
+    daemon = start(config({"gpu": engine("cuda", tiny)}, stub.head), env=stub.env)
+    assert state(daemon, "gpu") == "failed"
+    assert "out of memory" in daemon.log_text()
+    stub.mend()
+    wait_until(lambda: state(daemon, "gpu") == "ready", timeout=60, what="the model is loaded")
+
+
+def test_a_device_that_is_gone_at_load_is_waited_for(start, stub, tiny):
+    daemon = start(config({"gpu": engine("cuda", tiny, device=1)}, stub.head), env=stub.env)
+    text(ask(daemon, "gpu"))
+    stub.fail("launch=719 devices=1")
+    assert ask(daemon, "gpu", "Another text")[0] == 503
+    wait_until(lambda: "device 1 of cuda is gone" in daemon.request(
+        "/admin/v1/models", admin=True)[2][0]["targets"][0].get("error", ""), what="it says so")
+    stub.mend()
+    wait_until(lambda: state(daemon, "gpu") == "ready", timeout=60, what="the device is back")
+
+
+@pytest.mark.parametrize("words, sentence", [
+    ("init=100", "the NVIDIA driver sees no device"),
+    ("init=803", "libcuda.so.1 and the NVIDIA kernel module differ"),
+    ("version=11040", "the NVIDIA driver is for CUDA 11.4, weir needs 12.0"),
+    ("devices=0", "the driver sees no device"),
+    ("major=7", "this build has no kernels for sm_70"),
+])
+def test_what_cannot_run_says_why(binary, stub, tiny, tmp_path, words, sentence):
+    import subprocess
+
+    stub.fail(words)
+    file = tmp_path / "weir.yaml"
+    file.write_text(config({"gpu": engine("cuda", tiny)}, stub.head))
+    ran = subprocess.run([binary, "serve", "-c", file], capture_output=True, text=True, timeout=60,
+                         env={**os.environ, **stub.env})
+    assert ran.returncode != 0
+    assert f"backend cuda cannot run here: {'Stub 0: ' if 'major' in words else ''}{sentence}" \
+        in ran.stderr, ran.stderr
+
+
+@pytest.mark.parametrize("words, where", [
+    ("init=100", "auto: not cuda: the NVIDIA driver sees no device"),
+    ("major=7", "auto: not cuda: Stub 0: this build has no kernels for sm_70"),
+    ("memory=8", "the next best backend takes over: Stub 0 has 8 MB for this model"),
+])
+def test_auto_falls_back_to_the_cpu(start, stub, tiny, words, where):
+    stub.fail(words + " ")
+    (stub.folder / "none").exists()
+    env = {**stub.env}
+    daemon = start(config({"m": engine("auto", tiny)}, stub.head), env=env)
+    text(ask(daemon, "m"))
+    assert where in daemon.log_text()
+    assert "cpu" in daemon.request("/admin/v1/models", admin=True)[2][0]["targets"][0]["device"]
+
+
+def test_auto_takes_the_gpu(start, stub, tiny):
+    daemon = start(config({"m": engine("auto", tiny)}, stub.head), env=stub.env)
+    assert "Stub 0" in daemon.request("/admin/v1/models", admin=True)[2][0]["targets"][0]["device"]
+
+
+def test_a_device_is_chosen_by_its_id(start, stub, tiny):
+    uuid = "GPU-00000000-0000-0000-0000-000000000001"
+    daemon = start(config({"m": engine("cuda", tiny, device=uuid)}, stub.head), env=stub.env)
+    assert "cuda1 Stub 1" in daemon.request("/admin/v1/models", admin=True)[2][0]["targets"][0]["device"]
