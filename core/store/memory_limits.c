@@ -15,17 +15,25 @@ static struct weir_store_name name_of(const struct weir_store_call *c, uint32_t 
         .kind = WEIR_STORE_LIMIT, .tenant = c->tenant, .key = c->levels[i].key};
 }
 
+static void store(const struct weir_store_place *p, struct weir_store_entry *e, uint64_t taken_ns)
+{
+    e->limit_until_ns = p->now_us * 1000 + taken_ns;
+    e->expires_us = p->now_us + taken_ns / 1000 + 1;
+}
+
 static void look(struct weir_store_place *p, const struct weir_store_call *c, struct levels *l)
 {
     uint64_t now_ns = p->now_us * 1000;
     for (uint32_t i = 0; i < c->n; i++) {
         l->spans[i] = weir_store_limit_span(&c->levels[i]);
         struct weir_store_name name = name_of(c, i);
-        const struct weir_store_entry *e = l->entries[i] =
-            weir_store_find(p->shard, &name, p->now_us);
+        struct weir_store_entry *e = l->entries[i] = weir_store_find(p->shard, &name, p->now_us);
         uint64_t taken_ns = e && e->limit_until_ns > now_ns ? e->limit_until_ns - now_ns : 0;
-        /* A burst that became smaller is used up, not more. */
-        l->taken_ns[i] = taken_ns < l->spans[i].depth_ns ? taken_ns : l->spans[i].depth_ns;
+        if (taken_ns > l->spans[i].depth_ns) { /* a burst that became smaller is used up, not more */
+            taken_ns = l->spans[i].depth_ns;
+            store(p, e, taken_ns);
+        }
+        l->taken_ns[i] = taken_ns;
     }
 }
 
@@ -55,12 +63,6 @@ static bool make_entries(struct weir_store_place *p, const struct weir_store_cal
         }
     }
     return true;
-}
-
-static void store(const struct weir_store_place *p, struct weir_store_entry *e, uint64_t taken_ns)
-{
-    e->limit_until_ns = p->now_us * 1000 + taken_ns;
-    e->expires_us = p->now_us + taken_ns / 1000 + 1;
 }
 
 void weir_store_memory_take(struct weir_store_place *p, const struct weir_store_call *c,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon with a real Redis as its store."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -21,11 +22,12 @@ class Redis:
         self.socket = directory / "redis.sock"
         self.process = None
 
-    def start(self, *options):
+    def start(self, *options, env=None):
         self.process = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "", *options],
             cwd=self.directory,
             stdout=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
         )
         wait_until(lambda: self.command("ping").returncode == 0, what="redis-server")
 

@@ -157,6 +157,8 @@ static void a_smaller_burst_takes_effect_at_once(void **state)
     assert_int_equal(a->rc, WEIR_E_BUSY);
     assert_true(a->retry_after_us <= SECOND);
     assert_true(a->left[0].reset_us <= 2 * SECOND + 1);
+    fixture_advance(a->retry_after_us);
+    assert_int_equal(TAKE(LEVEL("k", 1, 1, 2))->rc, 0); /* as it was told */
 }
 
 static void limits_that_make_no_sense_are_refused_at_once(void **state)

@@ -7,14 +7,16 @@ local t = redis.call('TIME')
 local now_s, now_ns = tonumber(t[1]), tonumber(t[2]) * 1000
 local give = ARGV[1] == 'give'
 local stored = redis.call('MGET', unpack(KEYS))
-local ahead, passed = {}, 1
+local ahead, passed, lowered = {}, 1, {}
 for i = 1, #KEYS do
   local units, depth = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
   local a = 0
   if stored[i] then
     local s, ns = string.match(stored[i], '^(%d+) (%d+)$')
     a = (tonumber(s) - now_s) * 1e9 + (tonumber(ns) - now_ns)
-    -- Beyond the depth: the burst became smaller, or the clock of a new master is behind.
+    -- Beyond the depth: the burst became smaller, the clock of a new master is behind, or it was set
+    -- back. Written down also when it refuses, or it would refuse until the old time has come.
+    lowered[i] = a > depth
     a = math.max(0, math.min(a, depth))
   end
   ahead[i] = a
@@ -22,8 +24,10 @@ for i = 1, #KEYS do
 end
 for i = 1, #KEYS do
   local units = tonumber(ARGV[2 * i])
-  if passed == 1 and units > 0 then
-    local a = give and math.max(0, ahead[i] - units) or ahead[i] + units
+  local moves = passed == 1 and units > 0
+  if moves or lowered[i] then
+    local a = ahead[i]
+    if moves then a = give and math.max(0, a - units) or a + units end
     ahead[i] = a
     if a == 0 then
       redis.call('DEL', KEYS[i])
