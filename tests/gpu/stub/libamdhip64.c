@@ -80,7 +80,8 @@ FUNCTION(hipSetDevice, int device)
 FUNCTION(hipGetDeviceProperties, void *properties, int device)
 {
     (void)device;
-    strcpy((char *)properties + PROPERTIES_AT, "gfx942:sramecc+:xnack-");
+    static const char arch[] = "gfx942:sramecc+:xnack-";
+    memcpy((char *)properties + PROPERTIES_AT, arch, sizeof(arch));
     return 0;
 }
 FUNCTION(hipDeviceGetName, char *name, int n, int device)
