@@ -46,6 +46,7 @@ class H2:
         self.streams = {}
         self.goaway = None  # the last error code
         self.closed = False
+        self.received = b""
         self.flush()
 
     def flush(self):
@@ -91,8 +92,14 @@ class H2:
         if not data:
             self.closed = True
             return False
-        for event in self.h2.receive_data(data):
-            self.take(event)
+        self.received += data
+        while len(self.received) >= 9:  # frame by frame, since h2 reads nothing behind a GOAWAY
+            n = 9 + int.from_bytes(self.received[:3], "big")
+            if len(self.received) < n:
+                break
+            frame, self.received = self.received[:n], self.received[n:]
+            for event in self.h2.receive_data(frame):
+                self.take(event)
         self.flush()
         return True
 
