@@ -36,6 +36,7 @@ int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena)
     if (!reply->choices) {
         return WEIR_E_NOMEM;
     }
+    weir_buf_init(&reply->head, reply->max_bytes);
     for (uint32_t i = 0; i < reply->n_choices; i++) {
         struct weir_reply_choice *c = &reply->choices[i];
         weir_buf_init(&c->text, reply->max_bytes);
@@ -51,6 +52,7 @@ int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena)
 
 void weir_reply_finish(struct weir_reply *reply)
 {
+    weir_buf_finish(&reply->head);
     for (uint32_t i = 0; reply->choices && i < reply->n_choices; i++) {
         struct weir_reply_choice *c = &reply->choices[i];
         weir_buf_finish(&c->text);
@@ -159,7 +161,7 @@ static void add_completion_columns(struct weir_buf *b, struct weir_reply_choice 
     weir_buf_add_text(b, "]}");
 }
 
-static void add_head(const struct weir_reply *reply, struct weir_buf *b)
+static void write_head(const struct weir_reply *reply, struct weir_buf *b)
 {
     const char *object = reply->kind != WEIR_GENERATION_CHAT ? "text_completion"
                          : reply->stream                     ? "chat.completion.chunk"
@@ -173,6 +175,20 @@ static void add_head(const struct weir_reply *reply, struct weir_buf *b)
     weir_buf_add_text(b, ",\"model\":");
     weir_buf_add_json_str(b, reply->model);
     weir_buf_add_text(b, ",\"choices\":[");
+}
+
+/* All events of a stream begin alike; the text is made for the first. */
+static void add_head(struct weir_reply *reply, struct weir_buf *b)
+{
+    if (!reply->stream) {
+        write_head(reply, b);
+        return;
+    }
+    if (reply->head.len == 0) {
+        write_head(reply, &reply->head);
+    }
+    weir_buf_add_str(b, weir_buf_view(&reply->head));
+    b->failed = b->failed || reply->head.failed;
 }
 
 static void add_finish(struct weir_buf *b, uint32_t finish)

@@ -26,6 +26,7 @@ struct weir_reply {
     uint32_t n_choices;
     struct weir_reply_choice *choices; /* [n_choices], in the arena */
     size_t max_bytes;
+    struct weir_buf head; /* streamed: what each event begins with, once it is known */
 };
 
 int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena);

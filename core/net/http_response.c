@@ -12,11 +12,15 @@ enum { MAX_OVERHEAD_BYTES = 512 }; /* status line and the server's own fields */
 
 static bool is_token(const char *name)
 {
-    static const char others[] = "!#$%&'*+-.^_`|~";
+    static const bool others[256] = {
+        ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
+        ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true,
+        ['`'] = true, ['|'] = true, ['~'] = true,
+    };
     for (const char *p = name; *p; p++) {
-        char lower = (char)(*p | 0x20);
-        bool is_alnum = (lower >= 'a' && lower <= 'z') || (*p >= '0' && *p <= '9');
-        if (!is_alnum && !strchr(others, *p)) {
+        unsigned char c = (unsigned char)*p;
+        bool is_alnum = (unsigned char)((c | 0x20) - 'a') < 26 || (c >= '0' && c <= '9');
+        if (!is_alnum && !others[c]) {
             return false;
         }
     }
