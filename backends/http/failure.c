@@ -122,10 +122,10 @@ static uint64_t parse_number(weir_str text, uint64_t max)
         if (text.p[i] == '.' && i > 0) { /* parts of a second do not matter */
             break;
         }
-        if (text.p[i] < '0' || text.p[i] > '9' || n > max) {
+        if (text.p[i] < '0' || text.p[i] > '9') {
             return 0;
         }
-        n = n * 10 + (uint64_t)(text.p[i] - '0');
+        n = n > max ? n : n * 10 + (uint64_t)(text.p[i] - '0');
     }
     return n < max ? n : max;
 }

@@ -23,6 +23,7 @@ struct weir_upstream_tls_context {
 struct weir_upstream_tls {
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
+    bool has_failed;
 };
 
 /* The reason of the last failure, without OpenSSL's numbers. */
@@ -35,7 +36,7 @@ static const char *reason(char *to, size_t cap)
     return to;
 }
 
-/* Newest session, for whoever connects next; TLS 1.3's are meant for one use. */
+/* The newest session, for all that connect until there is a newer one. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
     struct weir_upstream_tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -47,11 +48,13 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1; /* it is ours now */
 }
 
-static SSL_SESSION *take_session(struct weir_upstream_tls_context *c)
+static SSL_SESSION *share_session(struct weir_upstream_tls_context *c)
 {
     (void)pthread_mutex_lock(&c->lock);
     SSL_SESSION *session = c->session;
-    c->session = NULL;
+    if (session) {
+        (void)SSL_SESSION_up_ref(session);
+    }
     (void)pthread_mutex_unlock(&c->lock);
     return session;
 }
@@ -158,7 +161,7 @@ int weir_upstream_tls_create(struct weir_upstream_tls_context *context,
     SSL_set_bio(t->ssl, in, out);
     t->in = in;
     t->out = out;
-    SSL_SESSION *session = take_session(context);
+    SSL_SESSION *session = share_session(context);
     if (session) {
         (void)SSL_set_session(t->ssl, session); /* else the handshake is a full one */
         SSL_SESSION_free(session);
@@ -171,6 +174,11 @@ int weir_upstream_tls_create(struct weir_upstream_tls_context *context,
 void weir_upstream_tls_destroy(struct weir_upstream_tls *t)
 {
     if (t) {
+        if (t->ssl && SSL_is_init_finished(t->ssl) && !t->has_failed) {
+            /* Without this OpenSSL takes the connection for a broken one, and its session with it.
+             */
+            SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        }
         SSL_free(t->ssl);
         free(t);
     }
@@ -199,7 +207,11 @@ int weir_upstream_tls_read(struct weir_upstream_tls *t, char *to, size_t cap)
     if (why == SSL_ERROR_ZERO_RETURN) {
         return WEIR_E_GONE;
     }
-    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : WEIR_E_FORMAT;
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+        return 0;
+    }
+    t->has_failed = true;
+    return WEIR_E_FORMAT;
 }
 
 int weir_upstream_tls_write(struct weir_upstream_tls *t, struct weir_buf *plain,
