@@ -241,6 +241,23 @@ static void keep(struct weir_open_engines *set, const struct candidate *c,
     set->n++;
 }
 
+static bool add_timeout(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, uint32_t ms)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%ums", ms ? ms : UINT32_MAX); /* 0: no bound */
+    return yyjson_mut_obj_add_strcpy(doc, object, key, text);
+}
+
+static bool add_timeouts(yyjson_mut_doc *doc, yyjson_mut_val *root,
+                         const struct weir_config_timeouts *t)
+{
+    yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, root, "timeouts");
+    return object && add_timeout(doc, object, "connect", t->connect_ms) &&
+           add_timeout(doc, object, "first_token", t->first_token_ms) &&
+           add_timeout(doc, object, "between_tokens", t->between_tokens_ms) &&
+           add_timeout(doc, object, "total", t->total_ms);
+}
+
 /* What the plugin gets: the `upstream` object, with what it would otherwise have to ask for. */
 static char *upstream_config(const struct weir_config_model *model,
                              const struct weir_config_target *target, size_t *ret_n)
@@ -252,7 +269,7 @@ static char *upstream_config(const struct weir_config_model *model,
     if (ok && !target->upstream.model) {
         ok = yyjson_mut_obj_add_str(doc, root, "model", model->name);
     }
-    if (ok) {
+    if (ok && add_timeouts(doc, root, &target->timeouts)) {
         json = yyjson_mut_val_write(root, 0, ret_n);
     }
     yyjson_mut_doc_free(doc);

@@ -2,6 +2,7 @@
 /* Upstream servers as a plugin: its descriptor and the table of weir.backend.stream/1. */
 #include <stdio.h>
 
+#include "check.h"
 #include "lane.h"
 #include "weir/plugin.h"
 
@@ -111,6 +112,11 @@ static int stream_loop_end(void *target, uint32_t loop)
     return loop < u->n_lanes && u->lanes[loop] ? weir_upstream_lane_end(u->lanes[loop]) : 0;
 }
 
+static int stream_check(void *target, weir_str path, uint32_t timeout_ms)
+{
+    return weir_upstream_check(target, path, timeout_ms);
+}
+
 static const weir_backend_stream stream_table = {
     .struct_size = sizeof(stream_table),
     .open = stream_open,
@@ -123,6 +129,7 @@ static const weir_backend_stream stream_table = {
     .wake = stream_wake,
     .loop_begin = stream_loop_begin,
     .loop_end = stream_loop_end,
+    .check = stream_check,
 };
 
 static const void *get_ext(const char *id)

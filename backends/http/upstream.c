@@ -17,7 +17,13 @@ static int open_parts(struct weir_upstream *u, weir_str config_json, struct weir
     if (!u->jobs) {
         return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
-    return s->is_tls ? weir_upstream_tls_context_create(s, &u->tls, err) : 0;
+    if (!s->is_tls) {
+        return 0;
+    }
+    u->check_settings = *s;
+    u->check_settings.http2 = WEIR_HTTP2_OFF;
+    r = weir_upstream_tls_context_create(s, &u->tls, err);
+    return r < 0 ? r : weir_upstream_tls_context_create(&u->check_settings, &u->check_tls, err);
 }
 
 int weir_upstream_create(const weir_host *host, weir_str config_json, const weir_sink *sink,
@@ -44,6 +50,7 @@ void weir_upstream_destroy(struct weir_upstream *u)
     for (uint32_t i = 0; i < u->n_lanes; i++) {
         weir_upstream_lane_destroy(u->lanes[i]);
     }
+    weir_upstream_tls_context_destroy(u->check_tls);
     weir_upstream_tls_context_destroy(u->tls);
     weir_upstream_settings_finish(&u->settings);
     free(u->jobs);

@@ -25,7 +25,9 @@ struct weir_upstream {
     const weir_host *host;
     const weir_sink *sink;
     struct weir_upstream_settings settings;
-    struct weir_upstream_tls_context *tls; /* NULL: http */
+    struct weir_upstream_tls_context *tls;        /* NULL: http */
+    struct weir_upstream_settings check_settings; /* the same without HTTP/2; owns nothing */
+    struct weir_upstream_tls_context *check_tls;  /* NULL: http */
     struct weir_upstream_figures figures;
     struct weir_upstream_job **jobs; /* [sink->max_tickets], by a ticket's lower half; each entry is
                                         its loop's while the ticket lives */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics, models, plugins, the description of the API. */
+#include "base/clock.h"
 #include "core/admin/call.h"
 #include "core/admin/openapi.h"
 #include "core/admin/tenant_openapi.h"
@@ -65,6 +66,28 @@ static void add_target(struct weir_buf *b, struct weir_target *t)
     weir_buf_add_json_str(b, weir_str_from(s.quant));
     weir_buf_add_text(b, ",\"error\":");
     weir_buf_add_json_str(b, weir_str_from(s.error));
+}
+
+/* What the balance and the health know of it. */
+static void add_balance(struct weir_buf *b, struct weir_model *m, uint32_t i)
+{
+    const struct weir_balance *balance = weir_model_balance(m);
+    const struct weir_balance_target *t = &balance->targets[i];
+    const struct weir_health *h = weir_model_health(m);
+    uint32_t share_ppm = atomic_load_explicit(&t->share_ppm, memory_order_relaxed);
+    weir_buf_printf(b,
+                    ",\"health\":{\"state\":\"%s\",\"share\":%.3f,\"good\":%llu,\"bad\":%llu,"
+                    "\"ejections\":%llu},\"weight\":%u,\"used\":%u,\"first_token_ms\":%.1f,"
+                    "\"region\":",
+                    weir_health_state_name(weir_health_state(h, i)),
+                    (double)share_ppm / WEIR_BALANCE_FULL_SHARE,
+                    (unsigned long long)weir_health_results(h, i, true),
+                    (unsigned long long)weir_health_results(h, i, false),
+                    (unsigned long long)(weir_health_ejections(h, i, WEIR_HEALTH_BY_ERRORS) +
+                                         weir_health_ejections(h, i, WEIR_HEALTH_BY_RATE)),
+                    t->weight, weir_queue_used(weir_model_queue(m), i),
+                    weir_balance_ttft_ns(balance, i, weir_clock_mono_us()) / 1e6);
+    weir_buf_add_json_str(b, weir_str_from(balance->regions[t->region].name));
     weir_buf_add_char(b, '}');
 }
 
@@ -96,12 +119,14 @@ static void list_models(struct weir_request *r)
                         q.running, q.places_used);
         weir_buf_add_text(&b, "\"places\":");
         add_places(&b, &q);
-        weir_buf_add_text(&b, "},\"targets\":[");
+        weir_buf_printf(&b, "},\"algorithm\":\"%s\",\"targets\":[",
+                        weir_balance_kind_name(weir_model_balance(m)->config.kind));
         for (uint32_t k = 0; k < weir_model_n_targets(m); k++) {
             if (k) {
                 weir_buf_add_char(&b, ',');
             }
             add_target(&b, weir_model_target(m, k));
+            add_balance(&b, m, k);
         }
         weir_buf_add_text(&b, "]}");
     }

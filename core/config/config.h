@@ -52,6 +52,7 @@ struct weir_config_server {
     const char *tls_client_ca;      /* NULL: clients need no certificate */
     bool tls_13_only, tls_admin;    /* tls_admin: on `admin` as well */
     uint32_t http2_max_streams;     /* 0: no HTTP/2 */
+    const char *region;             /* NULL: not said */
     uint32_t drain_timeout_ms;
     struct weir_config_limits limits;
 };
@@ -94,7 +95,40 @@ struct weir_config_upstream {
     yyjson_val *json;   /* the whole object */
 };
 
+/* 0: no bound. */
+struct weir_config_timeouts {
+    uint32_t connect_ms, first_token_ms, between_tokens_ms, total_ms;
+};
+
+struct weir_config_check {
+    bool enabled;
+    const char *path; /* NULL: the upstream's list of models */
+    uint32_t interval_ms, timeout_ms, n_failures, n_successes;
+};
+
+struct weir_config_health_checks {
+    struct weir_config_check liveness, readiness, startup;
+};
+
+struct weir_config_gateway {
+    double load_bound;
+    uint32_t slow_start_ms;
+    struct {
+        uint32_t consecutive_errors, success_percent, min_requests;
+        uint32_t window_ms, eject_ms, max_eject_ms, max_percent;
+    } ejection;
+    struct {
+        uint32_t attempts, budget_percent, backoff_ms, max_backoff_ms;
+    } retries;
+    struct {
+        uint32_t min_healthy_percent, leave_after_ms, return_after_ms;
+    } regions;
+};
+
 struct weir_config_target {
+    const char *region; /* NULL: server.region */
+    struct weir_config_timeouts timeouts;
+    struct weir_config_health_checks checks;
     bool is_engine; /* which of the two below holds */
     struct weir_config_engine engine;
     struct weir_config_upstream upstream;
@@ -111,7 +145,10 @@ struct weir_config_model {
     uint32_t queue_timeout_ms;
     const struct weir_config_model **fallback;
     size_t n_fallback;
+    const char *algorithm;       /* of load balancing; NULL: the default */
     const char *affinity_header; /* NULL: none */
+    const char *affinity_cookie; /* NULL: none */
+    bool affinity_user;
 };
 
 /* One entry of `plugins:`; the order is the order of execution. */
@@ -179,6 +216,7 @@ struct weir_config {
     const char *models_dir; /* NULL: see model_path.h */
     struct weir_config_model *models;
     size_t n_models;
+    struct weir_config_gateway gateway;
     struct weir_config_shedding shedding;
     struct weir_config_latency_sla slas[3]; /* by enum weir_class */
     struct weir_config_plugin *plugins;

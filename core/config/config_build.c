@@ -101,6 +101,7 @@ static void build_server(struct builder *b, yyjson_val *json)
         .tls_admin = yyjson_get_bool(get(get(json, "tls"), "admin")),
         .http2_max_streams =
             yyjson_get_bool(get(http2, "enabled")) ? number_of(http2, "max_streams") : 0,
+        .region = text_of(json, "region"),
         .drain_timeout_ms = ms_of(json, "drain_timeout"),
         .limits =
             {
@@ -174,9 +175,56 @@ static struct weir_config_upstream upstream_of(yyjson_val *json)
     };
 }
 
-static void build_targets(struct builder *b, struct weir_config_model *model, yyjson_val *json,
-                          const struct weir_doc_node *node)
+/* The first of the objects that has it; else `usual`. */
+static uint32_t timeout_of(yyjson_val *const *objects, const char *key, uint32_t usual_ms)
 {
+    for (size_t i = 0; i < 3; i++) {
+        if (get(objects[i], key)) {
+            return ms_of(objects[i], key);
+        }
+    }
+    return usual_ms;
+}
+
+static struct weir_config_timeouts timeouts_of(yyjson_val *const *objects, bool is_engine)
+{
+    enum { CONNECT_MS = 5000, FIRST_MS = 60000, BETWEEN_MS = 30000, TOTAL_MS = 600000 };
+    return (struct weir_config_timeouts){
+        .connect_ms = timeout_of(objects, "connect", CONNECT_MS),
+        .first_token_ms = timeout_of(objects, "first_token", is_engine ? 0 : FIRST_MS),
+        .between_tokens_ms = timeout_of(objects, "between_tokens", is_engine ? 0 : BETWEEN_MS),
+        .total_ms = timeout_of(objects, "total", is_engine ? 0 : TOTAL_MS),
+    };
+}
+
+static struct weir_config_check check_of(yyjson_val *json)
+{
+    enum { INTERVAL_MS = 5000, TIMEOUT_MS = 3000, FAILURES = 3 };
+    return (struct weir_config_check){
+        .enabled = yyjson_get_bool(get(json, "enabled")),
+        .path = text_of(json, "path"),
+        .interval_ms = get(json, "interval") ? ms_of(json, "interval") : INTERVAL_MS,
+        .timeout_ms = get(json, "timeout") ? ms_of(json, "timeout") : TIMEOUT_MS,
+        .n_failures = get(json, "failures") ? number_of(json, "failures") : FAILURES,
+        .n_successes = get(json, "successes") ? number_of(json, "successes") : 1,
+    };
+}
+
+static struct weir_config_health_checks checks_of(yyjson_val *json)
+{
+    return (struct weir_config_health_checks){
+        .liveness = check_of(get(json, "liveness")),
+        .readiness = check_of(get(json, "readiness")),
+        .startup = check_of(get(json, "startup")),
+    };
+}
+
+static void build_targets(struct builder *b, struct weir_config_model *model,
+                          yyjson_val *model_json, const struct weir_doc_node *node)
+{
+    yyjson_val *root = yyjson_doc_get_root(b->config->json);
+    yyjson_val *json = get(model_json, "targets");
+    yyjson_val *usual_checks = get(get(root, "load_balancing"), "health_checks");
     model->targets = take(b, yyjson_arr_size(json), sizeof(model->targets[0]));
     if (!model->targets) {
         return;
@@ -193,6 +241,14 @@ static void build_targets(struct builder *b, struct weir_config_model *model, yy
         } else {
             t->upstream = upstream_of(get(item, "upstream"));
         }
+        yyjson_val *timeouts[] = {get(item, "timeouts"), get(model_json, "timeouts"),
+                                  get(root, "timeouts")};
+        yyjson_val *checks = get(item, "health_checks");
+        t->region = text_of(item, "region");
+        t->region = t->region ? t->region : t->upstream.region;
+        t->timeouts = timeouts_of(timeouts, t->is_engine);
+        /* The general ones are for upstreams: an engine says by itself how it is. */
+        t->checks = checks_of(checks ? checks : t->is_engine ? NULL : usual_checks);
         t->weight = number_of(item, "weight");
         t->node = at;
         at = at->next;
@@ -219,6 +275,15 @@ static const struct weir_config_model **models_of(struct builder *b, yyjson_val 
     return out;
 }
 
+static uint32_t queue_timeout_of(const struct builder *b, yyjson_val *model)
+{
+    yyjson_val *lists[] = {get(model, "timeouts"),
+                           get(yyjson_doc_get_root(b->config->json), "timeouts"), NULL};
+    uint32_t own_ms = ms_of(get(model, "queue"), "timeout");
+    uint32_t other_ms = timeout_of(lists, "queue", own_ms);
+    return other_ms < own_ms ? other_ms : own_ms;
+}
+
 static void build_model(struct builder *b, struct weir_config_model *m, yyjson_val *json)
 {
     const struct weir_doc_node *models = weir_doc_find(weir_doc_root(b->config->doc), "models");
@@ -227,10 +292,16 @@ static void build_model(struct builder *b, struct weir_config_model *m, yyjson_v
     yyjson_val *queue = get(json, "queue");
     (void)weir_class_parse(weir_str_from(yyjson_get_str(service_class)), &m->service_class);
     m->queue_size = number_of(queue, "size");
-    m->queue_timeout_ms = ms_of(queue, "timeout");
-    m->affinity_header = text_of(get(json, "affinity"), "header");
+    m->queue_timeout_ms = queue_timeout_of(b, json);
+    yyjson_val *root = yyjson_doc_get_root(b->config->json);
+    yyjson_val *affinity = get(json, "affinity");
+    m->affinity_header = text_of(affinity, "header");
+    m->affinity_cookie = text_of(affinity, "cookie");
+    m->affinity_user = yyjson_get_bool(get(affinity, "user"));
+    m->algorithm = text_of(json, "algorithm");
+    m->algorithm = m->algorithm ? m->algorithm : text_of(get(root, "load_balancing"), "algorithm");
     m->fallback = models_of(b, get(json, "fallback"), &m->n_fallback);
-    build_targets(b, m, get(json, "targets"), weir_doc_find(node, "targets"));
+    build_targets(b, m, json, weir_doc_find(node, "targets"));
 }
 
 static void build_models(struct builder *b, yyjson_val *json)
@@ -310,6 +381,30 @@ static void build_slas(struct builder *b, yyjson_val *performance)
     }
 }
 
+static void build_gateway(struct builder *b, yyjson_val *json)
+{
+    struct weir_config_gateway *g = &b->config->gateway;
+    yyjson_val *ejection = get(json, "ejection");
+    yyjson_val *retries = get(json, "retries");
+    yyjson_val *regions = get(json, "regions");
+    g->load_bound = yyjson_get_num(get(json, "load_bound"));
+    g->slow_start_ms = ms_of(json, "slow_start");
+    g->ejection.consecutive_errors = number_of(ejection, "consecutive_errors");
+    g->ejection.success_percent = number_of(ejection, "success_percent");
+    g->ejection.min_requests = number_of(ejection, "requests");
+    g->ejection.window_ms = ms_of(ejection, "window");
+    g->ejection.eject_ms = ms_of(ejection, "time");
+    g->ejection.max_eject_ms = ms_of(ejection, "max_time");
+    g->ejection.max_percent = number_of(ejection, "max_percent");
+    g->retries.attempts = number_of(retries, "attempts");
+    g->retries.budget_percent = number_of(retries, "budget_percent");
+    g->retries.backoff_ms = ms_of(retries, "backoff");
+    g->retries.max_backoff_ms = ms_of(retries, "max_backoff");
+    g->regions.min_healthy_percent = number_of(regions, "min_healthy_percent");
+    g->regions.leave_after_ms = ms_of(regions, "leave_after");
+    g->regions.return_after_ms = ms_of(regions, "return_after");
+}
+
 static void build_plugins(struct builder *b)
 {
     struct weir_config *c = b->config;
@@ -375,6 +470,7 @@ int weir__config_build(struct weir_config *config)
     build_small_parts(&b, root);
     build_models(&b, get(root, "models"));
     build_slas(&b, get(root, "performance"));
+    build_gateway(&b, get(root, "gateway"));
     build_shedding(&b, get(root, "shedding"));
     build_plugins(&b);
     build_tenants(&b, get(root, "tenants"));

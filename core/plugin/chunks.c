@@ -239,6 +239,11 @@ static int pass(struct flow *f, const weir_chunk *chunk, uint32_t from)
     return 0;
 }
 
+bool weir_plugin_run_shows_chunks(const struct weir_plugin_run *run)
+{
+    return run->chain->has_chunk_hooks;
+}
+
 enum weir_plugin_chunk_outcome
 weir_plugin_run_chunk(struct weir_plugin_run *run, const weir_chunk *chunk,
                       void (*emit_fn)(void *arg, const weir_chunk *chunk), void *arg)

@@ -81,6 +81,9 @@ enum weir_plugin_chunk_outcome
 weir_plugin_run_chunk(struct weir_plugin_run *run, const weir_chunk *chunk,
                       void (*emit)(void *arg, const weir_chunk *chunk), void *arg);
 
+/* Do plugins see the output at all? */
+bool weir_plugin_run_shows_chunks(const struct weir_plugin_run *run);
+
 /* A plugin has paused the output: neither what the last run_chunk() emitted nor anything behind it
  * may go out until `output_resumed`. */
 bool weir_plugin_run_is_paused(const struct weir_plugin_run *run);

@@ -28,6 +28,8 @@ struct weir_queue {
     uint32_t n_pinned; /* of those waiting */
     bool closed;
     struct queue_target targets[WEIR_QUEUE_MAX_TARGETS];
+    uint32_t n_targets;                             /* known so far: loops end there */
+    _Atomic uint32_t loads[WEIR_QUEUE_MAX_TARGETS]; /* `used` of each, for who holds no lock */
     uint64_t next_number, n_grants;
     struct weir_queue_tenants tenants;
     uint64_t window_start_us; /* of the drain rate */
@@ -93,6 +95,17 @@ static bool goes_before(const struct weir_queue_entry *a, const struct weir_queu
     return a->number < b->number;
 }
 
+/* Runs on some of the targets only; where these are full, others pass. */
+static bool is_choosy(const struct weir_queue_entry *e)
+{
+    return e->is_pinned || e->excluded;
+}
+
+static bool is_excluded(const struct weir_queue_entry *e, uint32_t target)
+{
+    return (e->excluded >> target & 1) != 0;
+}
+
 static bool has_room(const struct queue_target *t, const struct weir_queue_entry *e, uint32_t extra,
                      uint64_t now_us)
 {
@@ -106,16 +119,16 @@ static struct queue_target *find_room(struct weir_queue *q, const struct weir_qu
                                       bool with_extra, uint64_t now_us)
 {
     struct queue_target *wanted = &q->targets[e->target];
-    if (has_room(wanted, e, with_extra ? wanted->extra : 0, now_us)) {
+    if (!is_excluded(e, e->target) && has_room(wanted, e, with_extra ? wanted->extra : 0, now_us)) {
         return wanted;
     }
     if (e->is_pinned) {
         return NULL;
     }
     struct queue_target *best = NULL;
-    for (uint32_t i = 0; i < WEIR_QUEUE_MAX_TARGETS; i++) {
+    for (uint32_t i = 0; i < q->n_targets; i++) {
         struct queue_target *t = &q->targets[i];
-        if (has_room(t, e, with_extra ? t->extra : 0, now_us) &&
+        if (!is_excluded(e, i) && has_room(t, e, with_extra ? t->extra : 0, now_us) &&
             (!best || (uint64_t)t->used * best->places[0] < (uint64_t)best->used * t->places[0])) {
             best = t;
         }
@@ -129,7 +142,7 @@ static uint64_t fair_places(const struct weir_queue *q, uint32_t class_rank, uin
                             bool joining)
 {
     uint64_t places = 0;
-    for (uint32_t i = 0; i < WEIR_QUEUE_MAX_TARGETS; i++) {
+    for (uint32_t i = 0; i < q->n_targets; i++) {
         places += q->targets[i].places[class_rank];
     }
     uint64_t weights = q->tenants.busy_weight + (joining ? weight : 0);
@@ -150,7 +163,7 @@ static struct weir_queue_entry *choose(struct weir_queue *q, bool only_below_sha
     struct weir_queue_entry *first[WEIR_CLASS_COUNT] = {NULL};
     for (struct weir_queue_entry *e = q->head.next; e != &q->head; e = e->next) {
         struct weir_queue_entry **of_class = &first[e->class_rank];
-        if (e->is_pinned && !find_room(q, e, only_below_share, now_us)) {
+        if (is_choosy(e) && !find_room(q, e, only_below_share, now_us)) {
             continue; /* others need not wait for its target */
         }
         if ((!*of_class || goes_before(e, *of_class)) &&
@@ -184,11 +197,17 @@ static void count_grant(struct weir_queue *q, uint64_t now_us)
     q->window_grants = 0;
 }
 
+static void set_used(struct weir_queue *q, struct queue_target *t, uint32_t used)
+{
+    t->used = used;
+    atomic_store_explicit(&q->loads[t - q->targets], used, memory_order_relaxed);
+}
+
 static void take_place(struct weir_queue *q, struct queue_target *t, struct weir_queue_entry *e)
 {
     e->state = WEIR_QUEUE_GRANTED;
     e->target = (uint32_t)(t - q->targets);
-    t->used += e->n_places;
+    set_used(q, t, t->used + e->n_places);
     q->n_running++;
     e->tenant->n_places += e->n_places;
     e->tenant->last_grant = ++q->n_grants;
@@ -200,7 +219,7 @@ static void take_place(struct weir_queue *q, struct queue_target *t, struct weir
 static struct queue_target *leave_place(struct weir_queue *q, struct weir_queue_entry *e)
 {
     struct queue_target *t = &q->targets[e->target];
-    t->used -= e->n_places;
+    set_used(q, t, t->used - e->n_places);
     q->n_running--;
     e->tenant->n_places -= e->n_places;
     return t;
@@ -222,7 +241,7 @@ static void link_entry(struct weir_queue *q, struct weir_queue_entry *e)
     q->head.prev = e;
     q->n_waiting++;
     e->tenant->n_waiting[e->class_rank]++;
-    q->n_pinned += e->is_pinned;
+    q->n_pinned += is_choosy(e);
 }
 
 static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
@@ -232,7 +251,7 @@ static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
     e->next = e->prev = NULL;
     q->n_waiting--;
     e->tenant->n_waiting[e->class_rank]--;
-    q->n_pinned -= e->is_pinned;
+    q->n_pinned -= is_choosy(e);
 }
 
 static bool has_several_tenants(const struct weir_queue *q)
@@ -277,6 +296,7 @@ void weir_queue_set_places(struct weir_queue *q, uint32_t target,
 {
     (void)pthread_mutex_lock(&q->mutex);
     struct queue_target *t = &q->targets[target];
+    q->n_targets = target >= q->n_targets ? target + 1 : q->n_targets;
     for (uint32_t i = 0; i < WEIR_CLASS_COUNT; i++) {
         t->places[i] = places[i];
     }
@@ -465,7 +485,7 @@ void weir_queue_charge(struct weir_queue *q, struct weir_queue_entry *entry,
 
 static bool any_place_is_free(const struct weir_queue *q, uint32_t class_rank)
 {
-    for (uint32_t i = 0; i < WEIR_QUEUE_MAX_TARGETS; i++) {
+    for (uint32_t i = 0; i < q->n_targets; i++) {
         const struct queue_target *t = &q->targets[i];
         if (!t->refuses && t->used < t->places[class_rank]) {
             return true;
@@ -507,10 +527,12 @@ void weir_queue_look(struct weir_queue *q, uint64_t tenant_hash, uint32_t tenant
 
 uint32_t weir_queue_used(struct weir_queue *q, uint32_t target)
 {
-    (void)pthread_mutex_lock(&q->mutex);
-    uint32_t used = q->targets[target].used;
-    (void)pthread_mutex_unlock(&q->mutex);
-    return used;
+    return atomic_load_explicit(&q->loads[target], memory_order_relaxed);
+}
+
+const _Atomic uint32_t *weir_queue_loads(const struct weir_queue *q)
+{
+    return q->loads;
 }
 
 void weir_queue_stats(struct weir_queue *q, struct weir_queue_stats *ret_stats)
@@ -528,7 +550,7 @@ void weir_queue_stats(struct weir_queue *q, struct weir_queue_stats *ret_stats)
             ret_stats->waiting_by_class[c] += t->n_waiting[c];
         }
     }
-    for (uint32_t i = 0; i < WEIR_QUEUE_MAX_TARGETS; i++) {
+    for (uint32_t i = 0; i < q->n_targets; i++) {
         ret_stats->places_used += q->targets[i].used;
         for (uint32_t c = 0; c < WEIR_CLASS_COUNT; c++) {
             ret_stats->places[c] += q->targets[i].places[c];

@@ -22,11 +22,12 @@
  * with WEIR_E_BUSY when `limit` entries wait or when the predicted wait is longer than the entry's
  * timeout, with WEIR_E_TOOBIG when the tenant has max_waiting of them, and with WEIR_E_GONE while
  * the queue is closed: no target can run anything, so nobody is left to wait in vain. */
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/error.h"
 
-enum { WEIR_QUEUE_MAX = 65536, WEIR_QUEUE_MAX_TARGETS = 16, WEIR_CLASS_COUNT = 3 };
+enum { WEIR_QUEUE_MAX = 65536, WEIR_QUEUE_MAX_TARGETS = 64, WEIR_CLASS_COUNT = 3 };
 enum { WEIR_QUEUE_USUAL_WEIGHT = 100, WEIR_QUEUE_MAX_WEIGHT = 10000 };
 
 struct weir_queue;
@@ -45,8 +46,9 @@ struct weir_queue_entry {
     int32_t priority;
     uint32_t n_places; /* sequences that it needs: choices */
     uint32_t prompt_tokens;
-    uint32_t target; /* preferred, since prepared for it; granted: the one whose places it has */
-    bool is_pinned;  /* `target` and no other; while it is full, others pass */
+    uint32_t target;   /* preferred, since prepared for it; granted: the one whose places it has */
+    bool is_pinned;    /* `target` and no other; while it is full, others pass */
+    uint64_t excluded; /* bits of targets that it must not run on; others pass it, too */
     uint64_t tenant_hash;
     uint32_t tenant_weight; /* 0: WEIR_QUEUE_USUAL_WEIGHT */
     uint32_t max_waiting;   /* entries of this tenant that may wait; 0: no bound of its own */
@@ -108,6 +110,8 @@ void weir_queue_charge(struct weir_queue *q, struct weir_queue_entry *entry,
                        uint64_t completion_tokens);
 void weir_queue_look(struct weir_queue *q, uint64_t tenant_hash, uint32_t tenant_weight,
                      uint32_t class_rank, struct weir_queue_outlook *ret_outlook);
-/* Places of one target that are taken. */
+/* Places of one target that are taken; without the lock. */
 uint32_t weir_queue_used(struct weir_queue *q, uint32_t target);
+/* The same of all, as long as the queue lives. */
+const _Atomic uint32_t *weir_queue_loads(const struct weir_queue *q);
 void weir_queue_stats(struct weir_queue *q, struct weir_queue_stats *ret_stats);

@@ -83,6 +83,7 @@ static void take_place(struct weir_request *r)
         weir_observe_granted(weir_worker_observer(r->worker), r);
     }
     struct weir_target *target = weir_model_target(r->model, r->entry.target);
+    weir_balance_note_prompt(weir_model_balance(r->model), &r->ask, r->entry.target);
     if (target == r->target && r->is_prepared) {
         admit(r);
     } else {
@@ -139,6 +140,7 @@ void weir_admission_enqueue(struct weir_request *r)
         .tenant_weight = r->resources.weight,
         .max_waiting = r->resources.queue,
         .is_pinned = r->is_pinned,
+        .excluded = r->ask.excluded,
         .deadline_us = deadline_us,
     };
     weir_request_hold(r, WEIR_HOLD_GRANT);

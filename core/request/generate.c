@@ -9,6 +9,8 @@
 #include "core/request/answer.h"
 #include "core/request/observe.h"
 #include "core/request/overload.h"
+#include "core/request/retry.h"
+#include "core/request/routing.h"
 #include "core/request/run.h"
 #include "core/request/streams.h"
 #include "core/request/tenant.h"
@@ -140,18 +142,6 @@ static void route(struct weir_request *r)
     weir_admission_enqueue(r);
 }
 
-static struct weir_target *choose_target(struct weir_request *r)
-{
-    if (!r->is_pinned) {
-        return weir_model_choose(r->model, &r->target_index);
-    }
-    struct weir_target *target = weir_model_target(r->model, r->pinned_index);
-    weir_target_status status;
-    weir_target_read_status(target, &status);
-    r->target_index = r->pinned_index;
-    return status.state == WEIR_TARGET_READY ? target : NULL;
-}
-
 /* Goes on with `next`, for another model or target when a policy asked for that in this phase: the
  * prompt is then prepared again, since its tokens are another model's. */
 static void follow_route(struct weir_request *r, void (*next)(struct weir_request *r))
@@ -169,7 +159,7 @@ static void follow_route(struct weir_request *r, void (*next)(struct weir_reques
     weir_tenant_choose_class(r);
     weir_tenant_read_resources(r);
     weir_observe_model(weir_worker_observer(r->worker), r);
-    struct weir_target *target = choose_target(r);
+    struct weir_target *target = weir_routing_choose(r, r->model);
     if (target || weir_overload_fall_back(r)) {
         weir_generate_prepare(r, target ? target : r->target, next);
     } else {
@@ -312,7 +302,14 @@ static void generate(struct weir_request *r, uint32_t kind)
                           "The request needs more memory than one request may use.");
         return;
     }
-    struct weir_target *target = weir_model_choose(r->model, &r->target_index);
+    if (weir_routing_is_forbidden(r, r->model)) {
+        weir_answer_error(r, 403, "model", "region_not_allowed",
+                          "The model '%s' runs in none of the regions that you may use.",
+                          weir_model_name(r->model));
+        return;
+    }
+    weir_retry_budget_earn(weir_model_retry_budget(r->model));
+    struct weir_target *target = weir_routing_choose(r, r->model);
     if (target || weir_overload_fall_back(r)) {
         weir_generate_prepare(r, target ? target : r->target, prompt_known);
     } else {
@@ -333,6 +330,7 @@ void weir_generate_completion(struct weir_request *r)
 void weir_generate_abandon(struct weir_request *r)
 {
     weir_run_cancel(r);
+    weir_retry_abandon(r);
     weir_admission_abandon(r);
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "core/request/compat_vllm.h"
 #include "core/request/device_figures.h"
+#include "core/request/observe_targets.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
 
@@ -22,6 +23,7 @@ enum family {
     RECEIVED,
     REQUESTS,
     REJECTED,
+    RETRIES,
     RUNNING,
     WAITING,
     QUEUE_LIMIT,
@@ -55,6 +57,7 @@ struct weir_observer {
     struct weir_metric_family *families[FAMILY_COUNT];
     struct weir_vllm_names *vllm; /* NULL: not asked for */
     struct weir_device_figures *device_figures;
+    struct weir_target_metrics *targets;
     const struct weir_models *models;
     struct known_model known[MAX_MODELS]; /* filled by set_models, before requests run */
     uint32_t n_known;
@@ -81,6 +84,10 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
                   .labels = {"model", "class", "status"}},
     [REJECTED] = {WEIR_METRICS_COUNTER, "weir_requests_rejected_total",
                   "Requests refused by the queue.", .labels = {"model", "reason"}},
+    [RETRIES] = {WEIR_METRICS_COUNTER, "weir_target_retries_total",
+                 "Requests tried again after this target failed them, by reason; no_budget: not "
+                 "tried again.",
+                 .labels = {"model", "target", "reason"}},
     [RUNNING] = {WEIR_METRICS_GAUGE, "weir_requests_running", "Requests that hold a place.",
                  BY_MODEL},
     [WAITING] = {WEIR_METRICS_GAUGE, "weir_requests_waiting", "Requests in the queue.", BY_MODEL},
@@ -232,6 +239,7 @@ static void collect(void *arg)
     weir_metric_set(weir_metric_series(o->families[RESIDENT], NULL, 0), resident_bytes());
     for (uint32_t i = 0; o->models && i < o->models->n; i++) {
         collect_model(o, o->models->list[i]);
+        weir_target_metrics_collect(o->targets, o->models->list[i]);
     }
 }
 
@@ -256,10 +264,12 @@ int weir_observer_create(struct weir_metrics *metrics, bool with_vllm_names,
         return r;
     }
     r = with_vllm_names ? weir_vllm_names_create(metrics, &o->vllm, err) : 0;
+    r = r < 0 ? r : weir_target_metrics_create(metrics, &o->targets, err);
     if (r == 0 && weir_metrics_add_collector(metrics, collect, o) < 0) {
         r = weir_error_set(err, WEIR_E_NOMEM, "too many metric collectors");
     }
     if (r < 0) {
+        weir_target_metrics_destroy(o->targets);
         weir_vllm_names_destroy(o->vllm);
         weir_device_figures_destroy(o->device_figures);
         free(o);
@@ -275,6 +285,7 @@ void weir_observer_destroy(struct weir_observer *o)
         return;
     }
     weir_metrics_remove_collector(o->metrics, collect, o);
+    weir_target_metrics_destroy(o->targets);
     weir_vllm_names_destroy(o->vllm);
     weir_device_figures_destroy(o->device_figures);
     free(o);
@@ -360,6 +371,14 @@ void weir_observe_rejected(struct weir_observer *o, struct weir_request *r, cons
                     1);
 }
 
+void weir_observe_retry(struct weir_observer *o, struct weir_request *r, const char *reason)
+{
+    weir_metric_add(
+        WEIR_METRIC_SERIES(o->families[RETRIES], weir_model_name(r->model),
+                           weir_target_name(weir_model_target(r->model, r->entry.target)), reason),
+        1);
+}
+
 static void log_access(const struct weir_request *r, uint64_t total_us)
 {
     if (!weir_log_enabled(WEIR_LOG_INFO)) {
@@ -367,13 +386,14 @@ static void log_access(const struct weir_request *r, uint64_t total_us)
     }
     weir_log(WEIR_LOG_INFO, "access", r->id,
              "%.*s %.*s %u model=%s tenant=%.*s class=%s prompt=%llu cached=%llu completion=%llu "
-             "queue_ms=%.1f ttft_ms=%.1f total_ms=%.1f finish=%s%s%s%s%.*s",
+             "target=%s retries=%u queue_ms=%.1f ttft_ms=%.1f total_ms=%.1f finish=%s%s%s%s%.*s",
              (int)r->method.n, r->method.p, (int)(r->path.n < 128 ? r->path.n : 128), r->path.p,
              r->status, r->model ? weir_model_name(r->model) : "-", (int)r->tenant.n,
              r->tenant.p ? r->tenant.p : "", weir_class_name((enum weir_class)r->class_rank),
              (unsigned long long)r->outcome.prompt_tokens,
              (unsigned long long)r->outcome.cached_tokens,
              (unsigned long long)r->outcome.completion_tokens,
+             r->target ? weir_target_name(r->target) : "-", r->n_retries,
              r->granted_us ? (double)(r->granted_us - r->enqueued_us) / 1e3 : 0.0,
              r->first_chunk_us ? (double)(r->first_chunk_us - r->arrived_us) / 1e3 : 0.0,
              (double)total_us / 1e3, r->finish ? weir_finish_name(r->finish) : "-",

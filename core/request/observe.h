@@ -35,4 +35,6 @@ void weir_observe_model(struct weir_observer *o, struct weir_request *r);   /* i
 void weir_observe_granted(struct weir_observer *o, struct weir_request *r); /* left the queue */
 void weir_observe_token(struct weir_observer *o, struct weir_request *r, uint64_t now_us);
 void weir_observe_rejected(struct weir_observer *o, struct weir_request *r, const char *reason);
+/* Its target failed, and it is tried again; or it is not, with reason "no_budget". */
+void weir_observe_retry(struct weir_observer *o, struct weir_request *r, const char *reason);
 void weir_observe_request(struct weir_observer *o, struct weir_request *r); /* it ended */

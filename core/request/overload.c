@@ -5,6 +5,7 @@
 #include "core/request/generate.h"
 #include "core/request/observe.h"
 #include "core/request/request.h"
+#include "core/request/routing.h"
 #include "core/request/shedding.h"
 #include "core/request/tenant.h"
 #include "core/server/server.h"
@@ -41,7 +42,6 @@ static void switch_model(struct weir_request *r, struct weir_model *model,
         g->max_tokens = lowered;
     }
     r->model = model;
-    r->is_pinned = false; /* that was to a target of the other one */
     r->target = target;
     r->api.model = r->reply.model = weir_str_from(weir_model_name(model));
     weir_observe_model(weir_worker_observer(r->worker), r);
@@ -58,13 +58,14 @@ static bool fall_back(struct weir_request *r, bool busy_too)
             (!busy_too && (shed.fallback || shed.cached_only || shed.reject))) {
             continue;
         }
-        uint32_t index = 0;
-        struct weir_target *target = weir_model_choose(model, &index);
+        bool was_pinned = r->is_pinned;
+        r->is_pinned = false; /* that was to a target of the other one */
+        struct weir_target *target = weir_routing_choose(r, model);
         if (target) {
             switch_model(r, model, target);
-            r->target_index = index;
             return true;
         }
+        r->is_pinned = was_pinned;
     }
     return false;
 }

@@ -310,6 +310,7 @@ void weir_request_tick(struct weir_request *r, uint64_t now_us)
     if (late && (r->holds & WEIR_HOLD_TARGET) && !r->cancelled) {
         weir_run_end_late(r);
     } else {
+        weir_run_tick(r, now_us);
         weir_admission_tick(r, now_us);
     }
 }

@@ -38,6 +38,7 @@ enum weir_request_hold { /* reasons to stay alive */
                          WEIR_HOLD_TARGET = 1u << 3, /* submitted, the end has not come */
                          WEIR_HOLD_ADMIN = 1u << 4, /* an operation of the admin API is under way */
                          WEIR_HOLD_REPLAY = 1u << 5, /* a kept answer is going out */
+                         WEIR_HOLD_RETRY = 1u << 6, /* waits for its next attempt */
 };
 
 struct weir_request {
@@ -56,7 +57,7 @@ struct weir_request {
     weir_str path, peer, method, traceparent;
     weir_str tenant, key_id, key_limits, user;
     weir_str key_models; /* one a line; empty: all of the tenant's */
-    weir_str tags; /* a JSON object of texts */
+    weir_str tags;       /* a JSON object of texts */
     uint32_t class_rank;
     bool class_given;
     int32_t priority;
@@ -91,7 +92,14 @@ struct weir_request {
     uint32_t asked_max_tokens, given_max_tokens; /* by the client or the ladder; by prepare() */
     uint64_t tenant_hash;
     struct weir_tenant_resources resources;
-    bool counts_as_stream;      /* given back at the end */
+    bool counts_as_stream;          /* given back at the end */
+    struct weir_balance_ask ask;    /* of the last choice; `excluded` is for the queue, too */
+    struct weir_model *tried_model; /* whose targets `tried` are bits of */
+    uint64_t tried;                 /* these have failed it */
+    uint32_t n_retries;
+    struct weir_plugin_timer retry_timer;
+    bool has_chunk;             /* plugins have seen of the answer */
+    bool is_late;               /* the target was too slow, and was told to end it */
     struct weir_target *target; /* the one it is prepared for */
     uint32_t target_index;      /* where it was chosen */
     weir_prepared prepared;
@@ -118,8 +126,9 @@ struct weir_request {
 
     /* Sight. */
     uint64_t arrived_us, enqueued_us, granted_us, first_chunk_us, last_chunk_us;
-    uint32_t status; /* sent; 0: none yet */
-    uint32_t finish; /* enum weir_finish of choice 0 */
+    uint64_t begun_us, last_piece_us; /* the target's start on it; its last sign of life */
+    uint32_t status;                  /* sent; 0: none yet */
+    uint32_t finish;                  /* enum weir_finish of choice 0 */
     const char *error_code;
 };
 

@@ -8,6 +8,7 @@
 #include "core/request/answer.h"
 #include "core/request/observe.h"
 #include "core/request/replay.h"
+#include "core/request/retry.h"
 #include "core/server/worker.h"
 
 static void read_chunks(struct weir_request *r);
@@ -43,6 +44,7 @@ int weir_run_begin(struct weir_request *r)
         return rc;
     }
     r->is_prepared = false; /* the target owns the prepared state now */
+    r->begun_us = r->last_piece_us = weir_clock_mono_us();
     weir_request_hold(r, WEIR_HOLD_TARGET);
     r->flow.is_held = false;
     return 0;
@@ -137,6 +139,7 @@ static void send_out(struct weir_request *r)
 static void mark_chunk(struct weir_request *r, const weir_chunk *chunk)
 {
     uint64_t now_us = weir_clock_mono_us();
+    r->last_piece_us = now_us;
     if (chunk->n_tokens) {
         weir_observe_token(weir_worker_observer(r->worker), r, now_us);
         if (!r->first_chunk_us) {
@@ -209,6 +212,10 @@ static void finish_reply(struct weir_request *r)
     if (!r->ex || r->failed) {
         return;
     }
+    if (r->is_late && !r->filtered) {
+        fail_run(r, 504, "target_timeout", "The model took too long to begin its answer.");
+        return;
+    }
     if (r->outcome.rc == WEIR_E_CANCELLED && !r->filtered) {
         fail_run(r, 503, "cancelled", "The generation was cancelled by the server.");
         return;
@@ -239,6 +246,9 @@ static void end_run(struct weir_request *r)
                                    ? r->outcome.prompt_tokens
                                    : r->outcome.cached_tokens;
     weir_queue_charge(weir_model_queue(r->model), &r->entry, r->outcome.completion_tokens);
+    if (weir_retry_after(r)) {
+        return;
+    }
     weir_admission_leave(r);
     finish_reply(r);
     weir_request_drop(r, WEIR_HOLD_TARGET);
@@ -272,6 +282,7 @@ static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
     if (!r->ex || r->failed) {
         return;
     }
+    r->has_chunk = true;
     size_t n_bytes = r->out.len;
     uint64_t n_tokens = r->n_out_tokens;
     if (weir_plugin_run_chunk(&r->run, chunk, deliver, r) == WEIR_PLUGIN_CHUNK_ENDED) {
@@ -396,6 +407,34 @@ void weir_run_writable(struct weir_request *r)
     if (r->paused) {
         r->paused = false;
         read_chunks(r);
+    }
+}
+
+static bool is_over(uint64_t since_us, uint32_t bound_ms, uint64_t now_us)
+{
+    return bound_ms && now_us > since_us + (uint64_t)bound_ms * 1000;
+}
+
+void weir_run_tick(struct weir_request *r, uint64_t now_us)
+{
+    if (!(r->holds & WEIR_HOLD_TARGET) || r->cancelled) {
+        return;
+    }
+    const struct weir_target_terms *terms = weir_model_terms(r->model, r->entry.target);
+    bool waits_for_client = r->paused || is_held(r);
+    if (waits_for_client) {
+        r->last_piece_us = now_us; /* what comes next could not have been seen before */
+    }
+    if (is_over(r->arrived_us, terms->total_ms, now_us)) {
+        fail_run(r, 504, "total_timeout", "The answer took longer than it may take in all.");
+        weir_run_cancel(r);
+    } else if (!r->has_chunk && is_over(r->begun_us, terms->first_token_ms, now_us)) {
+        r->is_late = true; /* told to the client when no other target can have it */
+        weir_run_cancel(r);
+    } else if (r->has_chunk && is_over(r->last_piece_us, terms->between_tokens_ms, now_us)) {
+        r->is_late = true;
+        fail_run(r, 504, "target_timeout", "The model stopped in the middle of its answer.");
+        weir_run_cancel(r);
     }
 }
 

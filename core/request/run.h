@@ -21,5 +21,7 @@ void weir_run_unpaused(struct weir_request *r, bool denied);
 /* Nobody wants the rest: the target is told, what it sent is dropped, and the end comes soon. No-op
  * when nothing runs. */
 void weir_run_cancel(struct weir_request *r);
+/* Ends what takes longer than the target's timeouts allow. */
+void weir_run_tick(struct weir_request *r, uint64_t now_us);
 /* The client named a deadline: later, the answer is of no use to it. */
 void weir_run_end_late(struct weir_request *r);

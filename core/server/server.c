@@ -41,6 +41,32 @@ bool weir_server_is_live(const struct weir_server *s)
     return true;
 }
 
+/* An upstream that is away is no reason to take this replica out, since others see the same; but
+ * with no model at all it is of no use. */
+static bool models_are_ready(const struct weir_models *models, struct weir_error *ret_why)
+{
+    static const char *const words[] = {"unknown", "loading", "ready", "stalled", "failed"};
+    const struct weir_model *bad = NULL;
+    uint32_t bad_state = 0, n_ready = 0;
+    bool blocks = false;
+    for (uint32_t i = 0; i < models->n; i++) {
+        struct weir_model *m = models->list[i];
+        uint32_t state = weir_model_state(m);
+        n_ready += state == WEIR_TARGET_READY;
+        if (state != WEIR_TARGET_READY && (!bad || !weir_model_is_remote(m))) {
+            bad = m;
+            bad_state = state;
+            blocks = blocks || !weir_model_is_remote(m);
+        }
+    }
+    if (bad && (blocks || n_ready == 0)) {
+        weir_error_set(ret_why, WEIR_E_BUSY, "model %s is %s", weir_model_name(bad),
+                       words[bad_state <= 4 ? bad_state : 0]);
+        return false;
+    }
+    return true;
+}
+
 bool weir_server_is_ready(struct weir_server *s, struct weir_error *ret_why)
 {
     if (atomic_load_explicit(&s->draining, memory_order_relaxed)) {
@@ -51,16 +77,7 @@ bool weir_server_is_ready(struct weir_server *s, struct weir_error *ret_why)
         weir_error_set(ret_why, WEIR_E_BUSY, "the tenants are being read");
         return false;
     }
-    for (uint32_t i = 0; i < s->models.n; i++) {
-        uint32_t state = weir_model_state(s->models.list[i]);
-        if (state != WEIR_TARGET_READY) {
-            static const char *const words[] = {"unknown", "loading", "ready", "stalled", "failed"};
-            weir_error_set(ret_why, WEIR_E_BUSY, "model %s is %s",
-                           weir_model_name(s->models.list[i]), words[state <= 4 ? state : 0]);
-            return false;
-        }
-    }
-    return true;
+    return models_are_ready(&s->models, ret_why);
 }
 
 struct weir_config *weir_server_config(struct weir_server *s)
@@ -333,8 +350,9 @@ static bool watch_start(struct weir_server *s)
         weir_progress_show(&s->models);
     }
     for (uint32_t i = 0; i < s->models.n; i++) {
-        if (weir_model_state(s->models.list[i]) == WEIR_TARGET_LOADING) {
-            return false;
+        struct weir_model *m = s->models.list[i];
+        if (weir_model_state(m) == WEIR_TARGET_LOADING && !weir_model_is_remote(m)) {
+            return false; /* others' servers may come when they like */
         }
     }
     for (uint32_t i = 0; i < s->models.n; i++) {
@@ -347,6 +365,9 @@ static bool watch_start(struct weir_server *s)
                          weir_target_name(weir_model_target(m, k)), status.error);
             }
         }
+    }
+    for (uint32_t i = 0; i < s->models.n; i++) {
+        weir_model_watch(s->models.list[i]);
     }
     atomic_store_explicit(&s->started, true, memory_order_relaxed);
     weir_log(WEIR_LOG_INFO, "server", NULL, "serving %u model%s with %u worker%s after %.0f ms",
@@ -426,13 +447,6 @@ static bool admin_needs_key(const struct weir_config_server *conf)
 /* Requests are still served right without it. */
 static void note_unsupported(const struct weir_config *config)
 {
-    for (size_t i = 0; i < config->n_models; i++) {
-        const struct weir_config_model *m = &config->models[i];
-        if (m->affinity_header) {
-            weir_log(WEIR_LOG_WARN, "server", NULL,
-                     "models.%s: affinity is not in this build, ignoring", m->name);
-        }
-    }
 }
 
 static int attach_store(struct weir_server *s, struct weir_error *err)
@@ -544,10 +558,14 @@ static void finish(struct weir_server *s)
         weir_observer_set_models(s->observer, NULL);
     }
     bound_the_end();
+    while (s->n_checkers > 0) {
+        weir_checker_destroy(s->checkers[--s->n_checkers]);
+    }
     for (uint32_t i = 0; i < s->models.n; i++) {
         weir_model_destroy(s->models.list[i]);
     }
     free(s->models.list);
+    weir_config_unref(s->first_config);
     s->models = (struct weir_models){NULL, 0};
     s->options->close_engines(s->options->engine_arg);
     (void)alarm(0);

@@ -15,10 +15,11 @@
 #include "core/plugin/plugins.h"
 #include "core/server/tls_watch.h"
 #include "core/server/worker.h"
+#include "core/target/checker.h"
 #include "core/target/model.h"
 #include "core/tenants/tenant_records.h"
 
-enum { WEIR_MAX_WORKERS = 256 };
+enum { WEIR_MAX_WORKERS = 256, WEIR_MAX_CHECKERS = 256 };
 
 /* Opens one `engine:` target; given by the wiring, so that core knows no engine. */
 typedef int (*weir_open_engine_fn)(void *arg, const struct weir_config *config,
@@ -53,7 +54,11 @@ struct weir_server {
     struct weir_plugins *plugins;
     struct weir_config_latency_sla slas[3]; /* [main] while plugins are configured */
     struct weir_tls_watch *tls;             /* NULL: plain */
+    struct weir_config_gateway gateway; /* as at the start; a reload does not change it */
+    struct weir_config *first_config;   /* a reference: models borrow texts of it */
     struct weir_models models;
+    struct weir_checker *checkers[WEIR_MAX_CHECKERS];
+    uint32_t n_checkers;
     struct weir_streams *streams;
     struct weir_shedding *shedding;
     struct weir_worker *admin; /* its loop is the main loop */

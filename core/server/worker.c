@@ -405,6 +405,11 @@ const struct weir_routes *weir_worker_routes(const struct weir_worker *w)
     return w->settings.routes;
 }
 
+const struct weir_config_gateway *weir_worker_gateway(const struct weir_worker *w)
+{
+    return &w->server->gateway;
+}
+
 bool weir_worker_is_draining(const struct weir_worker *w)
 {
     return atomic_load_explicit(&w->server->draining, memory_order_relaxed);

@@ -15,6 +15,7 @@
 #include "core/target/inbox.h"
 #include "core/target/model.h"
 
+struct weir_config_gateway;
 struct weir_server;
 struct weir_worker;
 struct weir_request;
@@ -67,6 +68,7 @@ struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w); /* a referen
 struct weir_observer *weir_worker_observer(struct weir_worker *w);
 const struct weir_models *weir_worker_models(struct weir_worker *w);
 const struct weir_routes *weir_worker_routes(const struct weir_worker *w);
+const struct weir_config_gateway *weir_worker_gateway(const struct weir_worker *w);
 bool weir_worker_is_draining(const struct weir_worker *w);
 
 /* Requests come from a pool; NULL without memory. */

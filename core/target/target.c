@@ -241,6 +241,17 @@ bool weir_target_loop_end(struct weir_target *t, uint32_t loop)
     return !weir_target_is_on_loops(t) || t->backend->loop_end(t->impl, loop) != WEIR_E_BUSY;
 }
 
+bool weir_target_has_check(const struct weir_target *t)
+{
+    return WEIR_HAS_FN(t->backend, check);
+}
+
+int weir_target_check(struct weir_target *t, weir_str path, uint32_t timeout_ms)
+{
+    return weir_target_has_check(t) ? t->backend->check(t->impl, path, timeout_ms)
+                                    : WEIR_E_UNSUPPORTED;
+}
+
 int64_t weir_target_tokenize(struct weir_target *t, weir_str text, int add_special, int32_t *out,
                              size_t cap)
 {

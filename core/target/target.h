@@ -61,6 +61,10 @@ bool weir_target_is_on_loops(const struct weir_target *t);
  * turn and ask again. [loop-thread] */
 bool weir_target_loop_end(struct weir_target *t, uint32_t loop);
 
+bool weir_target_has_check(const struct weir_target *t);
+/* An active check, waited for; not on a loop's thread. */
+int weir_target_check(struct weir_target *t, weir_str path, uint32_t timeout_ms);
+
 /* WEIR_E_UNSUPPORTED when the backend has none. */
 int64_t weir_target_tokenize(struct weir_target *t, weir_str text, int add_special, int32_t *out,
                              size_t cap);

@@ -80,29 +80,30 @@ static weir_str put_text(char **at, weir_str text)
     return copy;
 }
 
-static size_t model_bytes(yyjson_val *models)
+static size_t list_bytes(yyjson_val *names)
 {
     size_t n = 0, i, max;
     yyjson_val *m;
-    yyjson_arr_foreach(models, i, max, m)
+    yyjson_arr_foreach(names, i, max, m)
     {
         n += sizeof(weir_str) + yyjson_get_len(m) + 1;
     }
     return n;
 }
 
-static void put_models(struct weir_tenant *t, weir_str *list, char **at, yyjson_val *models)
+/* The names as a sorted list at `list`, their texts at *at. Gives how many. */
+static size_t put_list(weir_str *list, char **at, yyjson_val *names)
 {
-    size_t i, max;
+    size_t n = 0, i, max;
     yyjson_val *m;
-    yyjson_arr_foreach(models, i, max, m)
+    yyjson_arr_foreach(names, i, max, m)
     {
         if (yyjson_is_str(m)) {
-            list[t->n_models++] = put_text(at, (weir_str){yyjson_get_str(m), yyjson_get_len(m)});
+            list[n++] = put_text(at, (weir_str){yyjson_get_str(m), yyjson_get_len(m)});
         }
     }
-    qsort(list, t->n_models, sizeof(list[0]), by_name);
-    t->models = list;
+    qsort(list, n, sizeof(list[0]), by_name);
+    return n;
 }
 
 /* One block of memory holds the tenant and all its texts. */
@@ -113,15 +114,19 @@ static struct weir_tenant *build(weir_str name, weir_str entry_text, weir_str re
     weir_buf_init(&json, MAX_JSON_BYTES);
     add_json(&json, entry, state);
     yyjson_val *models = yyjson_obj_get(entry, "models");
-    size_t list_bytes = yyjson_arr_size(models) * sizeof(weir_str);
-    struct weir_tenant *t = json.failed
-                                ? NULL
-                                : calloc(1, sizeof(*t) + model_bytes(models) + name.n + json.len +
-                                                entry_text.n + record_text.n + 4);
+    yyjson_val *regions = yyjson_obj_get(entry, "regions");
+    size_t n_names = yyjson_arr_size(models) + yyjson_arr_size(regions);
+    struct weir_tenant *t =
+        json.failed ? NULL
+                    : calloc(1, sizeof(*t) + list_bytes(models) + list_bytes(regions) + name.n +
+                                    json.len + entry_text.n + record_text.n + 4);
     if (t) {
         weir_str *list = (weir_str *)(void *)(t + 1);
-        char *at = (char *)list + list_bytes;
-        put_models(t, list, &at, models);
+        char *at = (char *)(list + n_names);
+        t->models = list;
+        t->n_models = put_list(list, &at, models);
+        t->regions = list + t->n_models;
+        t->n_regions = put_list(list + t->n_models, &at, regions);
         t->name = put_text(&at, name);
         t->json = put_text(&at, weir_buf_view(&json));
         t->entry = put_text(&at, entry_text);

@@ -38,6 +38,8 @@ struct weir_tenant {
     enum weir_class service_class; /* only if has_class */
     const weir_str *models;        /* [n_models] sorted; 0: all */
     size_t n_models;
+    const weir_str *regions; /* [n_regions] that its requests never leave; 0: any */
+    size_t n_regions;
     struct weir_tenant_resources resources;
     struct weir_tenant *retired_next; /* waits until no reader can see it */
     uint64_t retired_epoch;

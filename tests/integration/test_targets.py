@@ -14,6 +14,7 @@ def config(*targets, size=100):
     lines = "".join(f"      - engine: {{backend: echo, {t}}}\n" for t in targets)
     return f"""
 server: {{listen: ["127.0.0.1:0"], admin: "127.0.0.1:0", workers: 2}}
+gateway: {{retries: {{attempts: 0}}, ejection: {{consecutive_errors: 0, success_percent: 0}}, slow_start: 1us}}
 models:
   echo:
     queue: {{size: {size}, timeout: {LONG_WAIT_S}s}}

@@ -78,9 +78,9 @@ typedef struct weir_generation {
     uint32_t tenant_is_capped; /* 1: the bound holds also while nobody else wants the device */
     uint32_t reserved;
     uint64_t tenant_kv_bytes; /* KV memory, running and kept, at most; 0: no bound */
-    uint32_t loop;          /* number of the request's loop, as in loop_begin() */
-    uint32_t stream;        /* the client wants the answer piece by piece */
-    uint32_t seed_given;    /* sampling.seed is the client's, not a random one */
+    uint32_t loop;            /* number of the request's loop, as in loop_begin() */
+    uint32_t stream;          /* the client wants the answer piece by piece */
+    uint32_t seed_given;      /* sampling.seed is the client's, not a random one */
     uint32_t reserved3;
     weir_str user;        /* the end user, "" when not known */
     weir_str traceparent; /* W3C trace context of the client, or "" */
@@ -213,6 +213,11 @@ typedef struct weir_backend_stream {
     /* Optional. Further figures by name, as weir_backend_step.stats gives them; none while nothing
      * is loaded. [any] */
     void (*stats)(void *target, void (*each)(void *arg, const char *name, double value), void *arg);
+
+    /* Optional: asks the target's server for `path` ("": its list of models) and waits for the
+     * answer, up to timeout_ms. 0: it is there. Several threads of the host's may check at a time.
+     * [any, but no loop's thread] */
+    int (*check)(void *target, weir_str path, uint32_t timeout_ms);
 } weir_backend_stream;
 
 #ifdef __cplusplus
