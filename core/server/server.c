@@ -444,11 +444,6 @@ static bool admin_needs_key(const struct weir_config_server *conf)
     return conf->admin_keys != WEIR_ADMIN_KEYS_OPTIONAL;
 }
 
-/* Requests are still served right without it. */
-static void note_unsupported(const struct weir_config *config)
-{
-}
-
 static int attach_store(struct weir_server *s, struct weir_error *err)
 {
     int r = weir_worker_attach_store(s->admin, true, err);
@@ -477,7 +472,6 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
         return weir_error_set(err, WEIR_E_ARG, "the configuration is wrong");
     }
     apply_logging(s->config);
-    note_unsupported(s->config);
     r = r < 0 ? r : weir_metrics_create(&s->metrics);
     r = r < 0 ? r
               : weir_observer_create(s->metrics, wants_vllm_names(s->config), &s->observer, err);
