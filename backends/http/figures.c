@@ -38,9 +38,11 @@ static void record(struct weir_upstream_figures *f, weir_metric metric, double v
     }
 }
 
-void weir_upstream_count_request(struct weir_upstream_figures *f, const char *result)
+void weir_upstream_count_ends(struct weir_upstream_figures *f, enum weir_upstream_end how,
+                              uint32_t n)
 {
-    record(f, f->requests, 1, result);
+    static const char *const results[WEIR_UPSTREAM_ENDS] = {"ok", "failed", "cancelled"};
+    record(f, f->requests, n, results[how]);
 }
 
 void weir_upstream_count_error(struct weir_upstream_figures *f, const char *kind)

@@ -91,9 +91,9 @@ static void finish(struct weir_upstream_job *j)
     atomic_fetch_add_explicit(&u->completion_tokens, outcome.completion_tokens,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&u->n_done, 1, memory_order_relaxed);
-    weir_upstream_count_request(&u->figures, failure.rc == 0                  ? "ok"
-                                             : failure.rc == WEIR_E_CANCELLED ? "cancelled"
-                                                                              : "failed");
+    l->n_ends[failure.rc == 0                  ? WEIR_UPSTREAM_OK
+              : failure.rc == WEIR_E_CANCELLED ? WEIR_UPSTREAM_CANCELLED
+                                               : WEIR_UPSTREAM_FAILED]++;
     if (failure.rc < 0 && failure.kind) {
         weir_upstream_count_error(&u->figures, failure.kind);
     }
@@ -127,6 +127,9 @@ static void note_progress(struct weir_upstream_job *j)
     j->progress_ms = now_ms(j);
     if (!j->has_progress) {
         j->has_progress = true;
+        if (!j->answer.stream) {
+            return; /* all tokens came at once */
+        }
         uint64_t us = now_us(j);
         weir_upstream_count_first_token(&j->lane->upstream->figures,
                                         us > j->sent_us ? us - j->sent_us : 0);

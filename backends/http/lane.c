@@ -49,6 +49,17 @@ void weir_upstream_lane_destroy(struct weir_upstream_lane *l)
 
 static void open_for_waiting(struct weir_upstream_lane *l);
 
+/* Together, since looking a series up costs more than the rest of an end. */
+static void count_ends(struct weir_upstream_lane *l)
+{
+    for (enum weir_upstream_end how = 0; how < WEIR_UPSTREAM_ENDS; how++) {
+        if (l->n_ends[how]) {
+            weir_upstream_count_ends(&l->upstream->figures, how, l->n_ends[how]);
+            l->n_ends[how] = 0;
+        }
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct weir_upstream_lane *l = timer->data;
@@ -68,6 +79,7 @@ static void on_tick(uv_timer_t *timer)
         n_ended = l->n_ended;
     }
     open_for_waiting(l);
+    count_ends(l);
     if (!l->jobs && !l->links) {
         (void)uv_timer_stop(&l->timer);
         l->is_ticking = false;
@@ -375,6 +387,7 @@ int weir_upstream_lane_end(struct weir_upstream_lane *l)
 {
     if (!l->is_ending) {
         l->is_ending = true;
+        count_ends(l);
         while (l->links) {
             weir_upstream_link_close(l->links);
         }

@@ -23,6 +23,7 @@ struct weir_upstream_lane {
     struct weir_upstream_job *waiting, **last_waiting; /* for a link, in order */
     uint32_t n_waiting;
     uint64_t n_ended;                /* jobs and links, ever */
+    uint32_t n_ends[WEIR_UPSTREAM_ENDS]; /* since the last tick, by how */
     struct weir_upstream_job *spare; /* linked by next */
     uint32_t n_spare;
     struct weir_upstream_link *spare_links;

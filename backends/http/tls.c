@@ -175,7 +175,8 @@ void weir_upstream_tls_destroy(struct weir_upstream_tls *t)
 {
     if (t) {
         if (t->ssl && SSL_is_init_finished(t->ssl) && !t->has_failed) {
-            /* Without this OpenSSL takes the connection for a broken one, and its session with it. */
+            /* Without this OpenSSL takes the connection for a broken one, and its session with it.
+             */
             SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         }
         SSL_free(t->ssl);
