@@ -102,8 +102,14 @@ static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gp
         .grid = {(n_tiles + per_block - 1) / per_block, 1, 1},
         .block = WAVES * props->lanes,
         .shared_bytes = WAVES * stages * kind->bytes,
-        .early = 1,
+        .early = starts_early(props),
     };
+}
+
+/* From compute capability 9.0 on. */
+static uint32_t starts_early(const struct weir_gpu_props *props)
+{
+    return props->family == WEIR_GPU_NV && props->arch >= 90;
 }
 
 static uint32_t *counters_of(const struct weir_linear_kernel_args *args,
@@ -168,7 +174,7 @@ static void plan_large(struct weir_linear_kernel_args *args, const struct weir_g
         .grid = {groups, slices, args->n_k_splits},
         .block = WAVES * props->lanes,
         .shared_bytes = stages > sums ? stages : sums,
-        .early = 1,
+        .early = starts_early(props),
     };
 }
 
