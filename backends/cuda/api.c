@@ -324,9 +324,31 @@ static int function_get(void *module, const char *name, void **ret_function)
     return check(code, "cuFuncSetAttribute");
 }
 
+/* The driver starts the kernel when the one ahead of it allows, not when that is done. */
+static int launch_early(void *stream, void *function, const struct weir_gpu_launch *l)
+{
+    void *params[] = {(void *)(uintptr_t)l->args};
+    CUlaunchAttribute early = {.id = CU_LAUNCH_PROGRAMMATIC_STREAM_SERIALIZATION,
+                               .value.is_allowed = 1};
+    CUlaunchConfig config = {.grid_x = l->grid[0],
+                             .grid_y = l->grid[1],
+                             .grid_z = l->grid[2],
+                             .block_x = l->block,
+                             .block_y = 1,
+                             .block_z = 1,
+                             .shared_bytes = l->shared_bytes,
+                             .stream = stream,
+                             .attributes = &early,
+                             .n_attributes = 1};
+    return CALL(cuLaunchKernelEx, &config, function, params, NULL);
+}
+
 static int launch(void *stream, void *function, const struct weir_gpu_launch *l)
 {
     void *params[] = {(void *)(uintptr_t)l->args};
+    if (l->early && cu->version >= WEIR_CUDA_VERSION_EARLY) {
+        return launch_early(stream, function, l);
+    }
     return CALL(cuLaunchKernel, function, l->grid[0], l->grid[1], l->grid[2], l->block, 1, 1,
                 l->shared_bytes, stream, params, NULL);
 }

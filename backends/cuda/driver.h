@@ -24,6 +24,22 @@ typedef struct CUuuid {
     unsigned char bytes[16];
 } CUuuid;
 
+typedef struct CUlaunchAttribute {
+    int id;
+    int padding;
+    union {
+        char bytes[64];
+        int is_allowed; /* programmatic stream serialisation */
+    } value;
+} CUlaunchAttribute;
+typedef struct CUlaunchConfig {
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z;
+    unsigned shared_bytes;
+    CUstream stream;
+    CUlaunchAttribute *attributes;
+    unsigned n_attributes;
+} CUlaunchConfig;
+
 enum {
     CU_SUCCESS = 0,
     CU_ERROR_INVALID_VALUE = 1,
@@ -51,6 +67,10 @@ enum {
     CU_EVENT_DEFAULT = 0,
     CU_CAPTURE_THREAD_LOCAL = 1,
     CU_CTX_SCHED_SPIN = 1,
+    CU_LAUNCH_PROGRAMMATIC_STREAM_SERIALIZATION = 6,
+
+    /* From here on streams with kernels that start early can be captured. */
+    WEIR_CUDA_VERSION_EARLY = 12030,
 
     /* The driver that CUDA 12.0 asks for: 525. */
     WEIR_CUDA_VERSION_MIN = 12000
@@ -98,6 +118,8 @@ enum {
     X(cuLaunchKernel, (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,     \
                        unsigned block_x, unsigned block_y, unsigned block_z,                       \
                        unsigned shared_bytes, CUstream stream, void **params, void **extra))       \
+    X(cuLaunchKernelEx,                                                                            \
+      (const CUlaunchConfig *config, CUfunction function, void **params, void **extra))            \
     X(cuGraphInstantiateWithFlags, (CUgraphExec * exec, CUgraph graph, unsigned long long flags))  \
     X(cuGraphLaunch, (CUgraphExec exec, CUstream stream))                                          \
     X(cuGraphExecDestroy, (CUgraphExec exec))                                                      \

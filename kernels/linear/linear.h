@@ -48,6 +48,9 @@ struct weir_linear_plan {
     struct weir_gpu_launch launches[WEIR_LINEAR_MAX_W];
 };
 
+/* Blocks of gemv that a multiprocessor has registers for. */
+#define WEIR_GEMV_BLOCKS(kind) ((kind) == WEIR_MATRIX_Q4_K || (kind) == WEIR_MATRIX_Q5_K ? 2 : 3)
+
 #ifdef __cplusplus
 extern "C" {
 #endif

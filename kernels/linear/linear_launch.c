@@ -7,7 +7,7 @@
 #include "weir/types.h"
 
 /* As in gemv.cu and batch.cu. */
-enum { WAVES = 8, GEMV_STAGES_NV = 4, GEMV_STAGES_CDNA = 2, X_PAD = 8, TILE_PAD = 4 };
+enum { WAVES = 8, GEMV_STAGES_NV = 3, GEMV_STAGES_CDNA = 2, X_PAD = 8, TILE_PAD = 4 };
 enum { BATCH_ROWS = WAVES * WEIR_TILE_ROWS, MAX_BATCH_COLS = 64 };
 enum { SHARED_GOAL_NV = 110 * 1024, SHARED_GOAL_CDNA = 64 * 1024 };
 
@@ -69,18 +69,52 @@ static uint32_t choose_splits(uint32_t n_units, uint32_t n_wanted, uint32_t most
     return splits;
 }
 
-/* How many waves share a row tile: the fewest records in a row on any multiprocessor, which takes
- * two blocks at a time; a block's start and end cost about as much as three records. */
-static uint32_t choose_gemv_splits(const struct weir_gpu_props *props, uint32_t n_tiles,
-                                   uint32_t n_records, uint32_t most)
+/* From compute capability 9.0 on. */
+static uint32_t starts_early(const struct weir_gpu_props *props)
 {
-    uint32_t best = 1, best_cost = UINT32_MAX;
+    return props->family == WEIR_GPU_NV && props->arch >= 90;
+}
+
+static uint32_t gemv_shared_bytes(const struct kind_info *kind, const struct weir_gpu_props *props,
+                                  uint32_t splits, uint32_t n_tokens)
+{
+    uint32_t stages = props->lanes == 32 ? GEMV_STAGES_NV : GEMV_STAGES_CDNA;
+    uint32_t ring = stages * (splits * n_tokens * (kind->k + X_PAD) * 2 + WAVES * kind->bytes);
+    uint32_t sums = WAVES * WEIR_TILE_ROWS * 16 * (uint32_t)sizeof(float);
+    return ring > sums ? ring : sums;
+}
+
+/* Tenths of a record's time that a turn of n blocks beside each other on a multiprocessor takes per
+ * record of a wave: one alone leaves it idle a good part of the time. */
+static uint32_t turn_cost(uint32_t n_beside, uint32_t n_records)
+{
+    static const uint32_t per_record[] = {0, 17, 22, 30};
+    enum { START_AND_END = 30 };
+    return n_beside == 0 ? 0 : per_record[n_beside] * n_records + START_AND_END;
+}
+
+/* How many waves share a row tile: what takes the least time on the busiest multiprocessor. */
+static uint32_t choose_gemv_splits(const struct weir_gpu_props *props, const struct kind_info *kind,
+                                   const struct weir_linear_args *args, uint32_t n_tiles,
+                                   uint32_t most)
+{
+    uint32_t best = 1, best_cost = UINT32_MAX, n_records = args->w[0].n_records;
     for (uint32_t splits = 1; splits <= most && splits <= n_records; splits *= 2) {
+        uint32_t shared = gemv_shared_bytes(kind, props, splits, args->n_tokens);
+        if (shared > props->shared_bytes) {
+            break;
+        }
+        uint32_t at_once = props->shared_bytes / shared;
+        uint32_t most_at_once = WEIR_GEMV_BLOCKS(args->w[0].kind);
+        at_once = at_once > most_at_once ? most_at_once : at_once;
         uint32_t per_block = most / splits;
         uint32_t blocks = (n_tiles + per_block - 1) / per_block;
-        uint32_t turns = (blocks + 2 * props->n_sm - 1) / (2 * props->n_sm);
-        uint32_t cost = turns * ((n_records + splits - 1) / splits + 3);
-        if (cost < best_cost) {
+        uint32_t full_turns = blocks / (at_once * props->n_sm);
+        uint32_t left = blocks % (at_once * props->n_sm);
+        uint32_t records = (n_records + splits - 1) / splits;
+        uint32_t cost = full_turns * turn_cost(at_once, records) +
+                        turn_cost((left + props->n_sm - 1) / props->n_sm, records);
+        if (cost <= best_cost) {
             best = splits;
             best_cost = cost;
         }
@@ -93,16 +127,15 @@ static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gp
 {
     const struct kind_info *kind = &kind_infos[args->a.w[0].kind];
     uint32_t most = args->a.glu != WEIR_GLU_NONE ? WAVES / 2 : WAVES;
-    uint32_t splits = choose_gemv_splits(props, n_tiles, args->a.w[0].n_records, most);
+    uint32_t splits = choose_gemv_splits(props, kind, &args->a, n_tiles, most);
     args->n_k_splits = splits;
     uint32_t per_block = most / splits;
-    uint32_t stages = props->lanes == 32 ? GEMV_STAGES_NV : GEMV_STAGES_CDNA;
     *out = (struct weir_gpu_launch){
         .kernel = kind->gemv,
         .grid = {(n_tiles + per_block - 1) / per_block, 1, 1},
         .block = WAVES * props->lanes,
-        .shared_bytes = WAVES * stages * kind->bytes,
-        .early = 1,
+        .shared_bytes = gemv_shared_bytes(kind, props, splits, args->a.n_tokens),
+        .early = starts_early(props),
     };
 }
 
@@ -168,7 +201,7 @@ static void plan_large(struct weir_linear_kernel_args *args, const struct weir_g
         .grid = {groups, slices, args->n_k_splits},
         .block = WAVES * props->lanes,
         .shared_bytes = stages > sums ? stages : sums,
-        .early = 1,
+        .early = starts_early(props),
     };
 }
 

@@ -290,6 +290,18 @@ FUNCTION(cuLaunchKernel, CUfunction function, unsigned grid_x, unsigned grid_y, 
     };
     return code ? code : code_of(emu->launch(stream, function, &launch));
 }
+
+FUNCTION(cuLaunchKernelEx, const CUlaunchConfig *config, CUfunction function, void **params,
+         void **extra)
+{
+    if (config->n_attributes != 1 ||
+        config->attributes[0].id != CU_LAUNCH_PROGRAMMATIC_STREAM_SERIALIZATION) {
+        return CU_ERROR_INVALID_VALUE;
+    }
+    return cuLaunchKernel(function, config->grid_x, config->grid_y, config->grid_z, config->block_x,
+                          config->block_y, config->block_z, config->shared_bytes, config->stream,
+                          params, extra);
+}
 FUNCTION(cuGraphInstantiateWithFlags, CUgraphExec *exec, CUgraph graph, unsigned long long flags)
 {
     (void)flags;
