@@ -8,9 +8,11 @@
  *
  * Kernels: `GPU_KERNEL(name, struct weir_<op>_args) { ... args.x ... }`. The struct comes by value
  * and is called `args`. GPU_KERNEL_BOUNDS adds the block size and the blocks per multiprocessor
- * that registers are allotted for. Blocks are one-dimensional, multiples of LANES, at most 1024.
- * Functions: GPU_DEVICE before each, also before member functions of structs (which are static
- * then); this keeps the emulator's two wave widths apart in one program.
+ * that registers are allotted for. Before their first line a launch with `early` (gpu_launch.h)
+ * waits for the one ahead of it; GPU_KERNEL_EARLY leaves gpu_let_next_launch_start() and
+ * gpu_wait_for_launch_ahead() to the kernel. Blocks are one-dimensional, multiples of LANES, at
+ * most 1024. Functions: GPU_DEVICE before each, also before member functions of structs (which are
+ * static then); this keeps the emulator's two wave widths apart in one program.
  *
  * Indices: gpu_thread(), gpu_lane() (0..LANES-1), gpu_wave() (which wave of the block),
  * gpu_sub_lane() (0..31), gpu_sub() (which group of 32 threads of the block); gpu_block_x/y/z(),
@@ -24,8 +26,8 @@
  * the sub-group, gpu_syncwave() for the wave: between writing and reading shared memory inside one.
  *
  * Exact: gpu_mul_exact() and gpu_add_exact() round once each and are never fused, for results that
- * have to be the host's to the bit. gpu_exp2() is the device's fast one. gpu_wave_other(v) is the v of
- * the same lane in the wave's other half (LANES 64) or v itself.
+ * have to be the host's to the bit. gpu_exp2() is the device's fast one. gpu_wave_other(v) is the v
+ * of the same lane in the wave's other half (LANES 64) or v itself.
  *
  * Numbers: f16 and bf16 are their bits in uint16_t, pairs are uint32_t with the lower index in the
  * lower half. Blocks of a grid run in any order and maybe one after the other: none may wait for
@@ -43,8 +45,8 @@
 
 /* What follows is the same everywhere. */
 
-/* On a device an array is in registers only where its loops are unrolled; the emulator has no use for
- * that, and long compile times from it. */
+/* On a device an array is in registers only where its loops are unrolled; the emulator has no use
+ * for that, and long compile times from it. */
 #if defined(GPU_EMULATED)
 #define GPU_UNROLL
 #define GPU_UNROLL_4

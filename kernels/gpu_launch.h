@@ -31,11 +31,15 @@ struct weir_gpu_launch {
     uint32_t shared_bytes;
     const void *args;
     size_t args_bytes;
-    /* 1: the kernel may start before the launch ahead of it in the stream is done; it waits by
-     * itself (gpu_wait_for_launch_ahead()) before it touches what others write. A driver may ignore
-     * it. */
+    /* Set by the host, see weir_gpu_starts_early(): the kernel may start before the launch ahead of
+     * it in the stream is done, and waits by itself before it touches what others write. */
     uint32_t early;
 };
+
+static inline uint32_t weir_gpu_starts_early(const struct weir_gpu_props *props)
+{
+    return props->family == WEIR_GPU_NV && props->arch >= 90;
+}
 
 #ifdef __cplusplus
 static_assert(sizeof(float) == 4, "");

@@ -133,5 +133,7 @@ int weir_gpu_device_launch(struct weir_gpu_device *d, const struct weir_gpu_laun
 {
     void *function = NULL;
     int rc = find_function(d, launch->kernel, &function);
-    return rc < 0 ? rc : d->api->launch(d->stream, function, launch);
+    struct weir_gpu_launch early = *launch;
+    early.early = weir_gpu_starts_early(&d->info.props);
+    return rc < 0 ? rc : d->api->launch(d->stream, function, &early);
 }

@@ -226,8 +226,8 @@ template <int KIND> GPU_DEVICE void gemv(const struct weir_linear_kernel_args &a
 }
 
 #define GEMV(kind, k, quants, high, scales)                                                        \
-    GPU_KERNEL_BOUNDS(weir_gemv_##kind, struct weir_linear_kernel_args, WAVES *LANES,              \
-                      WEIR_GEMV_BLOCKS(WEIR_MATRIX_##kind))                                        \
+    GPU_KERNEL_EARLY(weir_gemv_##kind, struct weir_linear_kernel_args, WAVES *LANES,               \
+                     WEIR_GEMV_BLOCKS(WEIR_MATRIX_##kind))                                         \
     {                                                                                              \
         gemv<WEIR_MATRIX_##kind>(args);                                                            \
     }

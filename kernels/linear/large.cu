@@ -189,8 +189,8 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
 }
 
 #define LARGE_OF(kind, cols, blocks)                                                               \
-    GPU_KERNEL_BOUNDS(weir_large##cols##_##kind, struct weir_linear_kernel_args, WAVES *LANES,     \
-                      blocks)                                                                      \
+    GPU_KERNEL_EARLY(weir_large##cols##_##kind, struct weir_linear_kernel_args, WAVES *LANES,      \
+                     blocks)                                                                       \
     {                                                                                              \
         large<WEIR_MATRIX_##kind, cols>(args);                                                     \
     }

@@ -69,12 +69,6 @@ static uint32_t choose_splits(uint32_t n_units, uint32_t n_wanted, uint32_t most
     return splits;
 }
 
-/* From compute capability 9.0 on. */
-static uint32_t starts_early(const struct weir_gpu_props *props)
-{
-    return props->family == WEIR_GPU_NV && props->arch >= 90;
-}
-
 static uint32_t gemv_shared_bytes(const struct kind_info *kind, const struct weir_gpu_props *props,
                                   uint32_t splits, uint32_t n_tokens)
 {
@@ -135,7 +129,6 @@ static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gp
         .grid = {(n_tiles + per_block - 1) / per_block, 1, 1},
         .block = WAVES * props->lanes,
         .shared_bytes = gemv_shared_bytes(kind, props, splits, args->a.n_tokens),
-        .early = starts_early(props),
     };
 }
 
@@ -201,7 +194,6 @@ static void plan_large(struct weir_linear_kernel_args *args, const struct weir_g
         .grid = {groups, slices, args->n_k_splits},
         .block = WAVES * props->lanes,
         .shared_bytes = stages > sums ? stages : sums,
-        .early = starts_early(props),
     };
 }
 

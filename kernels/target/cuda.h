@@ -8,9 +8,19 @@ enum { LANES = 32 };
 
 #define GPU_DEVICE static __device__ __forceinline__
 #define GPU_CONSTANT static __device__ const
-#define GPU_KERNEL(name, args_type)                                                                \
-    extern "C" __global__ void name(const __grid_constant__ args_type args)
+#define GPU__KERNEL(name, args_type, bounds)                                                       \
+    GPU_DEVICE void name##_body(const args_type &args);                                            \
+    extern "C" __global__ bounds void name(const __grid_constant__ args_type args)                 \
+    {                                                                                              \
+        gpu_let_next_launch_start();                                                               \
+        gpu_wait_for_launch_ahead();                                                               \
+        name##_body(args);                                                                         \
+    }                                                                                              \
+    GPU_DEVICE void name##_body(const args_type &args)
+#define GPU_KERNEL(name, args_type) GPU__KERNEL(name, args_type, )
 #define GPU_KERNEL_BOUNDS(name, args_type, threads, blocks)                                        \
+    GPU__KERNEL(name, args_type, __launch_bounds__(threads, blocks))
+#define GPU_KERNEL_EARLY(name, args_type, threads, blocks)                                         \
     extern "C" __global__ __launch_bounds__(threads, blocks) void name(                            \
         const __grid_constant__ args_type args)
 

@@ -30,6 +30,7 @@ enum { LANES = GPU_EMULATED_LANES };
         weir_emu_register(#name, LANES, name##_entry, sizeof(args_type));                          \
     static void name(const args_type &args)
 #define GPU_KERNEL_BOUNDS(name, args_type, threads, blocks) GPU_KERNEL(name, args_type)
+#define GPU_KERNEL_EARLY(name, args_type, threads, blocks) GPU_KERNEL(name, args_type)
 
 #define GPU_SHARED(type, name) type *name = static_cast<type *>(weir_emu_self->shared)
 

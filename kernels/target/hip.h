@@ -14,6 +14,9 @@ enum { LANES = 64 };
 #define GPU_KERNEL_BOUNDS(name, args_type, threads, blocks)                                        \
     extern "C" __global__ __launch_bounds__(threads) void name(const args_type args)
 
+#define GPU_KERNEL_EARLY(name, args_type, threads, blocks)                                         \
+    GPU_KERNEL_BOUNDS(name, args_type, threads, blocks)
+
 extern __shared__ __attribute__((aligned(1024))) unsigned char gpu_shared_bytes[];
 #define GPU_SHARED(type, name) type *name = reinterpret_cast<type *>(gpu_shared_bytes)
 

@@ -161,6 +161,14 @@ static void *find_function(struct weir_test_device *device, const char *name)
     return NULL;
 }
 
+static void launch(struct weir_test_device *device, void *function,
+                   const struct weir_gpu_launch *what)
+{
+    struct weir_gpu_launch early = *what;
+    early.early = weir_gpu_starts_early(&device->info.props);
+    need(device, device->api->launch(device->stream, function, &early), what->kernel);
+}
+
 void weir_test_run(struct weir_test_device *device, const struct weir_gpu_launch *launches, int n)
 {
     if (n < 0) {
@@ -168,8 +176,7 @@ void weir_test_run(struct weir_test_device *device, const struct weir_gpu_launch
     }
     for (int i = 0; i < n; i++) {
         void *function = find_function(device, launches[i].kernel);
-        need(device, device->api->launch(device->stream, function, &launches[i]),
-             launches[i].kernel);
+        launch(device, function, &launches[i]);
         need(device, device->api->stream_sync(device->stream), launches[i].kernel);
     }
 }
@@ -187,7 +194,7 @@ float weir_test_time(struct weir_test_device *device, const struct weir_gpu_laun
     need(device, api->event_create(device->context, &to), "event");
     need(device, api->capture_begin(device->stream), "capture");
     for (int i = 0; i < n; i++) {
-        need(device, api->launch(device->stream, functions[i], &launches[i]), launches[i].kernel);
+        launch(device, functions[i], &launches[i]);
     }
     need(device, api->capture_end(device->stream, &graph), "capture");
     need(device, api->graph_launch(device->stream, graph), "graph");
