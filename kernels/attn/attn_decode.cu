@@ -248,13 +248,13 @@ GPU_DEVICE void merge_chunks(const struct weir_attn_decode_args &a, const struct
         const float *head = first + h * head_floats + D;
         float max = -INFINITY;
         for (int c = (int)gpu_sub_lane(); c < w.n_chunks; c += 32) {
-            max = gpu_max(max, gpu_load_fresh<float>(head + c * step));
+            max = gpu_max(max, gpu_load_fresh(head + c * step));
         }
         max = gpu_sub_max(max);
         float sum = 0.0f;
         for (int c = (int)gpu_sub_lane(); c < w.n_chunks; c += 32) {
-            sum += gpu_exp2(gpu_load_fresh<float>(head + c * step) - max) *
-                   gpu_load_fresh<float>(head + c * step + 1);
+            sum += gpu_exp2(gpu_load_fresh(head + c * step) - max) *
+                   gpu_load_fresh(head + c * step + 1);
         }
         sum = gpu_sub_sum(sum);
         if (gpu_sub_lane() == 0) {
@@ -269,9 +269,9 @@ GPU_DEVICE void merge_chunks(const struct weir_attn_decode_args &a, const struct
         struct gpu_f4 sum = {0.0f, 0.0f, 0.0f, 0.0f};
         GPU_UNROLL_8
         for (int c = 0; c < w.n_chunks; c++) {
-            const struct gpu_f4 v = gpu_load_fresh<struct gpu_f4>(head + c * step + i % D);
+            const struct gpu_f4 v = gpu_load_fresh16<struct gpu_f4>(head + c * step + i % D);
             const float scale =
-                gpu_exp2(gpu_load_fresh<float>(head + c * step + D) - sh.all_max[h]);
+                gpu_exp2(gpu_load_fresh(head + c * step + D) - sh.all_max[h]);
             sum.x += scale * v.x;
             sum.y += scale * v.y;
             sum.z += scale * v.z;

@@ -227,6 +227,18 @@ template <typename T> GPU_DEVICE T gpu_load_fresh(const T *p)
 {
     return *const_cast<const volatile T *>(p);
 }
+/* Sixteen bytes of it. */
+template <typename T> GPU_DEVICE T gpu_load_fresh16(const void *p)
+{
+    static_assert(sizeof(T) == 16, "");
+    T v;
+    uint32_t *r = reinterpret_cast<uint32_t *>(&v);
+    asm volatile("ld.global.cg.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "l"(p)
+                 : "memory");
+    return v;
+}
 template <typename T> GPU_DEVICE void gpu_store(void *p, T v)
 {
     *static_cast<T *>(p) = v;
@@ -343,20 +355,4 @@ GPU_DEVICE uint32_t gpu_atomic_exchange(uint32_t *p, uint32_t v)
 GPU_DEVICE double gpu_log_double(double v)
 {
     return log(v);
-}
-/* What another block of the same launch has written: past L1. */
-template <typename T> GPU_DEVICE T gpu_load_fresh(const void *p)
-{
-    static_assert(sizeof(T) == 16 || sizeof(T) == 4, "");
-    T v;
-    uint32_t *r = reinterpret_cast<uint32_t *>(&v);
-    if constexpr (sizeof(T) == 16) {
-        asm volatile("ld.global.cg.v4.u32 {%0,%1,%2,%3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                     : "l"(p)
-                     : "memory");
-    } else {
-        asm volatile("ld.global.cg.u32 %0, [%1];" : "=r"(r[0]) : "l"(p) : "memory");
-    }
-    return v;
 }

@@ -259,6 +259,10 @@ template <typename T> GPU_DEVICE T gpu_load_fresh(const T *p)
 {
     return *p;
 }
+template <typename T> GPU_DEVICE T gpu_load_fresh16(const void *p)
+{
+    return gpu_load<T>(p);
+}
 template <typename T> GPU_DEVICE void gpu_store(void *p, T v)
 {
     weir_emu_check_aligned(p, alignof(T));
@@ -464,8 +468,4 @@ GPU_DEVICE uint32_t gpu_atomic_exchange(uint32_t *p, uint32_t v)
 GPU_DEVICE double gpu_log_double(double v)
 {
     return log(v);
-}
-template <typename T> GPU_DEVICE T gpu_load_fresh(const void *p)
-{
-    return gpu_load<T>(p);
 }

@@ -208,6 +208,18 @@ template <typename T> GPU_DEVICE T gpu_load_fresh(const T *p)
 {
     return __builtin_nontemporal_load(p);
 }
+/* Sixteen bytes of it. */
+template <typename T> GPU_DEVICE T gpu_load_fresh16(const void *p)
+{
+    static_assert(sizeof(T) == 16, "");
+    uint32_t r[4];
+    for (int i = 0; i < 4; i++) {
+        r[i] = __builtin_nontemporal_load(static_cast<const uint32_t *>(p) + i);
+    }
+    T v;
+    __builtin_memcpy(&v, r, sizeof(v));
+    return v;
+}
 template <typename T> GPU_DEVICE void gpu_store(void *p, T v)
 {
     *static_cast<T *>(p) = v;
@@ -316,16 +328,4 @@ GPU_DEVICE uint32_t gpu_atomic_exchange(uint32_t *p, uint32_t v)
 GPU_DEVICE double gpu_log_double(double v)
 {
     return log(v);
-}
-/* What another block of the same launch has written: past the caches that are not shared. */
-template <typename T> GPU_DEVICE T gpu_load_fresh(const void *p)
-{
-    static_assert(sizeof(T) % 4 == 0, "");
-    uint32_t r[sizeof(T) / 4];
-    for (size_t i = 0; i < sizeof(T) / 4; i++) {
-        r[i] = static_cast<const volatile uint32_t *>(p)[i];
-    }
-    T v;
-    __builtin_memcpy(&v, r, sizeof(v));
-    return v;
 }
