@@ -127,39 +127,7 @@ GPU_DEVICE void load_queries(const float *q, uint32_t stride, int n_rows, float 
     }
 }
 
-/* The lane's part of 16 keys. */
-template <int D, class Source>
-GPU_DEVICE void load_keys(const Source &source, int lane, struct frag *keys)
-{
-    GPU_UNROLL
-    for (int b = 0; b < FRAG_ROWS; b++) {
-        const int row = frag_row(lane) + b * FRAG_LANE_ROWS;
-        GPU_UNROLL
-        for (int c = 0; c + 1 < D / 16; c += 2) {
-            uint32_t w[4];
-            load_row<8>(source, row, c * 16 + 8 * frag_quad(lane), w);
-            keys[c].words[b][0] = w[0];
-            keys[c].words[b][1] = w[1];
-            keys[c + 1].words[b][0] = w[2];
-            keys[c + 1].words[b][1] = w[3];
-        }
-        if constexpr (D / 16 % 2 == 1) {
-            load_row<4>(source, row, D - 16 + 4 * frag_quad(lane), keys[D / 16 - 1].words[b]);
-        }
-    }
-}
-
-/* s += q k for 16 keys. */
-template <int D, int B>
-GPU_DEVICE void scores(const struct frag *keys, const struct frag *q, struct accum &s)
-{
-    GPU_UNROLL
-    for (int c = 0; c < D / 16; c++) {
-        frag_mma<B>(s, q[c], keys[c]);
-    }
-}
-
-/* The same with keys read as they are needed, in a few registers. */
+/* s += q k for 16 keys, which are read as they are needed, into few registers. */
 template <int D, int B, class Source>
 GPU_DEVICE void scores_of(const Source &source, const struct frag *q, int lane, struct accum &s)
 {
@@ -204,48 +172,7 @@ GPU_DEVICE uint32_t pair_of(const uint32_t *a, const uint32_t *b, int e)
                  : (a[e / 2] & 0xFFFFu) | b[e / 2] << 16;
 }
 
-/* The lane's part of 16 values: of 4 of them, its dims. */
-template <int D> struct value_words {
-    uint32_t words[4][(D / FRAG_LANE_ROWS + 1) / 2];
-};
-
-template <int D, int BASE, class Source>
-GPU_DEVICE void load_values(const Source &source, int lane, struct value_words<D> &v)
-{
-    if constexpr (BASE < D) {
-        constexpr int N = value_run(D - BASE);
-        GPU_UNROLL
-        for (int j = 0; j < 4; j++) {
-            load_row<N>(source, frag_col(lane, j), BASE + N * frag_row(lane),
-                        v.words[j] + BASE / FRAG_LANE_ROWS / 2);
-        }
-        load_values<D, BASE + N * FRAG_LANE_ROWS>(source, lane, v);
-    }
-}
-
-/* out += p v for 16 keys, dims from BASE up. */
-template <int D, int B, int BASE>
-GPU_DEVICE void outputs(const struct value_words<D> &v, const struct frag &p, struct accum *out)
-{
-    if constexpr (BASE < D) {
-        constexpr int N = value_run(D - BASE);
-        constexpr int WORD = BASE / FRAG_LANE_ROWS / 2;
-        GPU_UNROLL
-        for (int f = 0; f < N / FRAG_ROWS; f++) {
-            struct frag columns;
-            GPU_UNROLL
-            for (int b = 0; b < FRAG_ROWS; b++) {
-                const int e = f * FRAG_ROWS + b;
-                columns.words[b][0] = pair_of(v.words[0] + WORD, v.words[1] + WORD, e);
-                columns.words[b][1] = pair_of(v.words[2] + WORD, v.words[3] + WORD, e);
-            }
-            frag_mma<B>(out[BASE / 16 + f], p, columns);
-        }
-        outputs<D, B, BASE + N * FRAG_LANE_ROWS>(v, p, out);
-    }
-}
-
-/* The same with values read as they are needed. */
+/* out += p v for 16 keys, dims from BASE up; values are read as they are needed. */
 template <int D, int B, int BASE, class Source>
 GPU_DEVICE void outputs_of(const Source &source, const struct frag &p, int lane, struct accum *out)
 {
