@@ -54,6 +54,12 @@ static void eight_tokens_of_every_type(void **state)
     check_tokens(8);
 }
 
+static void sixteen_tokens_of_every_type(void **state)
+{
+    (void)state;
+    check_tokens(16);
+}
+
 static void twenty_tokens_of_every_type(void **state)
 {
     (void)state;
@@ -179,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_token_of_every_type),
         cmocka_unit_test(eight_tokens_of_every_type),
+        cmocka_unit_test(sixteen_tokens_of_every_type),
         cmocka_unit_test(twenty_tokens_of_every_type),
         cmocka_unit_test(slices_of_64_of_every_type),
         cmocka_unit_test(hopper_multiplies_every_type),
