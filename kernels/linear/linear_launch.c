@@ -217,7 +217,9 @@ static void plan_run(const struct weir_linear_args *args, const struct weir_gpu_
         n_tiles /= 2;
     }
     uint32_t most_gemv = props->lanes == 32 ? 8 : 16;
-    if (args->n_tokens <= most_gemv) {
+    bool fits = gemv_shared_bytes(&kind_infos[to->a.w[0].kind], props, 1, args->n_tokens) <=
+                props->shared_bytes;
+    if (args->n_tokens <= most_gemv && fits) {
         plan_gemv(to, props, n_tiles, &plan->launches[i]);
     } else if (args->n_tokens > 16 && props->has_wgmma) {
         plan_large(to, props, n_tiles, &plan->launches[i]);
