@@ -57,10 +57,12 @@ static void take_best(struct candidate *c, const struct wish *wish, const weir_d
 {
     (void)snprintf(c->device_name, sizeof(c->device_name), "%s",
                    wish->id || wish->index >= 0 ? "no such device" : "no device found");
+    bool has_reason = false; /* the first one is told */
     for (uint32_t i = 0; i < n; i++) {
         bool usable = devices[i].score > 0;
         if ((usable && fits(wish, &devices[i]) && devices[i].score > c->score) ||
-            (!usable && c->score == 0 && (fits(wish, &devices[i]) || n == 1))) {
+            (!usable && !has_reason && c->score == 0 && (fits(wish, &devices[i]) || n == 1))) {
+            has_reason = true;
             c->score = devices[i].score;
             c->device = devices[i].index;
             memcpy(c->device_name, devices[i].name, sizeof(c->device_name));
@@ -104,7 +106,7 @@ static int probe(struct weir_plugins *plugins, const char *name, const struct wi
     return 0;
 }
 
-/* The best candidate, and the next best of another backend (score 0: none). */
+/* The best candidate; the CPU stands by as the spare of another one (score 0: none does). */
 static int choose_best(struct weir_plugins *plugins, const struct wish *wish, struct candidate *ret,
                        struct candidate *ret_spare, struct weir_error *err)
 {
@@ -124,19 +126,13 @@ static int choose_best(struct weir_plugins *plugins, const struct wish *wish, st
             weir_log(WEIR_LOG_INFO, "backend", NULL, "auto: not %s: %s", known_backends[i],
                      c.device_name);
         }
-        struct candidate *worse = &c;
         if (c.score > best.score) {
-            drop(&spare);
-            spare = best;
+            drop(&best);
             best = c;
-            worse = NULL;
-        } else if (c.score > spare.score) {
-            drop(&spare);
+        } else if (is_last && c.score > 0) {
             spare = c;
-            worse = NULL;
-        }
-        if (worse) {
-            drop(worse);
+        } else {
+            drop(&c);
         }
     }
     if (best.score == 0) {

@@ -4,7 +4,7 @@
  *
  * `backend: NAME` loads that plugin; `backend: auto` takes the device with the highest score of all
  * `backend: NAME` loads that plugin; `backend: auto` takes the device with the highest score of all
- * backends found, and keeps the next best at hand for when the best cannot load the model.
+ * backends found, and keeps the CPU at hand for when that cannot load the model.
  * Ownership: the set keeps the libraries and host tables that its engines use, and what they are
  * opened with; finish it after the engines are destroyed. Threads: [main]. */
 #include "core/server/server.h"
@@ -17,7 +17,7 @@ struct weir_open_engines {
     struct {
         struct weir_plugin_library *library;
         struct weir_plugin_instance *instance;
-        struct weir_plugin_library *spare_library; /* `auto`: the next best; NULL: none */
+        struct weir_plugin_library *spare_library; /* `auto`: the CPU; NULL: none */
         struct weir_plugin_instance *spare_instance;
         struct weir_engine_opening *opening;
     } backends[WEIR_MAX_OPEN_BACKENDS];

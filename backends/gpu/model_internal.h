@@ -10,7 +10,7 @@
 #include "backends/gpu/sampling.h"
 #include "backends/gpu/upload.h"
 
-enum { WEIR_GPU_BUCKETS = 36 }; /* 1, 2, 4, 8, 16, 24 .. 256 */
+enum { WEIR_GPU_BUCKETS = 35 }; /* 1, 2, 4, 8, 16, 24 .. 256 */
 
 /* A graph op with its weights on the device. */
 struct weir_gpu_stage {

@@ -39,7 +39,7 @@ def test_every_metric_is_named_with_its_kind_and_labels(start):
         if labels is not None:
             assert sorted(filter(None, shown_labels.split(", "))) == labels, name
     sources = "".join((ROOT / f).read_text() for f in (
-        "core/request/observe.c", "core/request/observe_targets.c", "core/request/shedding.c", "core/plugin/metrics.c", "core/store/metrics.c", "core/store/memory.c",
+        "core/request/observe.c", "core/request/device_figures.c", "core/request/observe_targets.c", "core/request/shedding.c", "core/plugin/metrics.c", "core/store/metrics.c", "core/store/memory.c",
         "core/store/redis/redis.c", "core/server/tls_watch.c"))
     assert set(rows) == set(re.findall(r'"(weir_\w+)"', sources))
     vllm = set(re.findall(r'"(vllm:\w+)"', (ROOT / "core/request/compat_vllm.c").read_text()))

@@ -18,7 +18,7 @@ def byte_letters():
 
 def write_tiny_model(path):
     rng = np.random.default_rng(7)
-    tokens = byte_letters() + ["<|end|>"]
+    tokens = [*byte_letters(), "th", "<|end|>"]
     w = GGUFWriter(path, "llama")
     w.add_vocab_size(len(tokens))
     w.add_context_length(N_CTX)
@@ -34,9 +34,9 @@ def write_tiny_model(path):
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("gpt-2")
     w.add_token_list(tokens)
-    w.add_token_types([TokenType.NORMAL] * 256 + [TokenType.CONTROL])
-    w.add_token_merges([])
-    w.add_eos_token_id(256)
+    w.add_token_types([TokenType.NORMAL] * 257 + [TokenType.CONTROL])
+    w.add_token_merges(["t h"])
+    w.add_eos_token_id(257)
 
     def matrix(name, rows, cols, scale=1.0):
         data = rng.standard_normal((rows, cols)) * scale / np.sqrt(cols)

@@ -8,6 +8,7 @@
 
 #include "backends/emu/backend.h"
 #include "backends/gpu/model.h"
+#include "kernels/emu/emu.h"
 #include "kernels/kv/kv_layout.h"
 #include "tests/support/cmocka.h"
 
@@ -86,7 +87,11 @@ static void run_step(struct weir_gpu_model *m, const weir_step_part *parts, uint
                              .parts = parts,
                              .n_parts = n_parts};
     memset(results, 0, n_parts * sizeof(*results));
-    assert_int_equal(weir_gpu_model_step(m, &batch, results), 0);
+    int rc = weir_gpu_model_step(m, &batch, results);
+    if (rc < 0) {
+        print_message("%s\n", weir_emu_api()->error_text());
+    }
+    assert_int_equal(rc, 0);
     for (uint32_t i = 0; i < n_parts; i++) {
         assert_int_equal(results[i].rc, 0);
     }
