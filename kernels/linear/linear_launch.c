@@ -83,7 +83,7 @@ static uint32_t gemv_shared_bytes(const struct kind_info *kind, const struct wei
 static uint32_t turn_cost(uint32_t n_beside, uint32_t n_records)
 {
     static const uint32_t per_record[] = {0, 17, 22, 30};
-    enum { START_AND_END = 30 };
+    enum { START_AND_END = 10 };
     return n_beside == 0 ? 0 : per_record[n_beside] * n_records + START_AND_END;
 }
 
@@ -216,7 +216,9 @@ static void plan_run(const struct weir_linear_args *args, const struct weir_gpu_
     if (args->glu != WEIR_GLU_NONE) {
         n_tiles /= 2;
     }
-    uint32_t most_gemv = props->lanes == 32 ? 8 : 16;
+    /* Above four tokens x takes the room of blocks, which quantised weights need more: they have
+     * more to do for each byte. */
+    uint32_t most_gemv = props->lanes == 64 ? 16 : args->w[first].kind == WEIR_MATRIX_F16 ? 8 : 4;
     bool x_fits = gemv_shared_bytes(&kind_infos[args->w[first].kind], props, 1, args->n_tokens) <=
                   props->shared_bytes;
     if (args->n_tokens <= most_gemv && x_fits) {

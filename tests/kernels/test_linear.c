@@ -48,9 +48,10 @@ static void one_token_of_every_type(void **state)
     check_tokens(1);
 }
 
-static void eight_tokens_of_every_type(void **state)
+static void few_tokens_of_every_type(void **state)
 {
     (void)state;
+    check_tokens(4);
     check_tokens(8);
 }
 
@@ -184,7 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_token_of_every_type),
-        cmocka_unit_test(eight_tokens_of_every_type),
+        cmocka_unit_test(few_tokens_of_every_type),
         cmocka_unit_test(sixteen_tokens_of_every_type),
         cmocka_unit_test(twenty_tokens_of_every_type),
         cmocka_unit_test(slices_of_64_of_every_type),
