@@ -31,9 +31,12 @@ STATUS = {
 
 
 def config(url, models, extra="", more=""):
-    lines = ['server: {listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}', "models:"]
+    # What one connection does is looked at here; a second try or an ejected target would hide it.
+    lines = ['server: {listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}',
+             "gateway: {retries: {attempts: 0}, ejection: {consecutive_errors: 0, success_percent: 0}, slow_start: 1us}",
+             "models:"]
     for name in models:
-        lines.append(f"  {name}:\n    targets: [{{upstream: {{url: \"{url}/v1\", {more} {extra or TIMEOUTS}}}}}]")
+        lines.append(f"  {name}:\n    targets: [{{upstream: {{url: \"{url}/v1\", {more}}}, {extra or TIMEOUTS}}}]")
     return "\n".join(lines) + "\n"
 
 
