@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "tls.h"
+#include "base/tls_client.h"
 
 enum { HEAD_BYTES = 64, PIECE_BYTES = 4096, MAX_REQUEST_BYTES = 16384 };
 
@@ -16,8 +16,8 @@ struct check {
     int fd;
     uint64_t deadline_us;
     const weir_host *host;
-    struct weir_upstream_tls *tls; /* NULL: none */
-    char head[HEAD_BYTES];         /* the answer's beginning */
+    struct weir_tls_client *tls; /* NULL: none */
+    char head[HEAD_BYTES];       /* the answer's beginning */
     size_t n_head;
 };
 
@@ -115,8 +115,8 @@ static int receive(struct check *c)
         keep_head(c, piece, (size_t)n);
         return 0;
     }
-    r = weir_upstream_tls_feed(c->tls, piece, (size_t)n);
-    while (r >= 0 && (r = weir_upstream_tls_read(c->tls, piece, sizeof(piece))) > 0) {
+    r = weir_tls_client_feed(c->tls, piece, (size_t)n);
+    while (r >= 0 && (r = weir_tls_client_read(c->tls, piece, sizeof(piece))) > 0) {
         keep_head(c, piece, (size_t)r);
     }
     return r;
@@ -134,7 +134,7 @@ static int exchange(struct check *c, struct weir_buf *request)
     int r = 0;
     while (r >= 0 && !is_status_known(c)) {
         if (c->tls) {
-            r = weir_upstream_tls_write(c->tls, request, &out);
+            r = weir_tls_client_write(c->tls, request, &out);
             r = r < 0 ? r : send_all(c, &out);
         } else {
             r = send_all(c, request);
@@ -178,10 +178,10 @@ int weir_upstream_check(struct weir_upstream *u, weir_str path, uint32_t timeout
     int r = write_request(&u->settings, path, &request);
     r = r < 0 ? r : connect_any(&c, &u->settings);
     if (r == 0 && u->check_tls) {
-        r = weir_upstream_tls_create(u->check_tls, &c.tls);
+        r = weir_tls_client_create(u->check_tls, weir_upstream_tls_name(u), &c.tls);
     }
     r = r < 0 ? r : exchange(&c, &request);
-    weir_upstream_tls_destroy(c.tls);
+    weir_tls_client_destroy(c.tls);
     if (c.fd >= 0) {
         (void)close(c.fd);
     }

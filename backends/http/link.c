@@ -24,7 +24,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct weir_upstream_link *link = handle->data;
     struct weir_upstream_lane *l = link->lane;
-    weir_upstream_tls_destroy(link->tls);
+    weir_tls_client_destroy(link->tls);
     weir_upstream_h2_destroy(link->h2);
     link->tls = NULL;
     link->h2 = NULL;
@@ -80,7 +80,7 @@ static void fail_status(struct weir_upstream_link *link, int status)
     char text[200];
     bool was_open = link->state == WEIR_LINK_OPEN;
     if (link->tls && status == UV_EPROTO) {
-        weir_upstream_tls_why(link->tls, text, sizeof(text));
+        weir_tls_client_why(link->tls, text, sizeof(text));
     } else {
         (void)snprintf(text, sizeof(text), "%s",
                        status == UV_EOF ? "it closed the connection" : uv_strerror(status));
@@ -142,7 +142,7 @@ static int flush(struct weir_upstream_link *link)
     if (!link->tls) {
         return send_bytes(link, &link->out);
     }
-    if (weir_upstream_tls_write(link->tls, &link->out, &link->cipher) < 0) {
+    if (weir_tls_client_write(link->tls, &link->out, &link->cipher) < 0) {
         return UV_EPROTO;
     }
     return send_bytes(link, &link->cipher);
@@ -313,10 +313,10 @@ static void on_end(struct weir_upstream_link *link, int status);
 static void take_cipher(struct weir_upstream_link *link, const char *bytes, size_t n)
 {
     char plain[16 * 1024];
-    int rc = weir_upstream_tls_feed(link->tls, bytes, n);
+    int rc = weir_tls_client_feed(link->tls, bytes, n);
     while (rc >= 0 && link->state != WEIR_LINK_CLOSED) {
-        rc = weir_upstream_tls_read(link->tls, plain, sizeof(plain));
-        if (link->state == WEIR_LINK_CONNECTING && weir_upstream_tls_is_ready(link->tls)) {
+        rc = weir_tls_client_read(link->tls, plain, sizeof(plain));
+        if (link->state == WEIR_LINK_CONNECTING && weir_tls_client_is_ready(link->tls)) {
             become_open(link);
         }
         if (rc <= 0) {
@@ -408,7 +408,7 @@ static void become_open(struct weir_upstream_link *link)
 {
     struct weir_upstream *u = link->lane->upstream;
     bool is_h2 =
-        link->tls ? weir_upstream_tls_has_h2(link->tls) : u->settings.http2 == WEIR_HTTP2_ON;
+        link->tls ? weir_tls_client_speaks(link->tls, "h2") : u->settings.http2 == WEIR_HTTP2_ON;
     link->state = WEIR_LINK_OPEN;
     weir_upstream_count_connect(&u->figures, u->host->now_us(u->host) - link->opened_us);
     if (is_h2 && weir_upstream_h2_create(link, &link->h2) < 0) {
@@ -469,9 +469,9 @@ int weir_upstream_link_open(struct weir_upstream_lane *l, const struct sockaddr 
     if (!link) {
         return WEIR_E_NOMEM;
     }
-    if ((u->tls && weir_upstream_tls_create(u->tls, &link->tls) < 0) ||
+    if ((u->tls && weir_tls_client_create(u->tls, weir_upstream_tls_name(u), &link->tls) < 0) ||
         uv_tcp_init(l->loop, &link->tcp) < 0) {
-        weir_upstream_tls_destroy(link->tls);
+        weir_tls_client_destroy(link->tls);
         weir_upstream_link_free(link);
         return WEIR_E_NOMEM;
     }

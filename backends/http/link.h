@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "base/tls_client.h"
 #include "h1.h"
 #include "job.h"
-#include "tls.h"
 
 struct weir_upstream_h2;
 
@@ -37,11 +37,11 @@ struct weir_upstream_link {
     struct weir_upstream_job *job; /* HTTP/1.1; NULL: none, or it does not want the rest */
     bool is_busy;                  /* HTTP/1.1: a response is under way */
     struct weir_upstream_h1 h1;
-    struct weir_upstream_h2 *h2;   /* NULL: HTTP/1.1 */
-    struct weir_upstream_tls *tls; /* NULL: none */
-    struct weir_buf out;           /* plain bytes to send */
-    struct weir_buf cipher;        /* TLS: what the socket should get */
-    struct weir_buf sending;       /* being written */
+    struct weir_upstream_h2 *h2; /* NULL: HTTP/1.1 */
+    struct weir_tls_client *tls; /* NULL: none */
+    struct weir_buf out;         /* plain bytes to send */
+    struct weir_buf cipher;      /* TLS: what the socket should get */
+    struct weir_buf sending;     /* being written */
 };
 
 /* WEIR_E_IO, WEIR_E_NOMEM: no link was made. */

@@ -3,8 +3,15 @@
 
 #include <stdlib.h>
 
+#include "base/tls_client.h"
 #include "lane.h"
-#include "tls.h"
+
+static const char old_protocol[] = "\x08http/1.1";
+
+const char *weir_upstream_tls_name(const struct weir_upstream *u)
+{
+    return u->settings.server_name ? u->settings.server_name : u->settings.host;
+}
 
 static int open_parts(struct weir_upstream *u, weir_str config_json, struct weir_error *err)
 {
@@ -20,10 +27,19 @@ static int open_parts(struct weir_upstream *u, weir_str config_json, struct weir
     if (!s->is_tls) {
         return 0;
     }
-    u->check_settings = *s;
-    u->check_settings.http2 = WEIR_HTTP2_OFF;
-    r = weir_upstream_tls_context_create(s, &u->tls, err);
-    return r < 0 ? r : weir_upstream_tls_context_create(&u->check_settings, &u->check_tls, err);
+    struct weir_tls_client_settings tls = {
+        .ca = s->ca,
+        .cert = s->cert,
+        .key = s->cert_key,
+        .protocols = s->http2 == WEIR_HTTP2_AUTO ? "\x02h2\x08http/1.1"
+                     : s->http2 == WEIR_HTTP2_ON ? "\x02h2"
+                                                 : old_protocol,
+        .is_unverified = !s->is_verified,
+        .keeps_session = true,
+    };
+    r = weir_tls_client_context_create(&tls, &u->tls, err);
+    tls.protocols = old_protocol; /* a check is one request by itself */
+    return r < 0 ? r : weir_tls_client_context_create(&tls, &u->check_tls, err);
 }
 
 int weir_upstream_create(const weir_host *host, weir_str config_json, const weir_sink *sink,
@@ -50,8 +66,8 @@ void weir_upstream_destroy(struct weir_upstream *u)
     for (uint32_t i = 0; i < u->n_lanes; i++) {
         weir_upstream_lane_destroy(u->lanes[i]);
     }
-    weir_upstream_tls_context_destroy(u->check_tls);
-    weir_upstream_tls_context_destroy(u->tls);
+    weir_tls_client_context_destroy(u->check_tls);
+    weir_tls_client_context_destroy(u->tls);
     weir_upstream_settings_finish(&u->settings);
     free(u->jobs);
     free(u);

@@ -19,15 +19,14 @@ enum { WEIR_UPSTREAM_MAX_LANES = 256 };
 
 struct weir_upstream_lane;
 struct weir_upstream_job;
-struct weir_upstream_tls_context;
+struct weir_tls_client_context;
 
 struct weir_upstream {
     const weir_host *host;
     const weir_sink *sink;
     struct weir_upstream_settings settings;
-    struct weir_upstream_tls_context *tls;        /* NULL: http */
-    struct weir_upstream_settings check_settings; /* the same without HTTP/2; owns nothing */
-    struct weir_upstream_tls_context *check_tls;  /* NULL: http */
+    struct weir_tls_client_context *tls;       /* NULL: http */
+    struct weir_tls_client_context *check_tls; /* the same without HTTP/2 */
     struct weir_upstream_figures figures;
     struct weir_upstream_job **jobs; /* [sink->max_tickets], by a ticket's lower half; each entry is
                                         its loop's while the ticket lives */
@@ -36,6 +35,9 @@ struct weir_upstream {
     _Atomic uint32_t n_running;
     _Atomic uint64_t n_done, prompt_tokens, completion_tokens, n_cancelled, last_done_us;
 };
+
+/* Whom the certificate must name. */
+const char *weir_upstream_tls_name(const struct weir_upstream *u);
 
 int weir_upstream_create(const weir_host *host, weir_str config_json, const weir_sink *sink,
                          struct weir_upstream **ret_upstream, struct weir_error *err);

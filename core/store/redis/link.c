@@ -30,7 +30,7 @@ struct weir_redis_link {
     struct weir_redis_scratch *scratch;
     struct weir_redis_link_events events;
     void *user;
-    struct weir_redis_tls *tls;
+    struct weir_tls_client *tls;
     redisReader *reader;
     redisReplyObjectFunctions functions; /* of the reader */
     struct weir_buf out;                 /* plain bytes */
@@ -63,7 +63,7 @@ bool weir_redis_address_is_same(const struct weir_redis_address *a,
 
 static void free_link(struct weir_redis_link *link)
 {
-    weir_redis_tls_destroy(link->tls);
+    weir_tls_client_destroy(link->tls);
     if (link->reader) {
         redisReaderFree(link->reader);
     }
@@ -131,7 +131,7 @@ static int flush(struct weir_redis_link *link)
     if (!link->tls) {
         return send_bytes(link, &link->out);
     }
-    if (weir_redis_tls_write(link->tls, &link->out, &link->cipher) < 0) {
+    if (weir_tls_client_write(link->tls, &link->out, &link->cipher) < 0) {
         return UV_EPROTO;
     }
     return send_bytes(link, &link->cipher);
@@ -141,7 +141,7 @@ static void fail_write(struct weir_redis_link *link, int status)
 {
     char why[160];
     if (link->tls && status == UV_EPROTO) {
-        weir_redis_tls_why(link->tls, why, sizeof(why));
+        weir_tls_client_why(link->tls, why, sizeof(why));
         fail(link, why);
     } else {
         fail(link, uv_strerror(status));
@@ -297,9 +297,9 @@ static void take_plain(struct weir_redis_link *link, const char *bytes, size_t n
 
 static void take_cipher(struct weir_redis_link *link, const char *bytes, size_t n)
 {
-    int rc = weir_redis_tls_feed(link->tls, bytes, n);
+    int rc = weir_tls_client_feed(link->tls, bytes, n);
     while (rc >= 0 && !link->is_closed) {
-        rc = weir_redis_tls_read(link->tls, link->scratch->plain, sizeof(link->scratch->plain));
+        rc = weir_tls_client_read(link->tls, link->scratch->plain, sizeof(link->scratch->plain));
         if (rc <= 0) {
             break;
         }
@@ -405,8 +405,8 @@ int weir_redis_link_open(uv_loop_t *loop, struct weir_redis_scratch *scratch,
     link->reader = create_reader(&link->functions);
     int rc = link->reader ? 0 : WEIR_E_NOMEM;
     if (rc == 0 && login->tls) {
-        rc = weir_redis_tls_create(login->tls, login->tls_name ? login->tls_name : address->name,
-                                   &link->tls);
+        rc = weir_tls_client_create(login->tls, login->tls_name ? login->tls_name : address->name,
+                                    &link->tls);
     }
     if (rc < 0) {
         free_link(link);

@@ -14,7 +14,7 @@
 #include <uv.h>
 
 #include "base/error.h"
-#include "core/store/redis/tls.h"
+#include "base/tls_client.h"
 
 struct weir_redis_link;
 
@@ -37,9 +37,9 @@ bool weir_redis_address_is_same(const struct weir_redis_address *a,
 struct weir_redis_login {
     const char *user, *password; /* "": none */
     uint32_t db;
-    bool is_sentinel;                   /* may know neither user nor database */
-    struct weir_redis_tls_context *tls; /* NULL: none */
-    const char *tls_name;               /* NULL: the address' name */
+    bool is_sentinel;                    /* may know neither user nor database */
+    struct weir_tls_client_context *tls; /* NULL: none */
+    const char *tls_name;                /* NULL: the address' name */
 };
 
 struct weir_redis_link_events {

@@ -204,7 +204,7 @@ static void destroy(struct weir_store *s)
     struct weir_redis *r = from(s);
     (void)pthread_key_delete(r->loop_key);
     weir_redis_scripts_finish(&r->scripts);
-    weir_redis_tls_context_destroy(r->tls);
+    weir_tls_client_context_destroy(r->tls);
     pthread_mutex_destroy(&r->lock);
     weir_store_finish(s);
     free(r->tls_name);
@@ -248,9 +248,9 @@ static int init(struct weir_redis *r, const struct weir_store_redis_options *o,
     if (rc < 0) {
         return weir_error_set(err, rc, "cannot set up the store: %s", weir_error_name(rc));
     }
-    return o->url.tls
-               ? weir_redis_tls_context_create(o->tls_ca, o->tls_cert, o->tls_key, &r->tls, err)
-               : 0;
+    const struct weir_tls_client_settings tls = {
+        .ca = o->tls_ca, .cert = o->tls_cert, .key = o->tls_key};
+    return o->url.tls ? weir_tls_client_context_create(&tls, &r->tls, err) : 0;
 }
 
 int weir_store_redis_create(const struct weir_store_redis_options *options,

@@ -57,7 +57,7 @@ struct weir_redis {
     char prefix[WEIR_STORE_REDIS_MAX_PREFIX_BYTES + 1];
     char *tls_name;
     struct weir_redis_scripts scripts;
-    struct weir_redis_tls_context *tls;
+    struct weir_tls_client_context *tls;
     pthread_key_t loop_key;
     pthread_mutex_t lock;
     struct weir_redis_loop *loops;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tls.h"
+#include "base/tls_client.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -12,15 +13,14 @@
 
 enum { MAX_PIECE = 16384 }; /* bytes encrypted at a time */
 
-struct weir_upstream_tls_context {
+struct weir_tls_client_context {
     SSL_CTX *ctx;
-    const char *name; /* of the server, or its address */
-    bool is_verified;
+    bool is_verified, keeps_session;
     pthread_mutex_t lock; /* guards session */
     SSL_SESSION *session; /* NULL: none */
 };
 
-struct weir_upstream_tls {
+struct weir_tls_client {
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
     bool has_failed;
@@ -39,7 +39,7 @@ static const char *reason(char *to, size_t cap)
 /* The newest session, for all that connect until there is a newer one. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
-    struct weir_upstream_tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct weir_tls_client_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     (void)pthread_mutex_lock(&c->lock);
     SSL_SESSION *old = c->session;
     c->session = session;
@@ -48,7 +48,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1; /* it is ours now */
 }
 
-static SSL_SESSION *share_session(struct weir_upstream_tls_context *c)
+static SSL_SESSION *share_session(struct weir_tls_client_context *c)
 {
     (void)pthread_mutex_lock(&c->lock);
     SSL_SESSION *session = c->session;
@@ -59,68 +59,68 @@ static SSL_SESSION *share_session(struct weir_upstream_tls_context *c)
     return session;
 }
 
-static int load_files(SSL_CTX *ctx, const struct weir_upstream_settings *s, struct weir_error *err)
+static int load_files(SSL_CTX *ctx, const struct weir_tls_client_settings *s,
+                      struct weir_error *err)
 {
     char why[128];
     if (s->ca ? SSL_CTX_load_verify_locations(ctx, s->ca, NULL) != 1
               : SSL_CTX_set_default_verify_paths(ctx) != 1) {
-        return weir_error_set(err, WEIR_E_ARG, "tls.ca: cannot read the certificates of %s: %s",
+        return weir_error_set(err, WEIR_E_IO, "tls.ca: cannot read the certificates of %s: %s",
                               s->ca ? s->ca : "the system", reason(why, sizeof(why)));
     }
     if (s->cert && SSL_CTX_use_certificate_chain_file(ctx, s->cert) != 1) {
-        return weir_error_set(err, WEIR_E_ARG, "tls.cert: cannot read the certificate %s: %s",
+        return weir_error_set(err, WEIR_E_IO, "tls.cert: cannot read the certificate %s: %s",
                               s->cert, reason(why, sizeof(why)));
     }
-    if (s->cert && (SSL_CTX_use_PrivateKey_file(ctx, s->cert_key, SSL_FILETYPE_PEM) != 1 ||
+    if (s->cert && (SSL_CTX_use_PrivateKey_file(ctx, s->key, SSL_FILETYPE_PEM) != 1 ||
                     SSL_CTX_check_private_key(ctx) != 1)) {
-        return weir_error_set(err, WEIR_E_ARG, "tls.key: cannot use the key %s: %s", s->cert_key,
+        return weir_error_set(err, WEIR_E_IO, "tls.key: cannot use the key %s: %s", s->key,
                               reason(why, sizeof(why)));
     }
     return 0;
 }
 
-static int offer_protocols(SSL_CTX *ctx, enum weir_upstream_http2 http2)
+static int offer_protocols(SSL_CTX *ctx, const char *protocols)
 {
-    static const unsigned char both[] = "\x02h2\x08http/1.1", old[] = "\x08http/1.1",
-                               only[] = "\x02h2";
-    const unsigned char *list = http2 == WEIR_HTTP2_AUTO ? both
-                                : http2 == WEIR_HTTP2_ON ? only
-                                                         : old;
-    return SSL_CTX_set_alpn_protos(ctx, list, (unsigned)strlen((const char *)list));
+    return protocols ? SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)protocols,
+                                               (unsigned)strlen(protocols))
+                     : 0;
 }
 
-int weir_upstream_tls_context_create(const struct weir_upstream_settings *settings,
-                                     struct weir_upstream_tls_context **ret_context,
-                                     struct weir_error *err)
+int weir_tls_client_context_create(const struct weir_tls_client_settings *settings,
+                                   struct weir_tls_client_context **ret_context,
+                                   struct weir_error *err)
 {
-    struct weir_upstream_tls_context *c = calloc(1, sizeof(*c));
+    struct weir_tls_client_context *c = calloc(1, sizeof(*c));
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (!c || !ctx || offer_protocols(ctx, settings->http2) != 0) {
+    if (!c || !ctx || offer_protocols(ctx, settings->protocols) != 0) {
         free(c);
         SSL_CTX_free(ctx);
         return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
     c->ctx = ctx;
-    c->name = settings->server_name ? settings->server_name : settings->host;
-    c->is_verified = settings->is_verified;
+    c->is_verified = !settings->is_unverified;
+    c->keeps_session = settings->keeps_session;
     (void)pthread_mutex_init(&c->lock, NULL);
     (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_verify(ctx, c->is_verified ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_app_data(ctx, c);
-    (void)SSL_CTX_set_session_cache_mode(ctx,
-                                         SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
-    SSL_CTX_sess_set_new_cb(ctx, keep_session);
+    if (c->keeps_session) {
+        SSL_CTX_set_app_data(ctx, c);
+        (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT |
+                                                      SSL_SESS_CACHE_NO_INTERNAL_STORE);
+        SSL_CTX_sess_set_new_cb(ctx, keep_session);
+    }
     int rc = load_files(ctx, settings, err);
     if (rc < 0) {
-        weir_upstream_tls_context_destroy(c);
+        weir_tls_client_context_destroy(c);
         return rc;
     }
     *ret_context = c;
     return 0;
 }
 
-void weir_upstream_tls_context_destroy(struct weir_upstream_tls_context *c)
+void weir_tls_client_context_destroy(struct weir_tls_client_context *c)
 {
     if (c) {
         SSL_SESSION_free(c->session);
@@ -143,19 +143,19 @@ static bool expect_name(SSL *ssl, const char *name, bool is_verified)
            SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
-int weir_upstream_tls_create(struct weir_upstream_tls_context *context,
-                             struct weir_upstream_tls **ret_tls)
+int weir_tls_client_create(struct weir_tls_client_context *context, const char *name,
+                           struct weir_tls_client **ret_client)
 {
-    struct weir_upstream_tls *t = calloc(1, sizeof(*t));
+    struct weir_tls_client *t = calloc(1, sizeof(*t));
     if (!t) {
         return WEIR_E_NOMEM;
     }
     t->ssl = SSL_new(context->ctx);
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
-    if (!t->ssl || !in || !out || !expect_name(t->ssl, context->name, context->is_verified)) {
+    if (!t->ssl || !in || !out || !expect_name(t->ssl, name, context->is_verified)) {
         BIO_free(in);
         BIO_free(out);
-        weir_upstream_tls_destroy(t);
+        weir_tls_client_destroy(t);
         return WEIR_E_NOMEM;
     }
     SSL_set_bio(t->ssl, in, out);
@@ -167,11 +167,11 @@ int weir_upstream_tls_create(struct weir_upstream_tls_context *context,
         SSL_SESSION_free(session);
     }
     SSL_set_connect_state(t->ssl);
-    *ret_tls = t;
+    *ret_client = t;
     return 0;
 }
 
-void weir_upstream_tls_destroy(struct weir_upstream_tls *t)
+void weir_tls_client_destroy(struct weir_tls_client *t)
 {
     if (t) {
         if (t->ssl && SSL_is_init_finished(t->ssl) && !t->has_failed) {
@@ -184,20 +184,20 @@ void weir_upstream_tls_destroy(struct weir_upstream_tls *t)
     }
 }
 
-bool weir_upstream_tls_has_h2(const struct weir_upstream_tls *t)
+bool weir_tls_client_speaks(const struct weir_tls_client *t, const char *protocol)
 {
     const unsigned char *name = NULL;
     unsigned n = 0;
     SSL_get0_alpn_selected(t->ssl, &name, &n);
-    return n == 2 && memcmp(name, "h2", 2) == 0;
+    return n == strlen(protocol) && memcmp(name, protocol, n) == 0;
 }
 
-int weir_upstream_tls_feed(struct weir_upstream_tls *t, const char *bytes, size_t n_bytes)
+int weir_tls_client_feed(struct weir_tls_client *t, const char *bytes, size_t n_bytes)
 {
     return BIO_write(t->in, bytes, (int)n_bytes) == (int)n_bytes ? 0 : WEIR_E_NOMEM;
 }
 
-int weir_upstream_tls_read(struct weir_upstream_tls *t, char *to, size_t cap)
+int weir_tls_client_read(struct weir_tls_client *t, char *to, size_t cap)
 {
     int n = SSL_read(t->ssl, to, (int)cap);
     if (n > 0) {
@@ -214,8 +214,7 @@ int weir_upstream_tls_read(struct weir_upstream_tls *t, char *to, size_t cap)
     return WEIR_E_FORMAT;
 }
 
-int weir_upstream_tls_write(struct weir_upstream_tls *t, struct weir_buf *plain,
-                            struct weir_buf *out)
+int weir_tls_client_write(struct weir_tls_client *t, struct weir_buf *plain, struct weir_buf *out)
 {
     if (!SSL_is_init_finished(t->ssl)) {
         int n = SSL_do_handshake(t->ssl);
@@ -242,12 +241,12 @@ int weir_upstream_tls_write(struct weir_upstream_tls *t, struct weir_buf *plain,
     return out->failed ? WEIR_E_NOMEM : 0;
 }
 
-bool weir_upstream_tls_is_ready(const struct weir_upstream_tls *t)
+bool weir_tls_client_is_ready(const struct weir_tls_client *t)
 {
     return SSL_is_init_finished(t->ssl);
 }
 
-void weir_upstream_tls_why(const struct weir_upstream_tls *t, char *to, size_t cap)
+void weir_tls_client_why(const struct weir_tls_client *t, char *to, size_t cap)
 {
     long verdict = SSL_get_verify_result(t->ssl);
     if (verdict != X509_V_OK) {
