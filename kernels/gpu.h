@@ -59,6 +59,51 @@
 #define GPU_UNROLL_1 _Pragma("unroll 1")
 #endif
 
+GPU_DEVICE float gpu_exp_exact(float x)
+{
+    return expf(x);
+}
+GPU_DEVICE float gpu_log(float x)
+{
+    return logf(x);
+}
+GPU_DEVICE float gpu_tanh(float x)
+{
+    return tanhf(x);
+}
+GPU_DEVICE float gpu_sqrt(float x)
+{
+    return sqrtf(x);
+}
+GPU_DEVICE float gpu_rsqrt(float x)
+{
+    return 1.0f / sqrtf(x);
+}
+GPU_DEVICE float gpu_sin(float x)
+{
+    return sinf(x);
+}
+GPU_DEVICE float gpu_cos(float x)
+{
+    return cosf(x);
+}
+GPU_DEVICE float gpu_pow(float x, float y)
+{
+    return powf(x, y);
+}
+GPU_DEVICE float gpu_round(float x)
+{
+    return rintf(x);
+}
+GPU_DEVICE float gpu_floor(float x)
+{
+    return floorf(x);
+}
+GPU_DEVICE float gpu_abs(float x)
+{
+    return fabsf(x);
+}
+
 GPU_DEVICE uint32_t gpu_lane(void)
 {
     return gpu_thread() % LANES;
