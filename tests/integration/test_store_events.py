@@ -131,6 +131,8 @@ def test_a_failover_under_load_bills_nothing_twice(start, group, tmp_path, how):
     else:
         group.processes[old].send_signal(signal.SIGKILL)
     wait_until(lambda: group.master() != old, timeout=40, what="another master")
+    if how == "planned":  # until then the old one takes writes that it passes on to nobody
+        wait_until(lambda: "role:slave" in group.cli(old, "info", "replication"), timeout=40, what="the old master is a replica")
     for daemon in daemons:
         wait_until(lambda: admitted_again(daemon), timeout=40, what="requests are admitted again")
     back_s = time.monotonic()
