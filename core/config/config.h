@@ -63,6 +63,7 @@ struct weir_config_store {
     uint32_t timeout_ms;
     const char *password_file, *password_env; /* NULL: none; at most one of them and the url's */
     uint32_t n_connections, max_in_flight;    /* of each loop */
+    uint64_t max_bytes;                       /* of the memory driver */
     const char *prefix;
     const char *tls_ca, *tls_cert, *tls_key, *tls_server_name; /* NULL: not given */
 };

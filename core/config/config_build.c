@@ -131,6 +131,7 @@ static void build_small_parts(struct builder *b, yyjson_val *root)
                                    .password_env = text_of(store, "password_env"),
                                    .n_connections = number_of(store, "connections"),
                                    .max_in_flight = number_of(store, "max_in_flight"),
+                                   .max_bytes = bytes_of(store, "max_bytes"),
                                    .prefix = text_of(store, "prefix"),
                                    .tls_ca = text_of(get(store, "tls"), "ca"),
                                    .tls_cert = text_of(get(store, "tls"), "cert"),

@@ -152,6 +152,11 @@ static void check_store(const struct weir_doc_node *store, struct weir_findings 
                                   "driver: redis");
         }
     }
+    const struct weir_doc_node *room = weir_doc_find(store, "max_bytes");
+    if (!memory && room) {
+        weir_doc_complain_key(f, room, NULL,
+                              "is not used by the driver redis; set maxmemory there");
+    }
     if (!memory && url) {
         check_store_url(store, url, f);
     }

@@ -77,7 +77,8 @@ int weir_server_open_store(const struct weir_config *config, struct weir_metrics
     if (strcmp(config->store.driver, "redis") == 0) {
         rc = open_redis(&config->store, ret_store, err);
     } else {
-        rc = weir_store_memory_create(&(struct weir_store_memory_options){0}, ret_store);
+        const struct weir_store_memory_options o = {.max_bytes = config->store.max_bytes};
+        rc = weir_store_memory_create(&o, ret_store);
     }
     return rc < 0 ? rc : weir_store_metrics_start(*ret_store, metrics);
 }

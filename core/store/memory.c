@@ -7,13 +7,15 @@
 #include "core/metrics/metrics.h"
 #include "core/store/memory_ops.h"
 
+enum { DEFAULT_MAX_BYTES = 256 * 1024 * 1024, BYTES_AN_ENTRY = 256 };
+
 struct memory_store {
     struct weir_store base; /* first: callers hold this */
     struct weir_store_memory_options options;
     struct weir_store_map map;
     _Atomic uint64_t versions;
     struct weir_metrics *metrics;
-    struct weir_metric_family *entries, *bytes, *evictions, *forgotten, *refusals;
+    struct weir_metric_family *entries, *bytes, *max_bytes, *evictions, *forgotten, *refusals;
 };
 
 static struct memory_store *from(struct weir_store *s)
@@ -90,13 +92,17 @@ static int define_metrics(struct weir_store *s, struct weir_metrics *metrics)
         define(m, WEIR_METRICS_GAUGE, "weir_store_memory_entries", "Entries in the memory store.");
     m->bytes = define(m, WEIR_METRICS_GAUGE, "weir_store_memory_bytes",
                       "Bytes of keys, values and their records in the memory store.");
+    m->max_bytes = define(m, WEIR_METRICS_GAUGE, "weir_store_memory_max_bytes",
+                          "Room of the memory store: store.max_bytes.");
     m->evictions = define(m, WEIR_METRICS_COUNTER, "weir_store_memory_evictions_total",
                           "Values that went because the memory store was full.");
     m->forgotten = define(m, WEIR_METRICS_COUNTER, "weir_store_memory_forgotten_total",
                           "Settled reservations whose ids were forgotten early, for want of room.");
     m->refusals = define(m, WEIR_METRICS_COUNTER, "weir_store_memory_refusals_total",
                          "Times that the memory store had no room.");
-    return m->entries && m->bytes && m->evictions && m->forgotten && m->refusals ? 0 : WEIR_E_NOMEM;
+    return m->entries && m->bytes && m->max_bytes && m->evictions && m->forgotten && m->refusals
+               ? 0
+               : WEIR_E_NOMEM;
 }
 
 static void collect(struct weir_store *s)
@@ -106,6 +112,7 @@ static void collect(struct weir_store *s)
     weir_store_memory_get_stats(s, &stats);
     weir_metric_set(weir_metric_series(m->entries, NULL, 0), (double)stats.n_entries);
     weir_metric_set(weir_metric_series(m->bytes, NULL, 0), (double)stats.n_bytes);
+    weir_metric_set(weir_metric_series(m->max_bytes, NULL, 0), (double)m->map.max_bytes);
     weir_metric_set_total(weir_metric_series(m->evictions, NULL, 0), (double)stats.evicted);
     weir_metric_set_total(weir_metric_series(m->forgotten, NULL, 0), (double)stats.forgotten);
     weir_metric_set_total(weir_metric_series(m->refusals, NULL, 0), (double)stats.refused);
@@ -140,8 +147,10 @@ int weir_store_memory_create(const struct weir_store_memory_options *options,
         return rc;
     }
     m->options = *options;
-    rc = weir_store_map_init(&m->map, options->max_entries ? options->max_entries : 1000000,
-                             options->max_bytes ? options->max_bytes : 256 * 1024 * 1024);
+    size_t max_bytes = options->max_bytes ? options->max_bytes : DEFAULT_MAX_BYTES;
+    rc = weir_store_map_init(
+        &m->map, options->max_entries ? options->max_entries : max_bytes / BYTES_AN_ENTRY,
+        max_bytes);
     if (rc < 0) {
         destroy(&m->base);
         return rc;

@@ -14,7 +14,7 @@
 #include "core/store/store.h"
 
 struct weir_store_memory_options {
-    size_t max_entries;            /* 0: 1,000,000 */
+    size_t max_entries;            /* 0: one for each 256 bytes */
     size_t max_bytes;              /* of keys, values and their records; 0: 256 MiB */
     uint64_t (*now_us)(void *arg); /* NULL: the system's monotonic clock */
     void *now_arg;

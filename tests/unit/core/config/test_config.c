@@ -100,6 +100,7 @@ static void every_field_is_read(void **state)
     assert_string_equal(c->store.prefix, "x");
     assert_int_equal(c->store.n_connections, 3);
     assert_int_equal(c->store.max_in_flight, 4096);
+    assert_int_equal(c->store.max_bytes, 256 * 1024 * 1024);
     assert_string_equal(c->store.tls_ca, "ca.pem");
     assert_null(c->store.tls_cert);
     assert_true(c->logging.json);
