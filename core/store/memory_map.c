@@ -176,7 +176,7 @@ size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, wei
 
 static void unlink_bucket(struct weir_store_shard *s, struct weir_store_entry *e)
 {
-    struct weir_store_entry **at = &s->buckets[e->hash % s->n_buckets];
+    struct weir_store_entry **at = &s->buckets[e->hash & (s->n_buckets - 1)];
     while (*at != e) {
         at = &(*at)->next;
     }
@@ -250,7 +250,7 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
                                          const struct weir_store_name *name, uint64_t now_us)
 {
     uint64_t hash = hash_of(name);
-    struct weir_store_entry *e = s->buckets[hash % s->n_buckets];
+    struct weir_store_entry *e = s->buckets[hash & (s->n_buckets - 1)];
     while (e && !(e->hash == hash && is_named(e, name))) {
         e = e->next;
     }
@@ -270,7 +270,7 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
 static void sweep_expired(struct weir_store_shard *s, uint64_t now_us)
 {
     for (int i = 0; i < SWEEP_BUCKETS; i++) {
-        struct weir_store_entry **bucket = &s->buckets[s->sweep % s->n_buckets];
+        struct weir_store_entry **bucket = &s->buckets[s->sweep & (s->n_buckets - 1)];
         struct weir_store_entry *e = *bucket;
         while (e) {
             bool goes = e->expires_us <= now_us;
@@ -281,6 +281,10 @@ static void sweep_expired(struct weir_store_shard *s, uint64_t now_us)
             e = goes ? *bucket : e->next;
         }
         s->sweep++;
+    }
+    /* For the next insertion: by then they are in the cache. */
+    for (int i = 0; i < SWEEP_BUCKETS; i++) {
+        __builtin_prefetch(s->buckets[(s->sweep + (size_t)i) & (s->n_buckets - 1)]);
     }
 }
 
@@ -356,8 +360,8 @@ static void widen(struct weir_store_shard *s)
         while (s->buckets[i]) {
             struct weir_store_entry *e = s->buckets[i];
             s->buckets[i] = e->next;
-            e->next = buckets[e->hash % n];
-            buckets[e->hash % n] = e;
+            e->next = buckets[e->hash & (n - 1)];
+            buckets[e->hash & (n - 1)] = e;
         }
     }
     free(s->buckets);
@@ -403,8 +407,8 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
     e->kind = name->kind;
     e->n_bytes = n_bytes;
     e->expires_us = UINT64_MAX;
-    e->next = s->buckets[e->hash % s->n_buckets];
-    s->buckets[e->hash % s->n_buckets] = e;
+    e->next = s->buckets[e->hash & (s->n_buckets - 1)];
+    s->buckets[e->hash & (s->n_buckets - 1)] = e;
     if (ring_of(s, e)) {
         link_newest(ring_of(s, e), e);
     }

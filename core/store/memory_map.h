@@ -120,7 +120,7 @@ struct weir_store_shard {
     pthread_mutex_t lock;
     struct weir_store_map *map;
     struct weir_store_entry **buckets;
-    size_t n_buckets, n_entries;
+    size_t n_buckets, n_entries; /* n_buckets: a power of two */
     struct weir_store_ring values, settled;
     struct weir_store_tag *tags[256];
     size_t sweep; /* bucket to look for expired entries in next */
