@@ -25,20 +25,24 @@ void weir_tenant_shares_finish(struct weir_tenant_shares *t)
     t->cap = 0;
 }
 
-/* The tenant's entry, else the idle one that was active longest ago, else NULL. */
+/* The tenant's entry, else one that was nobody's, else the idle one that was active longest ago,
+ * else NULL. */
 static struct weir_tenant_share *find_or_evict(struct weir_tenant_shares *t,
                                                struct weir_page_key tenant, bool *ret_is_new)
 {
     struct weir_tenant_share *idle = NULL;
     *ret_is_new = false;
-    for (uint32_t i = 0; i < t->cap; i++) {
+    for (uint32_t i = 0; i < t->n_used; i++) {
         struct weir_tenant_share *e = &t->entries[i];
-        if (e->last_active > 0 && weir_page_key_eq(e->tenant, tenant)) {
+        if (weir_page_key_eq(e->tenant, tenant)) {
             return e;
         }
         if (e->n_jobs == 0 && (!idle || e->last_active < idle->last_active)) {
             idle = e;
         }
+    }
+    if (t->n_used < t->cap) {
+        idle = &t->entries[t->n_used++];
     }
     if (idle) {
         *ret_is_new = true;
@@ -50,7 +54,7 @@ static struct weir_tenant_share *find_or_evict(struct weir_tenant_shares *t,
 static uint64_t least_served(const struct weir_tenant_shares *t)
 {
     uint64_t least = UINT64_MAX;
-    for (uint32_t i = 0; i < t->cap; i++) {
+    for (uint32_t i = 0; i < t->n_used; i++) {
         if (t->entries[i].n_jobs > 0 && t->entries[i].served < least) {
             least = t->entries[i].served;
         }
@@ -111,9 +115,9 @@ uint32_t weir_tenant_shares_index(const struct weir_tenant_shares *t,
 bool weir_tenant_shares_are_several(const struct weir_tenant_shares *t, uint64_t now_us)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < t->cap && n < 2; i++) {
+    for (uint32_t i = 0; i < t->n_used && n < 2; i++) {
         const struct weir_tenant_share *e = &t->entries[i];
-        n += e->n_jobs > 0 || (e->last_active > 0 && now_us < e->left_us + RECENT_US);
+        n += e->n_jobs > 0 || now_us < e->left_us + RECENT_US;
     }
     return n == 2;
 }

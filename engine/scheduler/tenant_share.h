@@ -50,6 +50,7 @@ struct weir_tenant_share {
 struct weir_tenant_shares {
     struct weir_tenant_share *entries; /* [cap] */
     uint32_t cap;
+    uint32_t n_used; /* entries from here on have never been anybody's */
     uint64_t n_joins;
     uint32_t n_busy;
     uint64_t last_served; /* the counter of the last one that left, when nobody is busy */
