@@ -121,7 +121,7 @@ static void answer_wrong_method(struct weir_admin_call *c)
     if (strstr(a.methods.data, "GET")) {
         weir_buf_add_text(&a.methods, ", HEAD");
     }
-    (void)weir_http_add_header(c->request->ex, "Allow", weir_buf_view(&a.methods));
+    (void)weir_http_add_header(c->request->ex, weir_str_from("Allow"), weir_buf_view(&a.methods));
     if (weir_str_is(c->request->method, "OPTIONS")) {
         weir_buf_finish(&a.methods);
         weir_answer_empty(c->request, 204);
@@ -200,7 +200,7 @@ static void call_route(struct weir_admin_call *c)
 
 static void answer_no_key(struct weir_request *r, const char *message)
 {
-    (void)weir_http_add_header(r->ex, "www-authenticate", weir_str_from("Bearer"));
+    (void)weir_http_add_header(r->ex, weir_str_from("www-authenticate"), weir_str_from("Bearer"));
     weir_answer_error(r, 401, "", "invalid_api_key", "%s", message);
 }
 
@@ -347,7 +347,7 @@ void weir_admin_set_location(struct weir_request *r, weir_str location)
 {
     r->admin->location = weir_arena_copy(&r->arena, location);
     if (r->ex) {
-        (void)weir_http_add_header(r->ex, "Location", location);
+        (void)weir_http_add_header(r->ex, weir_str_from("Location"), location);
     }
 }
 

@@ -40,7 +40,7 @@ bool weir_etag_matches(struct weir_request *r, const char *etag)
         return false;
     }
     if (!list_has(given, etag)) {
-        (void)weir_http_add_header(r->ex, "ETag", weir_str_from(etag));
+        (void)weir_http_add_header(r->ex, weir_str_from("ETag"), weir_str_from(etag));
         weir_answer_error(r, 412, "", "changed_meanwhile",
                           "It was changed meanwhile: read it again and repeat the change.");
         return false;

@@ -34,7 +34,7 @@ static void answer_tenant(struct weir_request *r, uint32_t status, const struct 
     weir_buf_init(&b, MAX_PAGE_BYTES);
     weir_tenant_body_write(t, &b);
     if (r->ex) {
-        (void)weir_http_add_header(r->ex, "ETag", weir_str_from(etag));
+        (void)weir_http_add_header(r->ex, weir_str_from("ETag"), weir_str_from(etag));
     }
     if (b.failed) {
         weir_answer_error(r, 503, "", "out_of_memory", "No memory for this request now.");

@@ -50,7 +50,7 @@ void *weir_http_user(const struct weir_http_exchange *ex);
 
 /* Adds a field to the response that has not begun yet. Date, Connection, Content-Length,
  * Transfer-Encoding and fields with control characters are refused: WEIR_E_ARG. */
-int weir_http_add_header(struct weir_http_exchange *ex, const char *name, weir_str value);
+int weir_http_add_header(struct weir_http_exchange *ex, weir_str name, weir_str value);
 /* Has a field of that name (any case) been added? */
 bool weir_http_has_header(const struct weir_http_exchange *ex, const char *name);
 /* retry-after in whole seconds, and retry-after-ms, which the OpenAI clients prefer. */
@@ -71,7 +71,7 @@ int weir_http_stream_end(struct weir_http_exchange *ex);
 /* Fields behind a stream: HTTP/1.1 clients that said `TE: trailers` get them. add_trailer is for a
  * stream that has begun and not ended; else, and for other clients, WEIR_E_ARG. */
 bool weir_http_takes_trailers(const struct weir_http_exchange *ex);
-int weir_http_add_trailer(struct weir_http_exchange *ex, const char *name, weir_str value);
+int weir_http_add_trailer(struct weir_http_exchange *ex, weir_str name, weir_str value);
 
 /* Closes the connection without completing the response, so that the client can tell. on_closed
  * follows from the loop. */

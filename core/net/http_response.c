@@ -6,43 +6,21 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/http_field.h"
 #include "core/net/http_server_internal.h"
 
 enum { MAX_OVERHEAD_BYTES = 512 }; /* status line and the server's own fields */
 
-static bool is_token(const char *name)
+static bool is_ours(weir_str name)
 {
-    static const bool others[256] = {
-        ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
-        ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true,
-        ['`'] = true, ['|'] = true, ['~'] = true,
+    static const weir_str ours[] = {
+        WEIR_STR_INIT("connection"),
+        WEIR_STR_INIT("content-length"),
+        WEIR_STR_INIT("date"),
+        WEIR_STR_INIT("transfer-encoding"),
     };
-    for (const char *p = name; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        bool is_alnum = (unsigned char)((c | 0x20) - 'a') < 26 || (c >= '0' && c <= '9');
-        if (!is_alnum && !others[c]) {
-            return false;
-        }
-    }
-    return *name != '\0';
-}
-
-static bool is_field_value(weir_str value)
-{
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_ours(const char *name)
-{
-    static const char *const ours[] = {"connection", "content-length", "date", "transfer-encoding"};
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-        if (strcasecmp(name, ours[i]) == 0) {
+        if (name.n == ours[i].n && strncasecmp(name.p, ours[i].p, name.n) == 0) {
             return true;
         }
     }
@@ -56,26 +34,33 @@ static int check_open(const struct weir_http_exchange *ex)
                                                                                       : WEIR_OK;
 }
 
-static int add_field(struct weir_buf *fields, const char *name, weir_str value)
+static int add_field(struct weir_buf *fields, weir_str name, weir_str value)
 {
-    size_t n_name = strlen(name);
-    if (n_name > fields->max_bytes || value.n > fields->max_bytes ||
-        n_name + value.n + 4 > fields->max_bytes - fields->len) {
+    size_t room = fields->max_bytes - fields->len;
+    if (room < 4 || name.n > room - 4 || value.n > room - 4 - name.n) {
         return WEIR_E_TOOBIG;
     }
-    weir_buf_add(fields, name, n_name);
-    weir_buf_add(fields, ": ", 2);
-    weir_buf_add_str(fields, value);
-    weir_buf_add(fields, "\r\n", 2);
-    return fields->failed ? WEIR_E_NOMEM : WEIR_OK;
+    size_t n_bytes = name.n + value.n + 4;
+    char *p = weir_buf_reserve(fields, n_bytes);
+    if (!p) {
+        return WEIR_E_NOMEM;
+    }
+    memcpy(p, name.p, name.n);
+    memcpy(p + name.n, ": ", 2);
+    if (value.n > 0) {
+        memcpy(p + name.n + 2, value.p, value.n);
+    }
+    memcpy(p + n_bytes - 2, "\r\n", 2);
+    weir_buf_commit(fields, n_bytes);
+    return WEIR_OK;
 }
 
-static bool is_field(const char *name, weir_str value)
+static bool is_field(weir_str name, weir_str value)
 {
-    return is_token(name) && is_field_value(value) && !is_ours(name);
+    return weir_http_is_token(name) && weir_http_is_field_value(value) && !is_ours(name);
 }
 
-int weir_http_add_header(struct weir_http_exchange *ex, const char *name, weir_str value)
+int weir_http_add_header(struct weir_http_exchange *ex, weir_str name, weir_str value)
 {
     if (!is_field(name, value) || ex->reply != WEIR_HTTP_REPLY_NONE) {
         return WEIR_E_ARG;
@@ -102,9 +87,9 @@ void weir_http_add_retry_after(struct weir_http_exchange *ex, uint64_t retry_aft
 {
     char text[24];
     int n = snprintf(text, sizeof(text), "%" PRIu64, (retry_after_us + 999999) / 1000000);
-    (void)weir_http_add_header(ex, "retry-after", (weir_str){text, (size_t)n});
+    (void)weir_http_add_header(ex, weir_str_from("retry-after"), (weir_str){text, (size_t)n});
     n = snprintf(text, sizeof(text), "%" PRIu64, (retry_after_us + 999) / 1000);
-    (void)weir_http_add_header(ex, "retry-after-ms", (weir_str){text, (size_t)n});
+    (void)weir_http_add_header(ex, weir_str_from("retry-after-ms"), (weir_str){text, (size_t)n});
 }
 
 bool weir_http_takes_trailers(const struct weir_http_exchange *ex)
@@ -122,7 +107,7 @@ bool weir_http_takes_trailers(const struct weir_http_exchange *ex)
 }
 
 /* The head's fields are in the output by now; the buffer serves the trailer. */
-int weir_http_add_trailer(struct weir_http_exchange *ex, const char *name, weir_str value)
+int weir_http_add_trailer(struct weir_http_exchange *ex, weir_str name, weir_str value)
 {
     if (!is_field(name, value) || ex->reply != WEIR_HTTP_REPLY_STREAM || !ex->is_chunked ||
         ex->hides_body || !weir_http_takes_trailers(ex)) {

@@ -47,7 +47,7 @@ static void add_last_times(const struct weir_request *r, struct weir_buf *b)
 
 static void add_headers(struct weir_request *r, bool whole)
 {
-    (void)weir_http_add_header(r->ex, "x-request-id", weir_str_from(r->id));
+    (void)weir_http_add_header(r->ex, weir_str_from("x-request-id"), weir_str_from(r->id));
     if (r->granted_us) {
         struct weir_buf times;
         weir_buf_init(&times, 256);
@@ -55,17 +55,19 @@ static void add_headers(struct weir_request *r, bool whole)
         if (whole && r->first_chunk_us) {
             add_last_times(r, &times);
         }
-        (void)weir_http_add_header(r->ex, "Server-Timing", weir_buf_view(&times));
+        (void)weir_http_add_header(r->ex, weir_str_from("Server-Timing"), weir_buf_view(&times));
         weir_buf_finish(&times);
     }
     if (r->asked_model && r->model && r->model != r->asked_model) {
-        (void)weir_http_add_header(r->ex, "x-weir-model", weir_str_from(weir_model_name(r->model)));
+        (void)weir_http_add_header(r->ex, weir_str_from("x-weir-model"),
+                                   weir_str_from(weir_model_name(r->model)));
     }
     if (r->is_shortened) {
-        (void)weir_http_add_header(r->ex, "x-weir-degraded", weir_str_from("max_tokens"));
+        (void)weir_http_add_header(r->ex, weir_str_from("x-weir-degraded"),
+                                   weir_str_from("max_tokens"));
     }
     if (weir_worker_is_draining(r->worker)) {
-        (void)weir_http_add_header(r->ex, "x-weir-draining", weir_str_from("true"));
+        (void)weir_http_add_header(r->ex, weir_str_from("x-weir-draining"), weir_str_from("true"));
     }
 }
 
@@ -73,7 +75,7 @@ void weir_answer_stream_headers(struct weir_request *r)
 {
     add_headers(r, false);
     if (weir_http_takes_trailers(r->ex)) {
-        (void)weir_http_add_header(r->ex, "Trailer", weir_str_from("Server-Timing"));
+        (void)weir_http_add_header(r->ex, weir_str_from("Trailer"), weir_str_from("Server-Timing"));
     }
 }
 
@@ -83,7 +85,7 @@ void weir_answer_stream_trailers(struct weir_request *r)
         struct weir_buf times;
         weir_buf_init(&times, 256);
         add_last_times(r, &times);
-        (void)weir_http_add_trailer(r->ex, "Server-Timing", weir_buf_view(&times));
+        (void)weir_http_add_trailer(r->ex, weir_str_from("Server-Timing"), weir_buf_view(&times));
         weir_buf_finish(&times);
     }
 }
@@ -104,7 +106,7 @@ static void send_whole(struct weir_request *r, uint32_t status, const char *cont
                        weir_str body)
 {
     add_headers(r, true);
-    (void)weir_http_add_header(r->ex, "Content-Type", weir_str_from(content_type));
+    (void)weir_http_add_header(r->ex, weir_str_from("Content-Type"), weir_str_from(content_type));
     r->status = status;
     if (weir_http_respond(r->ex, (int)status, body) < 0) {
         weir_http_abort(r->ex);

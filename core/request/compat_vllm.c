@@ -28,8 +28,8 @@ struct weir_vllm_names {
 static const double first_token_buckets[] = {.001, .005, .01, .02, .04, .06, .08, .1,
                                              .25,  .5,   .75, 1,   2.5, 5,   7.5, 10,
                                              20,   40,   80,  160, 640, 2560};
-static const double request_buckets[] = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,  15,
-                                         20, 30, 40, 50, 60,  120, 240, 480, 960, 1920, 7680};
+static const double request_buckets[] = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
+                                         30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
 
 #define BY_MODEL .labels = {"model_name"}
 
@@ -45,7 +45,8 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
                         "Prompt tokens looked up in the prefix cache.", BY_MODEL},
     [PREFIX_HITS] = {WEIR_METRICS_COUNTER, "vllm:prefix_cache_hits_total",
                      "Prompt tokens found in the prefix cache.", BY_MODEL},
-    [PROMPT_TOKENS] = {WEIR_METRICS_COUNTER, "vllm:prompt_tokens_total", "Prompt tokens.", BY_MODEL},
+    [PROMPT_TOKENS] = {WEIR_METRICS_COUNTER, "vllm:prompt_tokens_total", "Prompt tokens.",
+                       BY_MODEL},
     [GENERATION_TOKENS] = {WEIR_METRICS_COUNTER, "vllm:generation_tokens_total",
                            "Completion tokens.", BY_MODEL},
     [SUCCESS] = {WEIR_METRICS_COUNTER, "vllm:request_success_total", "Requests that ended well.",
@@ -53,8 +54,8 @@ static const struct weir_metric_spec specs[FAMILY_COUNT] = {
     [FIRST_TOKEN] = {WEIR_METRICS_HISTOGRAM, "vllm:time_to_first_token_seconds",
                      "Time to the first token.", BY_MODEL,
                      WEIR_METRICS_BUCKETS(first_token_buckets)},
-    [END_TO_END] = {WEIR_METRICS_HISTOGRAM, "vllm:e2e_request_latency_seconds",
-                    "Whole request.", BY_MODEL, WEIR_METRICS_BUCKETS(request_buckets)},
+    [END_TO_END] = {WEIR_METRICS_HISTOGRAM, "vllm:e2e_request_latency_seconds", "Whole request.",
+                    BY_MODEL, WEIR_METRICS_BUCKETS(request_buckets)},
     [QUEUE_TIME] = {WEIR_METRICS_HISTOGRAM, "vllm:request_queue_time_seconds",
                     "Waiting for a place.", BY_MODEL, WEIR_METRICS_BUCKETS(request_buckets)},
 };

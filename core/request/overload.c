@@ -115,7 +115,8 @@ bool weir_overload_pass(struct weir_request *r)
         answer_overloaded(r, "it takes none of this class now");
         return false;
     }
-    if (shed.max_tokens > 0 && !shed.cached_only) { /* a kept answer is whole, and has another key */
+    if (shed.max_tokens > 0 &&
+        !shed.cached_only) { /* a kept answer is whole, and has another key */
         shorten(r, shed.max_tokens);
     }
     if (shed.fallback) {

@@ -235,20 +235,16 @@ static int replay(weir_req *req, weir_str source, const weir_chunk *chunks, size
 
 static int set_header(weir_req *req, weir_str name, weir_str value)
 {
+    static const weir_str location = WEIR_STR_INIT("location");
     struct weir_request *r = from_req(req);
-    char text[128];
-    if (name.n >= sizeof(text)) {
-        return WEIR_E_TOOBIG;
-    }
     if (!r->ex || weir_http_response_begun(r->ex)) {
         return WEIR_E_GONE;
     }
-    (void)snprintf(text, sizeof(text), "%.*s", (int)name.n, name.p);
-    if (r->admin && strcasecmp(text, "location") == 0) {
+    if (r->admin && name.n == location.n && strncasecmp(name.p, location.p, name.n) == 0) {
         weir_admin_set_location(r, value);
         return 0;
     }
-    return weir_http_add_header(r->ex, text, value);
+    return weir_http_add_header(r->ex, name, value);
 }
 
 /* NULL for admin requests, which go through no plugins. */

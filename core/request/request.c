@@ -218,7 +218,7 @@ static void answer_without_route(struct weir_request *r, uint32_t status)
     weir_buf_init(&allow, 256);
     bool known = weir_routes_allow(weir_worker_routes(r->worker), r->path, &allow);
     if (known) {
-        (void)weir_http_add_header(r->ex, "Allow", weir_buf_view(&allow));
+        (void)weir_http_add_header(r->ex, weir_str_from("Allow"), weir_buf_view(&allow));
     }
     if (known && weir_str_is(r->method, "OPTIONS")) {
         weir_answer_empty(r, 204);

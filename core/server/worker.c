@@ -100,11 +100,11 @@ static void on_problem(void *user, struct weir_http_exchange *ex,
     } else {
         weir_request_id_make(id);
     }
-    (void)weir_http_add_header(ex, "x-request-id", weir_str_from(r ? r->id : id));
+    (void)weir_http_add_header(ex, weir_str_from("x-request-id"), weir_str_from(r ? r->id : id));
     if (problem->status == 503) {
         weir_http_add_retry_after(ex, 1000000);
     }
-    (void)weir_http_add_header(ex, "Content-Type", weir_str_from("application/json"));
+    (void)weir_http_add_header(ex, weir_str_from("Content-Type"), weir_str_from("application/json"));
     weir_error_body_write(ret_body, (unsigned)problem->status, weir_str_from(problem->message),
                           (weir_str){NULL, 0}, weir_str_from(problem->code));
 }

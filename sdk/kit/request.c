@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <xxhash.h>
 
+#include "base/http_field.h"
+
 enum { ARENA_BYTES = 1024 * 1024 };
 
 weir_req *weir_kit_request_handle(struct weir_kit_request *r)
@@ -117,6 +119,9 @@ static int set_header(weir_req *req, weir_str name, weir_str value)
 {
     struct weir_kit_request *r = from(req);
     size_t at = 0;
+    if (!weir_http_is_token(name) || !weir_http_is_field_value(value)) {
+        return WEIR_E_ARG;
+    }
     while (at < r->n_sent && !same_name(r->sent[at].name, name)) {
         at++;
     }

@@ -29,10 +29,10 @@ static void on_request(void *user, struct weir_http_exchange *ex)
     if (weir_str_is(path, "/abort")) {
         weir_http_abort(ex);
     } else if (weir_str_is(path, "/stream")) {
-        (void)weir_http_add_header(ex, "X-Name", weir_str_from("value"));
+        (void)weir_http_add_header(ex, weir_str_from("X-Name"), weir_str_from("value"));
         (void)weir_http_stream_begin(ex, 200);
         (void)weir_http_stream_write(ex, weir_http_body(ex));
-        (void)weir_http_add_trailer(ex, "X-Trailer", weir_str_from("value"));
+        (void)weir_http_add_trailer(ex, weir_str_from("X-Trailer"), weir_str_from("value"));
         (void)weir_http_stream_end(ex);
     } else if (!weir_str_is(path, "/hold")) {
         (void)weir_http_respond(ex, 200, weir_http_body(ex));
