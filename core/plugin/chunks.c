@@ -163,7 +163,7 @@ static int call_plugin(struct flow *f, weir_chunk *chunk, uint32_t at, bool *ret
     int action = inst->lib->policy.on_chunk(inst->self, f->run->req, chunk, &out);
     f->run->may_pause = NULL;
     bool sound = is_hook_action(action, chunk, out);
-    weir_plugin_run_note(f->run, inst, WEIR_HOOK_CHUNK, start_ns, !sound);
+    (void)weir_plugin_run_note(f->run, inst, WEIR_HOOK_CHUNK, start_ns, !sound);
     if (!sound) {
         return fail(f, inst, chunk, at, ret_go_on);
     }

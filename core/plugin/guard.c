@@ -11,8 +11,7 @@ enum {
 const char *weir_plugin_hook_name(enum weir_plugin_hook hook)
 {
     static const char *const names[WEIR_HOOK__COUNT] = {
-        "headers", "body",  "route",     "admit",    "replay",
-        "resume",  "chunk", "delivered", "complete",
+        "headers", "body", "route", "admit", "replay", "resume", "chunk", "delivered", "complete",
     };
     return names[hook];
 }

@@ -49,6 +49,11 @@ struct weir_plugin_guard {
 int weir_plugin_guard_init(struct weir_plugin_guard *g, struct weir_plugin_limits limits);
 void weir_plugin_guard_finish(struct weir_plugin_guard *g);
 
+/* Has it ever been in quarantine? Most never are, and need not look at the clock. */
+static inline bool weir_plugin_guard_was_closed(const struct weir_plugin_guard *g)
+{
+    return atomic_load_explicit(&g->quarantined_until_us, memory_order_relaxed) != 0;
+}
 /* May a hook be called now? */
 bool weir_plugin_guard_admits(struct weir_plugin_guard *g, uint64_t now_us);
 /* A hook ended. True when this call put the plugin into quarantine. */

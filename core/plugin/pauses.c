@@ -66,7 +66,7 @@ static int call_hook(struct weir_plugin_pause *p, int rc, weir_str data)
     if (!sound) {
         verdict = WEIR_FAIL;
     }
-    weir_plugin_run_note(run, inst, WEIR_HOOK_RESUME, start_ns, verdict == WEIR_FAIL);
+    (void)weir_plugin_run_note(run, inst, WEIR_HOOK_RESUME, start_ns, verdict == WEIR_FAIL);
     if (verdict == WEIR_DENY && !run->answered) {
         (void)run->chain->plugins->options.ops->deny(
             run->req, 503, (weir_str){NULL, 0}, (weir_str){NULL, 0},

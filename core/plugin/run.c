@@ -32,14 +32,15 @@ uint64_t weir_plugin_run_now_ns(const struct weir_plugin_run *run)
 
 bool weir_plugin_run_admits(struct weir_plugin_run *run, struct weir_plugin_instance *inst)
 {
-    return weir_plugin_guard_admits(&inst->guard, weir_plugin_run_now_ns(run) / 1000);
+    return !weir_plugin_guard_was_closed(&inst->guard) ||
+           weir_plugin_guard_admits(&inst->guard, weir_plugin_run_now_ns(run) / 1000);
 }
 
-void weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
-                          enum weir_plugin_hook hook, uint64_t start_ns, bool failed)
+uint64_t weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
+                              enum weir_plugin_hook hook, uint64_t start_ns, bool failed)
 {
-    bool quarantined =
-        weir_plugin_guard_record(&inst->guard, hook, start_ns, weir_plugin_run_now_ns(run), failed);
+    uint64_t end_ns = weir_plugin_run_now_ns(run);
+    bool quarantined = weir_plugin_guard_record(&inst->guard, hook, start_ns, end_ns, failed);
     if (quarantined) {
         weir_log(WEIR_LOG_ERROR, inst->component, NULL,
                  "quarantined for %u s after repeated failures or overruns (last in %s); its "
@@ -47,6 +48,7 @@ void weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instan
                  (unsigned)(inst->guard.limits.cool_down_us / 1000000), weir_plugin_hook_name(hook),
                  inst->fail_open ? "passed on" : "refused");
     }
+    return end_ns;
 }
 
 enum weir_plugin_outcome weir_plugin_run_fail(struct weir_plugin_run *run,
@@ -104,9 +106,10 @@ static void drop_ticket(struct weir_plugin_run *run)
     run->ticket = 0;
 }
 
-/* What every phase hook has around it. rc and data are NULL for on_phase. */
+/* What every phase hook has around it. rc and data are NULL for on_phase. *at_ns: now, before and
+ * after. */
 static enum weir_plugin_outcome call_hook(struct weir_plugin_run *run, const int *rc,
-                                          const weir_str *data)
+                                          const weir_str *data, uint64_t *at_ns)
 {
     struct weir_plugin_instance *inst = run->chain->links[run->index].instance;
     const weir_policy *policy = &inst->lib->policy;
@@ -114,7 +117,6 @@ static enum weir_plugin_outcome call_hook(struct weir_plugin_run *run, const int
     run->answered = false;
     run->responded = false;
 
-    uint64_t start_ns = weir_plugin_run_now_ns(run);
     int verdict = WEIR_FAIL;
     if (!rc) {
         verdict = policy->on_phase(inst->self, run->req, run->phase);
@@ -125,16 +127,17 @@ static enum weir_plugin_outcome call_hook(struct weir_plugin_run *run, const int
     if (!is_sound(run, verdict)) {
         verdict = WEIR_FAIL;
     }
-    weir_plugin_run_note(run, inst, rc ? WEIR_HOOK_RESUME : phase_hook(run->phase), start_ns,
-                         verdict == WEIR_FAIL);
+    *at_ns = weir_plugin_run_note(run, inst, rc ? WEIR_HOOK_RESUME : phase_hook(run->phase), *at_ns,
+                                  verdict == WEIR_FAIL);
     if (verdict != WEIR_SUSPEND && run->ticket != 0) {
         drop_ticket(run);
     }
     return apply_verdict(run, inst, verdict);
 }
 
-/* Goes on with the plugin at run->index, to the end of the phase. */
-static enum weir_plugin_outcome advance(struct weir_plugin_run *run)
+/* Goes on with the plugin at run->index, to the end of the phase. One look at the clock between
+ * two hooks is the end of one and the beginning of the other. */
+static enum weir_plugin_outcome advance(struct weir_plugin_run *run, uint64_t at_ns)
 {
     for (; run->index < run->chain->n; run->index++) {
         struct weir_plugin_instance *inst = run->chain->links[run->index].instance;
@@ -143,7 +146,7 @@ static enum weir_plugin_outcome advance(struct weir_plugin_run *run)
             continue;
         }
         enum weir_plugin_outcome outcome = weir_plugin_run_admits(run, inst)
-                                               ? call_hook(run, NULL, NULL)
+                                               ? call_hook(run, NULL, NULL, &at_ns)
                                                : weir_plugin_run_fail(run, inst);
         if (outcome == WEIR_PLUGIN_SUSPENDED) {
             return outcome;
@@ -162,17 +165,18 @@ enum weir_plugin_outcome weir_plugin_run_phase(struct weir_plugin_run *run, enum
     run->entered = true;
     run->phase = phase;
     run->index = 0;
-    return advance(run);
+    return advance(run, weir_plugin_run_now_ns(run));
 }
 
 void weir_plugin_run_ticket_ended(void *arg, int rc, weir_str data)
 {
     struct weir_plugin_run *run = arg;
     run->ticket = 0;
-    enum weir_plugin_outcome outcome = call_hook(run, &rc, &data);
+    uint64_t at_ns = weir_plugin_run_now_ns(run);
+    enum weir_plugin_outcome outcome = call_hook(run, &rc, &data, &at_ns);
     if (outcome == WEIR_PLUGIN_DONE) {
         run->index++;
-        outcome = advance(run);
+        outcome = advance(run, at_ns);
     }
     if (outcome != WEIR_PLUGIN_SUSPENDED) {
         run->phase = 0;
@@ -199,7 +203,7 @@ void weir_plugin_run_delivered(struct weir_plugin_run *run, uint64_t n_tokens)
         }
         uint64_t start_ns = weir_plugin_run_now_ns(run);
         inst->lib->policy.on_delivered(inst->self, run->req, n_tokens);
-        weir_plugin_run_note(run, inst, WEIR_HOOK_DELIVERED, start_ns, false);
+        (void)weir_plugin_run_note(run, inst, WEIR_HOOK_DELIVERED, start_ns, false);
     }
 }
 
@@ -209,14 +213,14 @@ void weir_plugin_run_complete(struct weir_plugin_run *run, const weir_usage *usa
         return;
     }
     run->completed = true;
+    uint64_t at_ns = weir_plugin_run_now_ns(run);
     for (uint32_t i = 0; i < run->chain->n; i++) {
         struct weir_plugin_instance *inst = run->chain->links[i].instance;
         if (!inst->lib->policy.on_complete) {
             continue;
         }
-        uint64_t start_ns = weir_plugin_run_now_ns(run);
         inst->lib->policy.on_complete(inst->self, run->req, usage);
-        weir_plugin_run_note(run, inst, WEIR_HOOK_COMPLETE, start_ns, false);
+        at_ns = weir_plugin_run_note(run, inst, WEIR_HOOK_COMPLETE, at_ns, false);
     }
 }
 

@@ -10,10 +10,10 @@ void weir_plugin_run_ticket_ended(void *arg, int rc, weir_str data);
 /* The same; arg is the struct weir_plugin_admin. */
 void weir_plugin_admin_ticket_ended(void *arg, int rc, weir_str data);
 
-/* Time before a hook, and what to note after it: false when a failure was counted. */
+/* Time before a hook, and what to note after it, which returns the time then. */
 uint64_t weir_plugin_run_now_ns(const struct weir_plugin_run *run);
-void weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
-                          enum weir_plugin_hook hook, uint64_t start_ns, bool failed);
+uint64_t weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
+                              enum weir_plugin_hook hook, uint64_t start_ns, bool failed);
 bool weir_plugin_run_admits(struct weir_plugin_run *run, struct weir_plugin_instance *inst);
 
 /* A failure, or a plugin in quarantine: on_error decides. */
