@@ -6,7 +6,7 @@
 static struct weir_store_name name_of(const struct weir_store_call *c, enum weir_store_kind kind,
                                       weir_str id)
 {
-    return (struct weir_store_name){kind, c->tenant, c->key, id};
+    return weir_store_name_of(kind, c->tenant, c->key, id);
 }
 
 static struct weir_store_entry *find(struct weir_store_place *p, const struct weir_store_call *c,
@@ -20,8 +20,8 @@ static struct weir_store_entry *open_entry(struct weir_store_place *p,
                                            const struct weir_store_call *c,
                                            enum weir_store_kind kind, weir_str id)
 {
-    struct weir_store_entry *e = find(p, c, kind, id);
     struct weir_store_name name = name_of(c, kind, id);
+    struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
     return e ? e : weir_store_insert(p->shard, &name, p->now_us);
 }
 

@@ -11,14 +11,16 @@ struct levels {
 
 static struct weir_store_name name_of(const struct weir_store_call *c, uint32_t i)
 {
-    return (struct weir_store_name){
-        .kind = WEIR_STORE_LIMIT, .tenant = c->tenant, .key = c->levels[i].key};
+    return weir_store_name_of(WEIR_STORE_LIMIT, c->tenant, c->levels[i].key, (weir_str){NULL, 0});
 }
 
 static void store(const struct weir_store_place *p, struct weir_store_entry *e, uint64_t taken_ns)
 {
+    /* A limit that is whole again need not be kept, but one of a high rate is so at once, and would
+     * be made anew for every call. */
+    enum { LINGER_US = 1000 * 1000 };
     e->limit_until_ns = p->now_us * 1000 + taken_ns;
-    e->expires_us = p->now_us + taken_ns / 1000 + 1;
+    e->expires_us = p->now_us + taken_ns / 1000 + LINGER_US;
 }
 
 static void look(struct weir_store_place *p, const struct weir_store_call *c, struct levels *l)
@@ -29,7 +31,8 @@ static void look(struct weir_store_place *p, const struct weir_store_call *c, st
         struct weir_store_name name = name_of(c, i);
         struct weir_store_entry *e = l->entries[i] = weir_store_find(p->shard, &name, p->now_us);
         uint64_t taken_ns = e && e->limit_until_ns > now_ns ? e->limit_until_ns - now_ns : 0;
-        if (taken_ns > l->spans[i].depth_ns) { /* a burst that became smaller is used up, not more */
+        if (taken_ns >
+            l->spans[i].depth_ns) { /* a burst that became smaller is used up, not more */
             taken_ns = l->spans[i].depth_ns;
             store(p, e, taken_ns);
         }

@@ -5,7 +5,7 @@
 
 #include <xxhash.h>
 
-enum { FIRST_BUCKETS = 64, N_TAG_LISTS = 256, SWEEP_BUCKETS = 2 };
+enum { FIRST_SLOTS = 64, N_TAG_LISTS = 256, SWEEP_SLOTS = 4 };
 
 static void free_content(struct weir_store_entry *e)
 {
@@ -31,14 +31,14 @@ static void free_content(struct weir_store_entry *e)
 static int shard_init(struct weir_store_shard *s, struct weir_store_map *map)
 {
     s->map = map;
-    s->buckets = calloc(FIRST_BUCKETS, sizeof(struct weir_store_entry *));
-    s->n_buckets = FIRST_BUCKETS;
-    if (!s->buckets) {
+    s->slots = calloc(FIRST_SLOTS, sizeof(*s->slots));
+    s->n_slots = FIRST_SLOTS;
+    if (!s->slots) {
         return WEIR_E_NOMEM;
     }
     if (pthread_mutex_init(&s->lock, NULL) != 0) {
-        free(s->buckets);
-        s->buckets = NULL;
+        free(s->slots);
+        s->slots = NULL;
         return WEIR_E_NOMEM;
     }
     return 0;
@@ -46,18 +46,16 @@ static int shard_init(struct weir_store_shard *s, struct weir_store_map *map)
 
 static void shard_finish(struct weir_store_shard *s)
 {
-    if (!s->buckets) {
+    if (!s->slots) {
         return;
     }
-    for (size_t i = 0; i < s->n_buckets; i++) {
-        while (s->buckets[i]) {
-            struct weir_store_entry *e = s->buckets[i];
-            s->buckets[i] = e->next;
-            free_content(e);
-            free(e);
+    for (size_t i = 0; i < s->n_slots; i++) {
+        if (s->slots[i].entry) {
+            free_content(s->slots[i].entry);
+            free(s->slots[i].entry);
         }
     }
-    free(s->buckets);
+    free(s->slots);
     pthread_mutex_destroy(&s->lock);
 }
 
@@ -83,11 +81,17 @@ struct weir_store_shard *weir_store_map_shard(struct weir_store_map *map, weir_s
     return &map->shards[XXH3_64bits(tenant.p, tenant.n) % WEIR_STORE_SHARDS];
 }
 
-static uint64_t hash_of(const struct weir_store_name *name)
+struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str tenant, weir_str key,
+                                          weir_str id)
 {
-    uint64_t seed = XXH3_64bits_withSeed(name->tenant.p, name->tenant.n, (uint64_t)name->kind + 1);
-    seed = XXH3_64bits_withSeed(name->key.p, name->key.n, seed);
-    return name->id.n ? XXH3_64bits_withSeed(name->id.p, name->id.n, seed) : seed;
+    uint64_t hash = XXH3_64bits_withSeed(key.p, key.n, XXH3_64bits(tenant.p, tenant.n));
+    return (struct weir_store_name){
+        .kind = kind,
+        .tenant = tenant,
+        .key = key,
+        .id = id,
+        .hash = id.n ? XXH3_64bits_withSeed(id.p, id.n, hash) : hash,
+    };
 }
 
 uint64_t weir_store_tag_hash(weir_str tenant, weir_str tag)
@@ -174,13 +178,31 @@ size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, wei
     return n;
 }
 
-static void unlink_bucket(struct weir_store_shard *s, struct weir_store_entry *e)
+/* Algorithm R: those behind a freed slot that could not have it before move up. */
+static void unlink_slot(struct weir_store_shard *s, const struct weir_store_entry *e)
 {
-    struct weir_store_entry **at = &s->buckets[e->hash & (s->n_buckets - 1)];
-    while (*at != e) {
-        at = &(*at)->next;
+    size_t mask = s->n_slots - 1, hole = e->hash & mask;
+    while (s->slots[hole].entry != e) {
+        hole = (hole + 1) & mask;
     }
-    *at = e->next;
+    for (size_t i = (hole + 1) & mask; s->slots[i].entry; i = (i + 1) & mask) {
+        size_t home = s->slots[i].hash & mask;
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            s->slots[hole] = s->slots[i];
+            hole = i;
+        }
+    }
+    s->slots[hole].entry = NULL;
+}
+
+static void link_slot(struct weir_store_slot *slots, size_t n_slots, struct weir_store_entry *e,
+                      uint64_t hash)
+{
+    size_t i = hash & (n_slots - 1);
+    while (slots[i].entry) {
+        i = (i + 1) & (n_slots - 1);
+    }
+    slots[i] = (struct weir_store_slot){e, hash};
 }
 
 /* Relaxed: the bounds are no more exact than make_room() says. */
@@ -207,7 +229,7 @@ static void forget(struct weir_store_shard *s, struct weir_store_entry *e)
 static void drop(struct weir_store_shard *s, struct weir_store_entry *e)
 {
     struct weir_store_ring *ring = ring_of(s, e);
-    unlink_bucket(s, e);
+    unlink_slot(s, e);
     if (ring) {
         unlink_ring(ring, e);
     }
@@ -229,31 +251,40 @@ void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e)
     drop(s, e);
 }
 
-size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant)
+/* Once over the slots. Removal moves entries, also to where it has been. */
+static void remove_tenant_once(struct weir_store_shard *s, weir_str tenant)
 {
-    size_t before = s->n_entries;
-    for (size_t i = 0; i < s->n_buckets; i++) {
-        struct weir_store_entry *e = s->buckets[i];
-        while (e) {
-            bool goes = e->kind != WEIR_STORE_LOG && e->kind != WEIR_STORE_LOG_ID &&
-                        weir_str_eq(tenant_of(e), tenant);
-            if (goes) {
-                weir_store_remove(s, e);
-            }
-            e = goes ? s->buckets[i] : e->next; /* its children may have been in this bucket */
+    size_t i = 0;
+    while (i < s->n_slots) {
+        struct weir_store_entry *e = s->slots[i].entry;
+        bool goes = e && e->kind != WEIR_STORE_LOG && e->kind != WEIR_STORE_LOG_ID &&
+                    weir_str_eq(tenant_of(e), tenant);
+        if (goes) {
+            weir_store_remove(s, e);
+        } else {
+            i++;
         }
     }
+}
+
+size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant)
+{
+    size_t before = s->n_entries, last;
+    do {
+        last = s->n_entries;
+        remove_tenant_once(s, tenant);
+    } while (s->n_entries < last);
     return before - s->n_entries;
 }
 
 struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
                                          const struct weir_store_name *name, uint64_t now_us)
 {
-    uint64_t hash = hash_of(name);
-    struct weir_store_entry *e = s->buckets[hash & (s->n_buckets - 1)];
-    while (e && !(e->hash == hash && is_named(e, name))) {
-        e = e->next;
+    const struct weir_store_slot *at = &s->slots[name->hash & (s->n_slots - 1)];
+    while (at->entry && !(at->hash == name->hash && is_named(at->entry, name))) {
+        at = at + 1 < s->slots + s->n_slots ? at + 1 : s->slots;
     }
+    struct weir_store_entry *e = at->entry;
     if (e && e->expires_us <= now_us) {
         weir_store_remove(s, e);
         atomic_fetch_add_explicit(&s->map->expired, 1, memory_order_relaxed);
@@ -266,25 +297,21 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
     return e;
 }
 
-/* Looks at a few buckets on every insertion, so that entries nobody asks for any more go too. */
+/* Looks at a few slots on every insertion, so that entries nobody asks for any more go too. */
 static void sweep_expired(struct weir_store_shard *s, uint64_t now_us)
 {
-    for (int i = 0; i < SWEEP_BUCKETS; i++) {
-        struct weir_store_entry **bucket = &s->buckets[s->sweep & (s->n_buckets - 1)];
-        struct weir_store_entry *e = *bucket;
-        while (e) {
-            bool goes = e->expires_us <= now_us;
-            if (goes) {
-                weir_store_remove(s, e);
-                atomic_fetch_add_explicit(&s->map->expired, 1, memory_order_relaxed);
-            }
-            e = goes ? *bucket : e->next;
+    for (int i = 0; i < SWEEP_SLOTS; i++) {
+        struct weir_store_entry *e = s->slots[s->sweep & (s->n_slots - 1)].entry;
+        if (e && e->expires_us <= now_us) { /* another one may stand here then */
+            weir_store_remove(s, e);
+            atomic_fetch_add_explicit(&s->map->expired, 1, memory_order_relaxed);
+        } else {
+            s->sweep++;
         }
-        s->sweep++;
     }
     /* For the next insertion: by then they are in the cache. */
-    for (int i = 0; i < SWEEP_BUCKETS; i++) {
-        __builtin_prefetch(s->buckets[(s->sweep + (size_t)i) & (s->n_buckets - 1)]);
+    for (size_t i = 0; i < SWEEP_SLOTS; i++) {
+        __builtin_prefetch(s->slots[(s->sweep + i) & (s->n_slots - 1)].entry);
     }
 }
 
@@ -349,24 +376,23 @@ static void forget_settled(struct weir_store_shard *s)
     }
 }
 
-static void widen(struct weir_store_shard *s)
+/* Room for one more: half of the slots stay free. */
+static bool widen(struct weir_store_shard *s)
 {
-    size_t n = s->n_buckets * 2;
-    struct weir_store_entry **buckets = calloc(n, sizeof(struct weir_store_entry *));
-    if (!buckets) {
-        return; /* longer chains are slower, not wrong */
+    size_t n = s->n_slots * 2;
+    struct weir_store_slot *slots = calloc(n, sizeof(*slots));
+    if (!slots) {
+        return s->n_entries < s->n_slots / 8 * 7; /* longer ways are slower, not wrong */
     }
-    for (size_t i = 0; i < s->n_buckets; i++) {
-        while (s->buckets[i]) {
-            struct weir_store_entry *e = s->buckets[i];
-            s->buckets[i] = e->next;
-            e->next = buckets[e->hash & (n - 1)];
-            buckets[e->hash & (n - 1)] = e;
+    for (size_t i = 0; i < s->n_slots; i++) {
+        if (s->slots[i].entry) {
+            link_slot(slots, n, s->slots[i].entry, s->slots[i].hash);
         }
     }
-    free(s->buckets);
-    s->buckets = buckets;
-    s->n_buckets = n;
+    free(s->slots);
+    s->slots = slots;
+    s->n_slots = n;
+    return true;
 }
 
 static void copy_name(struct weir_store_entry *e, const struct weir_store_name *name)
@@ -395,20 +421,21 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
     if (!make_room(s, NULL, 1, n_bytes)) {
         return NULL;
     }
-    struct weir_store_entry *e = calloc(1, n_bytes);
+    if (s->n_entries >= s->n_slots / 2 && !widen(s)) {
+        return NULL;
+    }
+    struct weir_store_entry *e = malloc(n_bytes); /* quicker than calloc for small ones */
     if (!e) {
         return NULL;
     }
-    if (s->n_entries >= s->n_buckets) {
-        widen(s);
-    }
+    *e = (struct weir_store_entry){
+        .hash = name->hash,
+        .kind = name->kind,
+        .n_bytes = n_bytes,
+        .expires_us = UINT64_MAX,
+    };
     copy_name(e, name);
-    e->hash = hash_of(name);
-    e->kind = name->kind;
-    e->n_bytes = n_bytes;
-    e->expires_us = UINT64_MAX;
-    e->next = s->buckets[e->hash & (s->n_buckets - 1)];
-    s->buckets[e->hash & (s->n_buckets - 1)] = e;
+    link_slot(s->slots, s->n_slots, e, e->hash);
     if (ring_of(s, e)) {
         link_newest(ring_of(s, e), e);
     }
@@ -417,6 +444,16 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
     atomic_fetch_add_explicit(&s->map->n_entries, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->map->n_bytes, n_bytes, memory_order_relaxed);
     return e;
+}
+
+void weir_store_become_settled(struct weir_store_shard *s, struct weir_store_entry *hold)
+{
+    weir_store_unwait(hold);
+    forget_settled(s);
+    hold->kind = WEIR_STORE_SETTLED;
+    memset(&hold->settled, 0, sizeof(hold->settled));
+    link_newest(&s->settled, hold);
+    count_settled(s->map, hold, true);
 }
 
 bool weir_store_grow(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_more)

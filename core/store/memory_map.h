@@ -61,7 +61,6 @@ struct weir_store_list { /* of a collection, by name; of a log, by number */
 };
 
 struct weir_store_entry {
-    struct weir_store_entry *next;          /* in its bucket */
     struct weir_store_entry *newer, *older; /* values: by last use; settled: by their making */
     uint64_t hash;
     uint64_t expires_us; /* UINT64_MAX: never */
@@ -112,6 +111,13 @@ struct weir_store_entry {
 
 struct weir_store_map;
 
+/* Open addressing with linear probing (Knuth, volume 3, 6.4, algorithms L and R): most look-ups are
+ * of ids that are not there, and cost one line of the cache. */
+struct weir_store_slot {
+    struct weir_store_entry *entry; /* NULL: free */
+    uint64_t hash;
+};
+
 struct weir_store_ring { /* by newer and older */
     struct weir_store_entry *newest, *oldest;
 };
@@ -119,11 +125,12 @@ struct weir_store_ring { /* by newer and older */
 struct weir_store_shard {
     pthread_mutex_t lock;
     struct weir_store_map *map;
-    struct weir_store_entry **buckets;
-    size_t n_buckets, n_entries; /* n_buckets: a power of two */
+    struct weir_store_slot *slots;
+    size_t n_slots, n_entries; /* n_slots: a power of two; at most half are taken, or 7 of 8 when
+                                * there was no memory for more */
     struct weir_store_ring values, settled;
     struct weir_store_tag *tags[256];
-    size_t sweep; /* bucket to look for expired entries in next */
+    size_t sweep; /* slot to look for an expired entry in next */
 };
 
 struct weir_store_map {
@@ -134,11 +141,14 @@ struct weir_store_map {
     _Atomic uint64_t evicted, forgotten, expired, refused;
 };
 
-/* What an entry is called. */
+/* What an entry is called. One name serves several kinds: set `kind` between the calls. */
 struct weir_store_name {
     enum weir_store_kind kind;
     weir_str tenant, key, id;
+    uint64_t hash; /* of all but the kind */
 };
+struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str tenant, weir_str key,
+                                          weir_str id);
 
 int weir_store_map_init(struct weir_store_map *map, size_t max_entries, size_t max_bytes);
 void weir_store_map_finish(struct weir_store_map *map);
@@ -151,6 +161,9 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
  * anew what was found before. */
 struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
                                            const struct weir_store_name *name, uint64_t now_us);
+/* An open reservation becomes the memory that it was settled: the entry stays where it is, out of
+ * its budget's heap and with its content zeroed. */
+void weir_store_become_settled(struct weir_store_shard *s, struct weir_store_entry *hold);
 /* Removes it with all that hangs on it, its waiting children included. */
 void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e);
 /* Removes what belongs to a tenant but its logs; returns how many. */

@@ -45,7 +45,7 @@ static size_t at_most(size_t n, uint32_t wanted)
 
 static struct weir_store_name name_of(enum weir_store_kind kind, const struct weir_store_call *c)
 {
-    return (struct weir_store_name){.kind = kind, .tenant = c->tenant, .key = c->key};
+    return weir_store_name_of(kind, c->tenant, c->key, (weir_str){NULL, 0});
 }
 
 static struct weir_store_entry *find(struct weir_store_place *p, enum weir_store_kind kind,
@@ -59,8 +59,8 @@ static struct weir_store_entry *find(struct weir_store_place *p, enum weir_store
 static struct weir_store_entry *open_list(struct weir_store_place *p, enum weir_store_kind kind,
                                           const struct weir_store_call *c)
 {
-    struct weir_store_entry *e = find(p, kind, c);
     struct weir_store_name name = name_of(kind, c);
+    struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
     return e ? e : weir_store_insert(p->shard, &name, p->now_us);
 }
 
@@ -161,7 +161,7 @@ static bool remember_id(struct weir_store_place *p, const struct weir_store_name
 void weir_store_memory_append(struct weir_store_place *p, const struct weir_store_call *c,
                               struct weir_store_answer *a)
 {
-    struct weir_store_name name = {WEIR_STORE_LOG_ID, c->tenant, c->key, c->id};
+    struct weir_store_name name = weir_store_name_of(WEIR_STORE_LOG_ID, c->tenant, c->key, c->id);
     struct weir_store_entry *known = weir_store_find(p->shard, &name, p->now_us);
     if (known) {
         a->result.rc = WEIR_E_BUSY;

@@ -5,7 +5,7 @@
 
 static struct weir_store_name name_of(enum weir_store_kind kind, const struct weir_store_call *c)
 {
-    return (struct weir_store_name){.kind = kind, .tenant = c->tenant, .key = c->key};
+    return weir_store_name_of(kind, c->tenant, c->key, (weir_str){NULL, 0});
 }
 
 static uint64_t expiry(const struct weir_store_place *p, uint64_t ttl_ms)
