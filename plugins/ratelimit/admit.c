@@ -310,21 +310,18 @@ static enum admit decide_alone(struct limiter *l, struct shard *sh, struct admis
 
 enum step { STEP_DONE, STEP_AGAIN };
 
-/* One try for the subjects of a shard. *ret holds with STEP_DONE. Leaves the shard unlocked. */
+/* One try for the subjects of a shard. *ret holds with STEP_DONE. [locked, but not while a call is
+ * sent] */
 static enum step try_shard(struct limiter *l, struct shard *sh, struct admission *a,
-                           enum admit *ret)
+                           uint64_t now_us, enum admit *ret)
 {
-    uint64_t now_us = limiter_now(l);
-    pthread_mutex_lock(&sh->entries->lock);
     *ret = ADMIT_PASS;
     if (limiter_acquire(sh, a, now_us, false)) {
-        pthread_mutex_unlock(&sh->entries->lock);
         return STEP_DONE;
     }
     *ret = find_refusal(l, sh, a, now_us);
     if (*ret == ADMIT_PASS && is_lost(l, now_us)) {
         *ret = decide_alone(l, sh, a, now_us);
-        pthread_mutex_unlock(&sh->entries->lock);
         return STEP_DONE;
     }
     if (*ret == ADMIT_PASS && ++a->rounds > MAX_ROUNDS) {
@@ -335,7 +332,6 @@ static enum step try_shard(struct limiter *l, struct shard *sh, struct admission
         *ret = ADMIT_REFUSED; /* others were faster each time */
     }
     if (*ret != ADMIT_PASS) {
-        pthread_mutex_unlock(&sh->entries->lock);
         return STEP_DONE;
     }
     struct fetch *f = find_fetch(sh, a);
@@ -348,25 +344,22 @@ static enum step try_shard(struct limiter *l, struct shard *sh, struct admission
         }
         link_admission(f, a);
         *ret = suspend(l, a);
-        pthread_mutex_unlock(&sh->entries->lock);
         return STEP_DONE;
     }
     f = build_fetch(l, sh, a, now_us);
     if (!f) {
         *ret = ADMIT_BROKEN;
-        pthread_mutex_unlock(&sh->entries->lock);
         return STEP_DONE;
     }
     link_admission(f, a);
     pthread_mutex_unlock(&sh->entries->lock);
-    fetch_send(f);
+    fetch_send(f, now_us);
     pthread_mutex_lock(&sh->entries->lock);
-    enum step step = a->fetch ? STEP_DONE : STEP_AGAIN; /* answered at once */
-    if (a->fetch) {
-        *ret = suspend(l, a);
+    if (!a->fetch) {
+        return STEP_AGAIN; /* answered at once */
     }
-    pthread_mutex_unlock(&sh->entries->lock);
-    return step;
+    *ret = suspend(l, a);
+    return STEP_DONE;
 }
 
 /* ---- giving back ---- */
@@ -433,7 +426,7 @@ static void release(struct limiter *l, struct admission *a, bool refused, uint64
         release_shard(l, sh, a, refused, used, now_us);
         pthread_mutex_unlock(&sh->entries->lock);
         if (!l->shared) {
-            sweep_now(l, sh, a);
+            sweep_now(l, sh, a, now_us);
         }
     }
     if (l->shared) {
@@ -450,6 +443,7 @@ enum admit limiter_admit(struct limiter *l, struct admission *a)
 {
     struct shard *last = NULL;
     enum admit result = ADMIT_PASS;
+    uint64_t now_us = limiter_now(l);
     stop_waiting(a);
     for (uint32_t i = 0; i < a->n && result == ADMIT_PASS; i++) {
         struct shard *sh = limiter_shard(l, a->held[i].s);
@@ -457,15 +451,17 @@ enum admit limiter_admit(struct limiter *l, struct admission *a)
             continue;
         }
         last = sh;
-        while (try_shard(l, sh, a, &result) == STEP_AGAIN) {
+        pthread_mutex_lock(&sh->entries->lock);
+        while (try_shard(l, sh, a, now_us, &result) == STEP_AGAIN) {
         }
+        pthread_mutex_unlock(&sh->entries->lock);
     }
     if (result == ADMIT_WAIT) {
         return result;
     }
     if (result == ADMIT_PASS) {
         a->admitted = true;
-        a->taken_us = limiter_now(l);
+        a->taken_us = now_us;
         add_one(&l->counters.allowed);
         if (a->lost) {
             add_one(l->on_loss == ON_LOSS_ALLOW ? &l->counters.unlimited : &l->counters.local);
@@ -479,6 +475,25 @@ enum admit limiter_admit(struct limiter *l, struct admission *a)
     return result;
 }
 
+static void unpin(struct limiter *l, const struct admission *a)
+{
+    struct shard *locked = NULL;
+    for (uint32_t i = 0; i < a->n; i++) { /* those of a shard stand together */
+        struct shard *sh = limiter_shard(l, a->held[i].s);
+        if (sh != locked) {
+            if (locked) {
+                pthread_mutex_unlock(&locked->entries->lock);
+            }
+            pthread_mutex_lock(&sh->entries->lock);
+            locked = sh;
+        }
+        a->held[i].s->e.pins--;
+    }
+    if (locked) {
+        pthread_mutex_unlock(&locked->entries->lock);
+    }
+}
+
 void limiter_end(struct limiter *l, struct admission *a, uint64_t tokens_used)
 {
     if (a->n == 0) {
@@ -486,11 +501,6 @@ void limiter_end(struct limiter *l, struct admission *a, uint64_t tokens_used)
     }
     stop_waiting(a);
     release(l, a, !a->admitted, tokens_used);
-    for (uint32_t i = 0; i < a->n; i++) {
-        struct shard *sh = limiter_shard(l, a->held[i].s);
-        pthread_mutex_lock(&sh->entries->lock);
-        a->held[i].s->e.pins--;
-        pthread_mutex_unlock(&sh->entries->lock);
-    }
+    unpin(l, a);
     a->n = 0;
 }

@@ -212,12 +212,12 @@ static int send_reserve(struct fetch *f, weir_str tenant)
                                 f->l->slot_ttl_ms, 0, on_done, f);
 }
 
-void fetch_send(struct fetch *f)
+void fetch_send(struct fetch *f, uint64_t now_us)
 {
     struct limiter *l = f->l;
     weir_str tenant = level_entry_tenant(&f->items[0].s->e);
     (void)atomic_fetch_add_explicit(&l->counters.calls, 1, memory_order_relaxed);
-    f->sent_us = limiter_now(l);
+    f->sent_us = now_us;
     int rc = f->slots ? send_reserve(f, tenant) : send_take(f, tenant);
     if (rc < 0) {
         finish(f, rc, NULL);

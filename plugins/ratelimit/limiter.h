@@ -157,7 +157,7 @@ struct fetch {
 struct fetch *fetch_new(struct limiter *l, struct shard *sh, bool slots);
 void fetch_add(struct fetch *f, struct subject *s, unsigned item, uint64_t units); /* [locked] */
 /* Sends it, and frees it when it is answered, maybe before this returns. */
-void fetch_send(struct fetch *f);
+void fetch_send(struct fetch *f, uint64_t now_us);
 
 /* Remembers a subject for the next sweep. [locked] */
 void sweep_mark(struct shard *sh, struct subject *s);
@@ -165,6 +165,6 @@ void sweep_mark(struct shard *sh, struct subject *s);
 void sweep_arm(struct limiter *l);
 /* What the admission's subjects have left over goes back now: for a store where a call costs no
  * round trip. [not locked] */
-void sweep_now(struct limiter *l, struct shard *sh, const struct admission *a);
+void sweep_now(struct limiter *l, struct shard *sh, const struct admission *a, uint64_t now_us);
 /* At the end of the instance. */
 void sweep_last(struct limiter *l, struct shard *sh);

@@ -132,7 +132,7 @@ static bool sweep_shard(struct limiter *l, struct shard *sh, uint64_t now_us)
             pthread_mutex_unlock(&sh->entries->lock);
             send_batch(l, &b);
             if (f) {
-                fetch_send(f);
+                fetch_send(f, now_us);
             }
             pthread_mutex_lock(&sh->entries->lock);
         }
@@ -144,27 +144,28 @@ static bool sweep_shard(struct limiter *l, struct shard *sh, uint64_t now_us)
     return more;
 }
 
-void sweep_now(struct limiter *l, struct shard *sh, const struct admission *a)
+void sweep_now(struct limiter *l, struct shard *sh, const struct admission *a, uint64_t now_us)
 {
-    uint64_t now_us = limiter_now(l);
     struct give_batch b;
     b.n = 0;
-    for (uint32_t i = 0; i < a->n; i++) {
+    pthread_mutex_lock(&sh->entries->lock);
+    for (uint32_t i = 0; i < a->n; i++) { /* pinned, so they stay when the lock is open */
         struct subject *s = a->held[i].s;
         if (s->e.shard != sh->entries) {
             continue;
         }
         struct fetch *f = NULL;
-        pthread_mutex_lock(&sh->entries->lock);
         (void)visit(l, sh, s, now_us, true, &b, &f);
-        pthread_mutex_unlock(&sh->entries->lock);
-        if (f) {
-            fetch_send(f);
-        }
-        if (b.n > WEIR_STORE_MAX_LEVELS - LIMIT_MAX_RATES) {
+        if (f || b.n > WEIR_STORE_MAX_LEVELS - LIMIT_MAX_RATES) {
+            pthread_mutex_unlock(&sh->entries->lock);
             send_batch(l, &b);
+            if (f) {
+                fetch_send(f, now_us);
+            }
+            pthread_mutex_lock(&sh->entries->lock);
         }
     }
+    pthread_mutex_unlock(&sh->entries->lock);
     send_batch(l, &b);
 }
 
