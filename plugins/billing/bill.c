@@ -15,6 +15,7 @@ struct bill {
     char idem[BILLING_IDEM_BYTES];
     bool replay;
     bool stream;              /* [loop] */
+    bool has_marks;           /* a stream whose job is in the store */
     bool admitted;            /* [loop] ADMIT has been seen */
     _Atomic uint64_t n_given; /* tokens of the chunks seen, the present one included */
     /* Read without it where nearly every chunk passes: a value that is a
@@ -101,7 +102,7 @@ static bool may_run_ahead(const struct bill *bill)
  * tokens it carries: nobody could mark more, and a plugin behind us may wait for it. */
 static bool may_go_out(const struct bill *bill)
 {
-    bool marked = !bill->stream || bill->n_given <= bill->n_marked + BILLING_MAX_UNMARKED ||
+    bool marked = !bill->has_marks || bill->n_given <= bill->n_marked + BILLING_MAX_UNMARKED ||
                   bill->n_out <= bill->n_marked;
     return (bill->is_open && marked) || may_run_ahead(bill);
 }
@@ -110,7 +111,7 @@ static bool may_go_out(const struct bill *bill)
 static bool wants_mark(const struct bill *bill)
 {
     uint64_t n = bill->n_delivered - bill->n_marked;
-    return bill->stream && (n >= BILLING_MARK_TOKENS || (n > 0 && bill->ticket));
+    return bill->has_marks && (n >= BILLING_MARK_TOKENS || (n > 0 && bill->ticket));
 }
 
 /* Under the lock. */
@@ -198,6 +199,9 @@ static void put(struct bill *bill)
 /* Puts when a mark is due or `now` asks for it; else the put under way is followed by another. */
 static void tell_store(struct bill *bill, bool now)
 {
+    if (!bill->b->has_jobs) {
+        return;
+    }
     pthread_mutex_lock(&bill->lock);
     bool wanted = now || wants_mark(bill);
     bool turn = wanted && take_turn(bill);
@@ -212,6 +216,9 @@ void bills_renew(struct billing *b)
 {
     static struct bill *due[MAX_RENEWED]; /* [main] only */
     uint32_t n = 0;
+    if (!b->has_jobs) {
+        return;
+    }
     uint64_t now_us = b->host->now_us(b->host);
     pthread_mutex_lock(&b->bills_lock);
     for (struct bill *bill = b->bills; bill && n < MAX_RENEWED; bill = bill->next) {
@@ -312,6 +319,8 @@ static struct bill *make_bill(struct billing *b, weir_req *r, const struct bill_
     }
     billing_copy(bill->idem, sizeof(bill->idem), weir_str_from(extra ? extra->idem : ""));
     bill->stream = number(b, r, WEIR_NUMBER_STREAM) != 0;
+    bill->has_marks = bill->stream && b->has_jobs;
+    bill->is_open = !b->has_jobs;
     bill->prompt_tokens = number(b, r, WEIR_NUMBER_PROMPT_TOKENS);
     bill->admitted = extra == NULL;
     return bill;
@@ -387,8 +396,8 @@ int bill_on_chunk(struct bill *bill, weir_req *r, const weir_chunk *c)
     uint64_t n_given = atomic_load_explicit(&bill->n_given, memory_order_relaxed) + c->n_tokens;
     atomic_store_explicit(&bill->n_given, n_given, memory_order_relaxed); /* only this loop does */
     bool is_open = atomic_load_explicit(&bill->is_open, memory_order_relaxed);
-    if (is_open && !bill->stream) {
-        return WEIR_CHUNK_REST; /* it had to wait for the job only */
+    if (is_open && !bill->has_marks) {
+        return WEIR_CHUNK_REST; /* it had to wait for the job only, if for anything */
     }
     uint64_t n_marked = atomic_load_explicit(&bill->n_marked, memory_order_relaxed);
     if (is_open && n_given <= n_marked + BILLING_MAX_UNMARKED) {
@@ -431,9 +440,10 @@ int bill_on_output_resumed(struct bill *bill, weir_req *r)
 void bill_on_delivered(struct bill *bill, uint64_t n_tokens)
 {
     atomic_store_explicit(&bill->n_delivered, n_tokens, memory_order_relaxed);
-    if (bill->stream && (n_tokens - atomic_load_explicit(&bill->n_marked, memory_order_relaxed) >=
-                             BILLING_MARK_TOKENS ||
-                         atomic_load_explicit(&bill->is_held, memory_order_relaxed))) {
+    if (bill->has_marks &&
+        (n_tokens - atomic_load_explicit(&bill->n_marked, memory_order_relaxed) >=
+             BILLING_MARK_TOKENS ||
+         atomic_load_explicit(&bill->is_held, memory_order_relaxed))) {
         tell_store(bill, false);
     }
 }

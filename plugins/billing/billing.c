@@ -132,6 +132,7 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     b->host = host;
     b->store = host->get_ext(host, WEIR_EXT_STORE);
     b->admin = host->get_ext(host, WEIR_EXT_ADMIN);
+    b->has_jobs = b->store && (b->store->flags & WEIR_STORE_DURABLE);
     if (!make_nonce(b) || billing_config_read(config_json, &b->config) < 0) {
         *err = weir_str_from("its configuration, or a random number, cannot be read");
         host->free(host, b);

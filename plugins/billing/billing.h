@@ -62,6 +62,7 @@ struct billing {
     const weir_host *host;
     const weir_ext_store *store;
     const weir_ext_admin *admin; /* NULL: the host has none */
+    bool has_jobs; /* the store outlives this process: jobs of open requests are put */
     struct billing_config config;
     struct price_book *book; /* NULL: nothing has a price */
     char nonce[17];          /* makes ids unique over all replicas and restarts */

@@ -271,7 +271,7 @@ static void on_forgotten(void *arg, const weir_store_result *result)
 
 static int forget(struct settlement *s)
 {
-    return s->job.n
+    return s->job.n && s->b->has_jobs
                ? s->b->store->job_ack(s->b->host, (weir_str){NULL, 0},
                                       weir_str_from(BILLING_QUEUE_OPEN), s->job, on_forgotten, s)
                : 1;

@@ -20,6 +20,12 @@ void billing_text_number(struct billing_text *t, int64_t v)
     char digits[20];
     size_t at = sizeof(digits);
     uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    while (u >= 100) { /* two at a time: times have sixteen */
+        unsigned pair = (unsigned)(u % 100);
+        u /= 100;
+        digits[--at] = (char)('0' + pair % 10);
+        digits[--at] = (char)('0' + pair / 10);
+    }
     do {
         digits[--at] = (char)('0' + u % 10);
         u /= 10;
@@ -57,6 +63,26 @@ static size_t character_bytes(const unsigned char *p, size_t n)
     return len;
 }
 
+/* How many of the first n bytes stand in a JSON text as they are. */
+static size_t plain_bytes(const unsigned char *p, size_t n)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101), high = each << 7;
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) { /* a byte that is zero borrows into its high bit */
+        uint64_t w;
+        memcpy(&w, p + i, 8);
+        uint64_t quote = w ^ each * '"', backslash = w ^ each * '\\', del = w ^ each * 0x7f;
+        uint64_t found = (w - each * 0x20) | (quote - each) | (backslash - each) | (del - each) | w;
+        if (found & high) {
+            break;
+        }
+    }
+    while (i < n && p[i] >= 0x20 && p[i] < 0x7f && p[i] != '"' && p[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
 static void add_escaped(struct billing_text *t, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -74,14 +100,9 @@ void billing_text_string(struct billing_text *t, weir_str s, size_t max_bytes)
     size_t n = s.n < max_bytes ? s.n : max_bytes;
     billing_text_literal(t, "\"");
     for (size_t i = 0, len; i < n; i += len) {
-        size_t plain = i; /* most texts are one run of these */
-        while (plain < n && p[plain] >= 0x20 && p[plain] < 0x7f && p[plain] != '"' &&
-               p[plain] != '\\') {
-            plain++;
-        }
-        if (plain > i) {
-            billing_text_add(t, (weir_str){s.p + i, plain - i});
-            len = plain - i;
+        len = plain_bytes(p + i, n - i); /* most texts are one run of these */
+        if (len > 0) {
+            billing_text_add(t, (weir_str){s.p + i, len});
             continue;
         }
         len = character_bytes(p + i, s.n - i);

@@ -280,18 +280,19 @@ static int on_usage_resumed(void *arg, weir_req *r, int rc, weir_str data)
 }
 
 #define PARAMETERS                                                                                 \
-    "{\"name\":\"month\",\"in\":\"query\",\"schema\":{\"type\":\"string\","                          \
+    "{\"name\":\"month\",\"in\":\"query\",\"schema\":{\"type\":\"string\","                        \
     "\"pattern\":\"^[0-9]{4}-[0-9]{2}$\"}},"                                                       \
-    "{\"name\":\"from\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"                         \
-    "{\"name\":\"to\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"                           \
-    "{\"name\":\"format\",\"in\":\"query\",\"schema\":{\"type\":\"string\","                         \
-    "\"enum\":[\"jsonl\",\"csv\"],\"default\":\"jsonl\"}},"                                          \
-    "{\"name\":\"limit\",\"in\":\"query\",\"schema\":{\"type\":\"integer\",\"minimum\":1,"           \
+    "{\"name\":\"from\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"                       \
+    "{\"name\":\"to\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},"                         \
+    "{\"name\":\"format\",\"in\":\"query\",\"schema\":{\"type\":\"string\","                       \
+    "\"enum\":[\"jsonl\",\"csv\"],\"default\":\"jsonl\"}},"                                        \
+    "{\"name\":\"limit\",\"in\":\"query\",\"schema\":{\"type\":\"integer\",\"minimum\":1,"         \
     "\"maximum\":1000,\"default\":500}},"                                                          \
-    "{\"name\":\"after\",\"in\":\"query\",\"schema\":{\"type\":\"string\"},"                         \
+    "{\"name\":\"after\",\"in\":\"query\",\"schema\":{\"type\":\"string\"},"                       \
     "\"description\":\"MONTH:PLACE of the last line of the page before\"}"
 #define RESPONSES                                                                                  \
-    "\"responses\":{\"200\":{\"description\":\"Entries of the ledger; none: the end\",\"content\":{" \
+    "\"responses\":{\"200\":{\"description\":\"Entries of the ledger; none: the "                  \
+    "end\",\"content\":{"                                                                          \
     "\"application/jsonl\":{},\"text/csv\":{}}},"                                                  \
     "\"404\":{\"description\":\"No such tenant for this caller\"}}"
 
