@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdio.h>
 
 enum { SECRET_BYTES = 32, SECRET_CHARS = 52, ID_BYTES = 10 };
@@ -89,9 +90,18 @@ int auth_key_make(weir_str tenant, const char *id, char ret_text[AUTH_KEY_TEXT_B
     return 0;
 }
 
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); /* each time it would cost more than the hash */
+}
+
 bool auth_digest(weir_str text, unsigned char ret_digest[AUTH_DIGEST_BYTES])
 {
-    return EVP_Digest(text.p, text.n, ret_digest, NULL, EVP_sha256(), NULL) == 1;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, fetch_sha256);
+    return sha256 && EVP_Digest(text.p, text.n, ret_digest, NULL, sha256, NULL) == 1;
 }
 
 static int hex_value(char c)
