@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "notes.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 void lua_notes_destroy(struct lua_notes *notes)
 {
     for (uint32_t i = 0; notes && i < notes->n; i++) {
         free(notes->list[i].text);
+    }
+    if (notes) {
+        free(notes->list);
+        free(notes->tags);
     }
     free(notes);
 }
@@ -29,10 +32,30 @@ const struct lua_note *lua_notes_find(const struct lua_notes *notes, weir_str na
 
 static bool make(struct lua_notes **notes)
 {
-    if (!*notes) {
-        *notes = calloc(1, sizeof(**notes));
+    if (!*notes && (*notes = malloc(sizeof(**notes)))) {
+        **notes = (struct lua_notes){.list = NULL};
     }
     return *notes != NULL;
+}
+
+static bool make_list(struct lua_notes **notes)
+{
+    if (!make(notes)) {
+        return false;
+    }
+    struct lua_notes *n = *notes;
+    n->list = n->list ? n->list : malloc(LUA_NOTES_MAX * sizeof(*n->list));
+    return n->list != NULL;
+}
+
+static bool make_tags(struct lua_notes **notes)
+{
+    if (!make(notes)) {
+        return false;
+    }
+    struct lua_notes *n = *notes;
+    n->tags = n->tags ? n->tags : malloc(LUA_NOTES_MAX_TAGS * sizeof(*n->tags));
+    return n->tags != NULL;
 }
 
 int lua_notes_put(struct lua_notes **notes, weir_str name, const struct lua_note *note)
@@ -41,7 +64,7 @@ int lua_notes_put(struct lua_notes **notes, weir_str name, const struct lua_note
         return WEIR_E_TOOBIG;
     }
     char *text = NULL;
-    if (!make(notes) || (note->type == LUA_NOTE_TEXT && !(text = malloc(note->n + 1)))) {
+    if (!make_list(notes) || (note->type == LUA_NOTE_TEXT && !(text = malloc(note->n + 1)))) {
         return WEIR_E_NOMEM;
     }
     struct lua_note *to = find(*notes, name);
@@ -49,8 +72,11 @@ int lua_notes_put(struct lua_notes **notes, weir_str name, const struct lua_note
         free(text);
         return WEIR_E_TOOBIG;
     }
-    to = to ? to : &(*notes)->list[(*notes)->n++];
-    free(to->text);
+    if (to) {
+        free(to->text);
+    } else {
+        to = &(*notes)->list[(*notes)->n++];
+    }
     *to = *note;
     memcpy(to->name, name.p, name.n);
     to->name[name.n] = '\0';
@@ -89,12 +115,21 @@ static bool is_tag_value(weir_str s)
     return good;
 }
 
+/* The caller has checked that it fits. */
+static void copy(char *to, weir_str from)
+{
+    if (from.n) {
+        memcpy(to, from.p, from.n);
+    }
+    to[from.n] = '\0';
+}
+
 int lua_notes_tag(struct lua_notes **notes, weir_str name, weir_str value)
 {
     if (!is_tag_name(name) || !is_tag_value(value)) {
         return WEIR_E_ARG;
     }
-    if (!make(notes)) {
+    if (!make_tags(notes)) {
         return WEIR_E_NOMEM;
     }
     struct lua_notes *n = *notes;
@@ -106,18 +141,25 @@ int lua_notes_tag(struct lua_notes **notes, weir_str name, weir_str value)
         return WEIR_E_TOOBIG;
     }
     tag = tag ? tag : &n->tags[n->n_tags++];
-    (void)snprintf(tag->name, sizeof(tag->name), "%.*s", (int)name.n, name.p);
-    (void)snprintf(tag->value, sizeof(tag->value), "%.*s", (int)value.n, value.n ? value.p : "");
+    copy(tag->name, name);
+    copy(tag->value, value);
     return 0;
+}
+
+static char *add(char *to, const char *text)
+{
+    size_t n = strlen(text);
+    memcpy(to, text, n);
+    return to + n;
 }
 
 weir_str lua_notes_tags_json(const struct lua_notes *notes, char out[LUA_TAGS_JSON_BYTES])
 {
-    size_t n = 0;
+    char *at = add(out, "{");
     for (uint32_t i = 0; i < notes->n_tags; i++) { /* nothing in them needs escapes; it fits */
-        n += (size_t)snprintf(out + n, LUA_TAGS_JSON_BYTES - n, "%s\"%s\":\"%s\"", i ? "," : "{",
-                              notes->tags[i].name, notes->tags[i].value);
+        at = add(add(at, i ? ",\"" : "\""), notes->tags[i].name);
+        at = add(add(add(at, "\":\""), notes->tags[i].value), "\"");
     }
-    n += (size_t)snprintf(out + n, LUA_TAGS_JSON_BYTES - n, "%s", n ? "}" : "{}");
-    return (weir_str){out, n};
+    at = add(at, "}");
+    return (weir_str){out, (size_t)(at - out)};
 }

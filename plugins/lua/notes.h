@@ -27,12 +27,15 @@ struct lua_note {
     size_t n;
 };
 
+struct lua_tag {
+    char name[LUA_NOTE_NAME_BYTES], value[LUA_TAG_BYTES + 1];
+};
+
+/* Either list is made when it is first written: few requests have both. */
 struct lua_notes {
-    struct lua_note list[LUA_NOTES_MAX];
+    struct lua_note *list; /* [LUA_NOTES_MAX] */
     uint32_t n;
-    struct lua_tag {
-        char name[LUA_NOTE_NAME_BYTES], value[LUA_TAG_BYTES + 1];
-    } tags[LUA_NOTES_MAX_TAGS];
+    struct lua_tag *tags; /* [LUA_NOTES_MAX_TAGS] */
     uint32_t n_tags;
 };
 
