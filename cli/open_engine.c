@@ -10,7 +10,7 @@
 #include "core/config/model_path.h"
 #include "engine/engine.h"
 
-enum { MAX_DEVICES = 16 };
+enum { MAX_DEVICES = WEIR_CONFIG_DEVICES_MAX };
 
 /* What `auto` tries, fastest kind first; the score decides. */
 static const char *const known_backends[] = {"cuda", "hip", "cpu"};
@@ -19,8 +19,9 @@ struct candidate {
     struct weir_plugin_library *library;
     struct weir_plugin_instance *instance;
     const weir_backend_step *step;
-    uint32_t device, score;
-    char device_name[96];
+    uint32_t devices[MAX_DEVICES], n_devices; /* one or those that were wished for */
+    uint32_t score;                           /* the lowest of theirs */
+    char device_name[96];                     /* of the first, or why there is none */
 };
 
 static void drop(struct candidate *c)
@@ -30,21 +31,16 @@ static void drop(struct candidate *c)
     *c = (struct candidate){0};
 }
 
-/* Which device is wanted. */
-struct wish {
-    const char *id; /* or its beginning; NULL: any */
-    int32_t index;  /* -1: any */
-};
-
 enum { MIN_ID_CHARS = 8 }; /* of a beginning that counts */
 
-static bool fits(const struct wish *wish, const weir_device *device)
+/* wish NULL: any. */
+static bool fits(const struct weir_config_device *wish, const weir_device *device)
 {
-    if (wish->index >= 0) {
-        return device->index == (uint32_t)wish->index;
+    if (!wish) {
+        return true;
     }
     if (!wish->id) {
-        return true;
+        return device->index == wish->index;
     }
     size_t n = strlen(wish->id);
     return strcmp(device->id, wish->id) == 0 ||
@@ -52,27 +48,70 @@ static bool fits(const struct wish *wish, const weir_device *device)
 }
 
 /* The best device that fits the wish; score 0 and the reason as its name when there is none. */
-static void take_best(struct candidate *c, const struct wish *wish, const weir_device *devices,
-                      uint32_t n)
+static weir_device find_best(const struct weir_config_device *wish, const weir_device *devices,
+                             uint32_t n)
 {
-    (void)snprintf(c->device_name, sizeof(c->device_name), "%s",
-                   wish->id || wish->index >= 0 ? "no such device" : "no device found");
+    weir_device best = {.score = 0};
+    (void)snprintf(best.name, sizeof(best.name), "%s", wish ? "no such device" : "no device found");
     bool has_reason = false; /* the first one is told */
     for (uint32_t i = 0; i < n; i++) {
         bool usable = devices[i].score > 0;
-        if ((usable && fits(wish, &devices[i]) && devices[i].score > c->score) ||
-            (!usable && !has_reason && c->score == 0 && (fits(wish, &devices[i]) || n == 1))) {
+        if ((usable && fits(wish, &devices[i]) && devices[i].score > best.score) ||
+            (!usable && !has_reason && best.score == 0 && (fits(wish, &devices[i]) || n == 1))) {
             has_reason = true;
-            c->score = devices[i].score;
-            c->device = devices[i].index;
-            memcpy(c->device_name, devices[i].name, sizeof(c->device_name));
-            c->device_name[sizeof(c->device_name) - 1] = '\0';
+            best = devices[i];
+            best.name[sizeof(best.name) - 1] = '\0';
+        }
+    }
+    return best;
+}
+
+static void give_up(struct candidate *c, const char *why)
+{
+    c->score = 0;
+    (void)snprintf(c->device_name, sizeof(c->device_name), "%s", why);
+}
+
+static bool has_device(const struct candidate *c, uint32_t device)
+{
+    for (uint32_t i = 0; i < c->n_devices; i++) {
+        if (c->devices[i] == device) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A device for each wish; score 0 and the reason when there is not. */
+static void take_devices(struct candidate *c, const struct weir_config_device *wishes,
+                         uint32_t n_wishes, const weir_device *devices, uint32_t n)
+{
+    const uint32_t n_most = WEIR_HAS(c->step, max_devices) ? c->step->max_devices : 1;
+    const uint32_t n_wanted = n_wishes > 1 ? n_wishes : 1;
+    if (n_wanted > 1 && n_wanted > n_most) {
+        give_up(c, n_most > 1 ? "it cannot split a model over so many devices"
+                              : "it cannot split a model over devices");
+        return;
+    }
+    for (uint32_t i = 0; i < n_wanted; i++) {
+        weir_device best = find_best(n_wishes > 0 ? &wishes[i] : NULL, devices, n);
+        if (best.score == 0 || has_device(c, best.index)) {
+            give_up(c, best.score == 0 ? best.name : "a device is named twice");
+            return;
+        }
+        c->devices[c->n_devices++] = best.index;
+        if (i == 0 || best.score < c->score) {
+            c->score = best.score;
+        }
+        if (i == 0) {
+            (void)snprintf(c->device_name, sizeof(c->device_name), "%s", best.name);
         }
     }
 }
 
-static int probe(struct weir_plugins *plugins, const char *name, const struct wish *wish,
-                 struct candidate *ret, struct weir_error *err)
+static int probe(struct weir_plugins *plugins, const char *name,
+                 const struct weir_config_device *wishes, uint32_t n_wishes, struct candidate *ret,
+                 struct weir_error *err)
 {
     struct candidate c = {0};
     int r = weir_plugins_load(plugins, name, &c.library, err);
@@ -101,14 +140,14 @@ static int probe(struct weir_plugins *plugins, const char *name, const struct wi
         drop(&c);
         return r;
     }
-    take_best(&c, wish, devices, n < MAX_DEVICES ? n : MAX_DEVICES);
+    take_devices(&c, wishes, n_wishes, devices, n < MAX_DEVICES ? n : MAX_DEVICES);
     *ret = c;
     return 0;
 }
 
 /* The best candidate; the CPU stands by as the spare of another one (score 0: none does). */
-static int choose_best(struct weir_plugins *plugins, const struct wish *wish, struct candidate *ret,
-                       struct candidate *ret_spare, struct weir_error *err)
+static int choose_best(struct weir_plugins *plugins, const struct weir_config_engine *e,
+                       struct candidate *ret, struct candidate *ret_spare, struct weir_error *err)
 {
     struct candidate best = {0};
     struct candidate spare = {0};
@@ -116,8 +155,9 @@ static int choose_best(struct weir_plugins *plugins, const struct wish *wish, st
         struct candidate c = {0};
         struct weir_error why = {0};
         bool is_last = i + 1 == sizeof(known_backends) / sizeof(known_backends[0]);
-        const struct wish any = {.index = -1}; /* the CPU stands in whatever GPU is wished for */
-        if (probe(plugins, known_backends[i], is_last ? &any : wish, &c, &why) < 0) {
+        /* The CPU stands in whatever GPU is wished for. */
+        const uint32_t n_wishes = is_last ? 0 : e->n_devices;
+        if (probe(plugins, known_backends[i], e->devices, n_wishes, &c, &why) < 0) {
             weir_log(WEIR_LOG_DEBUG, "backend", NULL, "auto: not %s: %s", known_backends[i],
                      why.message);
             continue;
@@ -148,11 +188,10 @@ static int choose_best(struct weir_plugins *plugins, const struct wish *wish, st
 static int choose(struct weir_plugins *plugins, const struct weir_config_engine *e,
                   struct candidate *ret, struct candidate *ret_spare, struct weir_error *err)
 {
-    const struct wish wish = {.id = e->device_id, .index = e->device};
     if (strcmp(e->backend, "auto") == 0) {
-        return choose_best(plugins, &wish, ret, ret_spare, err);
+        return choose_best(plugins, e, ret, ret_spare, err);
     }
-    int r = probe(plugins, e->backend, &wish, ret, err);
+    int r = probe(plugins, e->backend, e->devices, e->n_devices, ret, err);
     if (r == 0 && ret->score == 0) {
         r = weir_error_set(err, WEIR_E_DEVICE, "backend %s cannot run here: %s", e->backend,
                            ret->device_name);
@@ -163,6 +202,7 @@ static int choose(struct weir_plugins *plugins, const struct weir_config_engine 
 
 struct weir_engine_opening { /* read while weir_target_create() runs */
     struct weir_engine_config config;
+    uint32_t devices[MAX_DEVICES];
     char path[WEIR_MODEL_PATH_BYTES];
     char *options;
     char *upstream_json; /* of an upstream, in place of the above */
@@ -207,12 +247,15 @@ static int fill(struct weir_engine_opening *o, const struct weir_config *config,
     if (e->options && !o->options) {
         return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
+    memcpy(o->devices, c->devices, sizeof(o->devices));
     o->config = (struct weir_engine_config){
         .backend = c->step,
         .host = weir_plugin_instance_host(c->instance),
         .model_file = weir_str_from(e->file ? o->path : ""),
         .backend_options_json = weir_str_from(o->options ? o->options : "{}"),
-        .device = c->device,
+        .device = c->devices[0],
+        .devices = o->devices,
+        .n_devices = c->n_devices,
         .spare = spare->step,
         .spare_host = spare->instance ? weir_plugin_instance_host(spare->instance) : NULL,
         .n_threads = e->n_threads,
@@ -342,9 +385,9 @@ int weir_open_engine(void *arg, const struct weir_config *config,
         drop(&spare);
         return r;
     }
-    weir_log(WEIR_LOG_INFO, "model", NULL, "%s: %s on %s (%s)", model->name,
+    weir_log(WEIR_LOG_INFO, "model", NULL, "%s: %s on %s%s (%s)", model->name,
              target->engine.file ? target->engine.file : "no file", c.device_name,
-             c.library->about.name);
+             c.n_devices > 1 ? " and others" : "", c.library->about.name);
     keep(set, &c, &spare, o);
     *ret_target = (struct weir_target_config){
         .backend = weir_engine_stream(), .open = open_now, .open_arg = o};

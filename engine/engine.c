@@ -62,6 +62,14 @@ static int copy_config(struct weir_engine *e, const struct weir_engine_config *c
                               "token of each sequence",
                               own->max_step_tokens, own->max_batch);
     }
+    if (c->n_devices > WEIR_ENGINE_DEVICES_MAX) {
+        return weir_error_set(err, WEIR_E_ARG, "device: more than %d of them",
+                              WEIR_ENGINE_DEVICES_MAX);
+    }
+    if (c->n_devices > 0) {
+        memcpy(e->devices, c->devices, c->n_devices * sizeof(e->devices[0]));
+    }
+    own->devices = e->devices;
     weir_arena_init(&e->strings, 1 << 20);
     own->model_file = weir_arena_copy(&e->strings, c->model_file);
     own->backend_options_json = weir_arena_copy(

@@ -15,12 +15,16 @@
 #include "base/error.h"
 #include "weir/backend_stream.h"
 
+enum { WEIR_ENGINE_DEVICES_MAX = 16 };
+
 struct weir_engine_config {
     const weir_backend_step *backend;
     const weir_host *host; /* given to the backend; its clock is used; may be NULL in tests */
     weir_str model_file;   /* path; empty where the backend needs none */
     weir_str backend_options_json; /* "" or an object */
     uint32_t device;
+    const uint32_t *devices; /* [n_devices] the model is split over them, if more than one */
+    uint32_t n_devices;
     /* Takes over where `backend` cannot load the model at all (`backend: auto`): with no options,
      * on its device 0. NULL: none. */
     const weir_backend_step *spare;

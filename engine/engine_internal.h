@@ -10,7 +10,8 @@
 #include "engine/scheduler/scheduler.h"
 
 struct weir_engine {
-    struct weir_engine_config config; /* strings are copies, in `strings` */
+    struct weir_engine_config config; /* strings are copies, in `strings`; so are devices */
+    uint32_t devices[WEIR_ENGINE_DEVICES_MAX];
     struct weir_arena strings;
     const weir_sink *sink;
     struct weir_page_secret secret;

@@ -97,6 +97,7 @@ static struct weir_engine_config config_in_use(const struct weir_engine *e)
         config.backend = config.spare;
         config.host = config.spare_host;
         config.device = 0;
+        config.n_devices = 0;
         config.backend_options_json = weir_str_from("{}");
     }
     return config;

@@ -13,6 +13,8 @@ static int load_backend(struct weir_loaded_model *m, const struct weir_engine_co
     weir_load_params params = {
         .struct_size = sizeof(params),
         .device = c->device,
+        .devices = c->devices,
+        .n_devices = c->n_devices,
         .n_threads = c->n_threads,
         .n_ctx = c->n_ctx,
         .max_sequences = c->max_batch,

@@ -28,6 +28,8 @@ struct weir_gpu_api {
     int (*device_info)(uint32_t device, struct weir_gpu_device_info *ret_info);
 
     int (*context_create)(uint32_t device, void **ret_context); /* also makes it current */
+    /* The device's own one, which other libraries of the process use too: NCCL needs it. */
+    int (*context_share)(uint32_t device, void **ret_context);
     void (*context_destroy)(void *context);
     int (*context_use)(void *context);
     int (*memory_info)(void *context, uint64_t *ret_free, uint64_t *ret_total);

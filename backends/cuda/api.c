@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/cuda/driver.h"
+#include "backends/gpu/nccl.h"
 
 static const struct weir_cuda_driver *cu;
 
@@ -106,21 +107,36 @@ static int device_info(uint32_t device, struct weir_gpu_device_info *ret_info)
 
 struct context {
     CUcontext handle;
-    int shared_bytes; /* that a function may use */
+    CUdevice device;
+    int is_shared;
+    int shared_bytes; /* of memory, that a function may use */
 };
 
-static int context_create(uint32_t device, void **ret_context)
+static int open_context(uint32_t device, struct context *c)
 {
-    CUdevice handle = 0;
+    int rc = CALL(cuDeviceGet, &c->device, (int)device);
+    rc = rc < 0 ? rc : attribute(c->device, CU_ATTRIBUTE_SHARED_OPTIN, &c->shared_bytes);
+    if (rc < 0 || !c->is_shared) {
+        /* A context of its own for each model: a fault in one leaves the others as they are. */
+        return rc < 0 ? rc : CALL(cuCtxCreate_v2, &c->handle, CU_CTX_SCHED_SPIN, c->device);
+    }
+    rc = CALL(cuDevicePrimaryCtxRetain, &c->handle, c->device);
+    if (rc >= 0 && CALL(cuCtxSetCurrent, c->handle) < 0) {
+        cu->cuDevicePrimaryCtxRelease_v2(c->device);
+        rc = WEIR_E_DEVICE;
+    }
+    return rc;
+}
+
+static int create_context(uint32_t device, int is_shared, void **ret_context)
+{
     struct context *c = calloc(1, sizeof(*c));
     if (!c) {
         snprintf(last.text, sizeof(last.text), "out of memory");
         return WEIR_E_NOMEM;
     }
-    int rc = CALL(cuDeviceGet, &handle, (int)device);
-    rc = rc < 0 ? rc : attribute(handle, CU_ATTRIBUTE_SHARED_OPTIN, &c->shared_bytes);
-    /* A context of its own for each model: a fault in one leaves the others as they are. */
-    rc = rc < 0 ? rc : CALL(cuCtxCreate_v2, &c->handle, CU_CTX_SCHED_SPIN, handle);
+    c->is_shared = is_shared;
+    int rc = open_context(device, c);
     if (rc < 0) {
         free(c);
         return rc;
@@ -129,13 +145,37 @@ static int context_create(uint32_t device, void **ret_context)
     return 0;
 }
 
+static int context_create(uint32_t device, void **ret_context)
+{
+    return create_context(device, 0, ret_context);
+}
+
+static int context_share(uint32_t device, void **ret_context)
+{
+    return create_context(device, 1, ret_context);
+}
+
+/* A broken one stays broken for all who share it, unless it is reset. */
+static void release_shared(const struct context *c)
+{
+    size_t n_free = 0;
+    size_t n_total = 0;
+    if (cu->cuCtxSetCurrent(c->handle) != CU_SUCCESS ||
+        cu->cuMemGetInfo_v2(&n_free, &n_total) != CU_SUCCESS) {
+        cu->cuDevicePrimaryCtxReset_v2(c->device);
+    }
+    cu->cuDevicePrimaryCtxRelease_v2(c->device);
+}
+
 static void context_destroy(void *context)
 {
     struct context *c = context;
-    if (c) {
+    if (c && c->is_shared) {
+        release_shared(c);
+    } else if (c) {
         cu->cuCtxDestroy_v2(c->handle);
-        free(c);
     }
+    free(c);
 }
 
 static int context_use(void *context)
@@ -387,6 +427,7 @@ static const struct weir_gpu_api api = {
     .device_count = device_count,
     .device_info = device_info,
     .context_create = context_create,
+    .context_share = context_share,
     .context_destroy = context_destroy,
     .context_use = context_use,
     .memory_info = memory_info,
@@ -428,4 +469,9 @@ const struct weir_gpu_api *weir_cuda_api(struct weir_error *err)
     }
     cu = driver; /* always the same */
     return &api;
+}
+
+const struct weir_gpu_collective *weir_cuda_collective(struct weir_error *err)
+{
+    return weir_nccl_open("libnccl.so.2", err);
 }

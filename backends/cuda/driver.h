@@ -89,6 +89,9 @@ enum {
     X(cuDeviceGetAttribute, (int *value, int attribute, CUdevice device))                          \
     X(cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))                      \
     X(cuCtxDestroy_v2, (CUcontext context))                                                        \
+    X(cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                            \
+    X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                             \
+    X(cuDevicePrimaryCtxReset_v2, (CUdevice device))                                               \
     X(cuCtxSetCurrent, (CUcontext context))                                                        \
     X(cuMemGetInfo_v2, (size_t * n_free, size_t * n_total))                                        \
     X(cuMemAlloc_v2, (CUdeviceptr * memory, size_t n_bytes))                                       \

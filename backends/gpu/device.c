@@ -56,7 +56,7 @@ static int load_code(struct weir_gpu_device *d, struct weir_error *err)
 }
 
 int weir_gpu_device_open(struct weir_gpu_device *d, const struct weir_gpu_backend *backend,
-                         uint32_t index, struct weir_error *err)
+                         uint32_t index, bool is_shared, struct weir_error *err)
 {
     *d = (struct weir_gpu_device){.backend = backend, .index = index};
     d->api = backend->open(err);
@@ -77,7 +77,8 @@ int weir_gpu_device_open(struct weir_gpu_device *d, const struct weir_gpu_backen
     if (rc < 0) {
         return weir_gpu_error(d, rc, "asking for the device's properties", err);
     }
-    rc = d->api->context_create(index, &d->context);
+    rc = is_shared ? d->api->context_share(index, &d->context)
+                   : d->api->context_create(index, &d->context);
     if (rc < 0) {
         return weir_gpu_error(d, rc, "opening the device", err);
     }

@@ -3,9 +3,12 @@
 /* A device in use by one model: context, stream, the kernels' code.
  *
  * Why: each model has a context of its own, so that a fault in one leaves the others alone and
- * unload gives everything back at once.
+ * unload gives everything back at once. A model on several devices shares the devices' own ones
+ * with others of its kind.
  * Ownership: open() to close(). Threads: the model's thread, after use().
  * Errors: with a sentence that says what an operator can do. */
+#include <stdbool.h>
+
 #include "backends/gpu/backend.h"
 
 enum { WEIR_GPU_FUNCTIONS_MAX = 512, WEIR_GPU_MODULES_MAX = 64 };
@@ -26,9 +29,10 @@ struct weir_gpu_device {
     uint32_t n_functions;
 };
 
+/* is_shared: in the context that other libraries of the process use too. */
 WEIR_NODISCARD int weir_gpu_device_open(struct weir_gpu_device *d,
                                         const struct weir_gpu_backend *backend, uint32_t index,
-                                        struct weir_error *err);
+                                        bool is_shared, struct weir_error *err);
 void weir_gpu_device_close(struct weir_gpu_device *d); /* copes with a zeroed device */
 WEIR_NODISCARD int weir_gpu_device_use(struct weir_gpu_device *d);
 

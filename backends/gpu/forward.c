@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernels of a forward pass, op by op, as the graph lists them. */
-#include "backends/gpu/model_internal.h"
+#include <stdio.h>
+
+#include "backends/gpu/rank.h"
 #include "kernels/embed/embed.h"
 #include "kernels/glu/glu.h"
 #include "kernels/norm/rms_norm.h"
@@ -10,7 +12,7 @@
 
 /* What the launches of one pass have in common. */
 struct pass {
-    struct weir_gpu_model *m;
+    struct weir_gpu_rank *m;
     uint32_t n_rows;  /* of the present op: behind SELECT the wanted ones */
     uint32_t n_items; /* attention's list is empty: 0 */
     uint32_t n_tiles;
@@ -19,7 +21,7 @@ struct pass {
 };
 
 /* Launches what an op filled in; n is what its launch function returned. */
-static int put(struct weir_gpu_model *m, const struct weir_gpu_launch *launches, int n)
+static int put(struct weir_gpu_rank *m, const struct weir_gpu_launch *launches, int n)
 {
     int rc = n < 0 ? n : 0;
     for (int i = 0; rc >= 0 && i < n; i++) {
@@ -37,7 +39,7 @@ static int put(struct weir_gpu_model *m, const struct weir_gpu_launch *launches,
 
 static int embed(const struct pass *p, const struct weir_gpu_stage *s)
 {
-    const struct weir_gpu_model *m = p->m;
+    const struct weir_gpu_rank *m = p->m;
     const struct weir_embed_args args = {
         .table = m->weights.embed,
         .ids = weir_gpu_batch_on_device(&m->batch, WEIR_GPU_PIECE_TOKENS),
@@ -54,7 +56,7 @@ static int embed(const struct pass *p, const struct weir_gpu_stage *s)
 
 static int norm(const struct pass *p, const struct weir_gpu_stage *s)
 {
-    const struct weir_gpu_model *m = p->m;
+    const struct weir_gpu_rank *m = p->m;
     const struct weir_rms_norm_args args = {
         .x = p->rows[s->op->in],
         .delta = s->op->delta ? p->rows[s->op->delta] : NULL,
@@ -70,7 +72,7 @@ static int norm(const struct pass *p, const struct weir_gpu_stage *s)
 
 static int rope_kv(const struct pass *p, const struct weir_gpu_stage *s)
 {
-    const struct weir_gpu_model *m = p->m;
+    const struct weir_gpu_rank *m = p->m;
     const struct weir_hparams *hp = &m->hparams;
     const struct weir_rope_kv_args args = {
         .qkv = p->rows[s->op->in],
@@ -95,7 +97,7 @@ static int rope_kv(const struct pass *p, const struct weir_gpu_stage *s)
 
 static int attend_singles(const struct pass *p, const struct weir_gpu_stage *s)
 {
-    const struct weir_gpu_model *m = p->m;
+    const struct weir_gpu_rank *m = p->m;
     const struct weir_hparams *hp = &m->hparams;
     const struct weir_attn_decode_args args = {
         .q = p->rows[s->op->in],
@@ -122,7 +124,7 @@ static int attend_singles(const struct pass *p, const struct weir_gpu_stage *s)
 
 static int attend_tiles(const struct pass *p, const struct weir_gpu_stage *s)
 {
-    const struct weir_gpu_model *m = p->m;
+    const struct weir_gpu_rank *m = p->m;
     const struct weir_hparams *hp = &m->hparams;
     const struct weir_attn_prefill_args args = {
         .q = p->rows[s->op->in],
@@ -166,9 +168,18 @@ static bool is_joined(const struct weir_gpu_stage *linear)
     return linear->op->out == WEIR_BUFFER_GATE_UP && weir_gpu_linear_takes_glu(&linear->linear);
 }
 
+int weir__gpu_rank_sum(struct weir_gpu_rank *m, float *data, size_t n)
+{
+    int rc = weir_gpu_group_sum(m->group, m->share.rank, m->device.stream, data, n);
+    if (rc < 0) {
+        snprintf(m->failure, sizeof(m->failure), "%s", weir_gpu_group_error_text(m->group));
+    }
+    return rc;
+}
+
 static int linear(const struct pass *p, const struct weir_gpu_stage *s)
 {
-    struct weir_gpu_model *m = p->m;
+    struct weir_gpu_rank *m = p->m;
     const bool joined = is_joined(s);
     const struct weir_gpu_product product = {
         .x = s->op->in == WEIR_BUFFER_H ? m->scratch.halves_h : m->scratch.halves,
@@ -180,8 +191,14 @@ static int linear(const struct pass *p, const struct weir_gpu_stage *s)
         .activation = m->hparams.activation,
         .scratch = m->scratch.linear,
     };
+    const bool is_sum = weir_gpu_share_is_sum(&m->share, s->op);
+    const uint64_t n_sums = (uint64_t)p->n_rows * weir_graph_width(&m->hparams, s->op->out);
     int rc = s->op->in == WEIR_BUFFER_ATT ? to_half(p, WEIR_BUFFER_ATT, m->scratch.halves) : 0;
-    return rc < 0 ? rc : weir_gpu_linear_multiply(&s->linear, &m->device, &product);
+    if (rc >= 0 && is_sum && s->op->out == WEIR_BUFFER_LOGITS) { /* others have the other rows */
+        rc = m->device.api->fill(m->device.stream, product.y, 0, n_sums * sizeof(float));
+    }
+    rc = rc < 0 ? rc : weir_gpu_linear_multiply(&s->linear, &m->device, &product);
+    return rc < 0 || !is_sum ? rc : weir__gpu_rank_sum(m, product.y, n_sums);
 }
 
 static int glu(const struct pass *p, const struct weir_gpu_stage *s)
@@ -233,7 +250,7 @@ static int run_stage(const struct pass *p, const struct weir_gpu_stage *s)
     return WEIR_E_UNSUPPORTED;
 }
 
-int weir__gpu_forward(struct weir_gpu_model *m, uint32_t n_rows, uint32_t n_out, bool decode)
+int weir__gpu_forward(struct weir_gpu_rank *m, uint32_t n_rows, uint32_t n_out, bool decode)
 {
     struct pass p = {
         .m = m,
@@ -257,7 +274,9 @@ int weir__gpu_forward(struct weir_gpu_model *m, uint32_t n_rows, uint32_t n_out,
             }
             continue;
         }
-        if (!decode && atomic_load_explicit(&m->interrupted, memory_order_relaxed)) {
+        /* Devices that share a model all take the same way: they look when the pass is over. */
+        if (!decode && m->share.n_ranks == 1 &&
+            atomic_load_explicit(&m->interrupted, memory_order_relaxed)) {
             return WEIR_E_CANCELLED;
         }
         rc = run_stage(&p, s);

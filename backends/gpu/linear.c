@@ -9,22 +9,29 @@
 #include "engine/gguf/gguf.h"
 #include "kernels/linear/linear.h"
 
-int weir_gpu_linear_plan(struct weir_gpu_linear *l, const struct weir_op *op, uint32_t lanes,
+int weir_gpu_linear_plan(struct weir_gpu_linear *l, const struct weir_gpu_share *share,
+                         const struct weir_hparams *whole, const struct weir_op *op, uint32_t lanes,
                          struct weir_error *err)
 {
-    *l = (struct weir_gpu_linear){.n_segments = op->n_weights,
-                                  .n_cols = (uint32_t)op->weights[0]->dims[0]};
+    *l = (struct weir_gpu_linear){.n_segments = op->n_weights};
     for (uint32_t i = 0; i < op->n_weights; i++) {
         const struct weir_gguf_tensor *t = op->weights[i];
         struct weir_gpu_segment *s = &l->segments[i];
-        int rc = weir_pack_plan(t->type, lanes, t->dims[1], t->dims[0], &s->plan);
+        s->slice = weir_gpu_share_slice(share, whole, op, i);
+        int rc = weir_pack_plan(t->type, lanes, s->slice.n_rows, s->slice.n_columns, &s->plan);
         if (rc < 0) {
             return weir_error_set(err, rc,
                                   "tensor %.*s has a type or shape that no GPU kernel takes",
                                   (int)t->name.n, t->name.p);
         }
+        s->plan.row_bytes = weir_tensor_row_bytes(t->type, t->dims[0]); /* to the next row */
         s->row_begin = l->n_rows;
         l->n_rows += s->plan.n_rows;
+    }
+    l->n_cols = l->segments[0].plan.n_cols;
+    if (op->out == WEIR_BUFFER_LOGITS) {
+        l->y_at = l->segments[0].slice.row;
+        l->y_stride = (uint32_t)op->weights[0]->dims[1];
     }
     return 0;
 }
@@ -82,7 +89,10 @@ static int load_segment(struct weir_gpu_segment *segment, const struct weir_gguf
     if (tiles_at_once == 0) {
         return WEIR_E_TOOBIG;
     }
-    struct slice s = {.plan = plan, .source = t->data, .scales = scales};
+    const struct weir_tensor_type_info *type = weir_tensor_type_info(t->type);
+    const uint8_t *source = (const uint8_t *)t->data + segment->slice.row * plan->row_bytes +
+                            (size_t)segment->slice.column / type->block_elems * type->block_bytes;
+    struct slice s = {.plan = plan, .source = source, .scales = scales};
     for (uint32_t done = 0; done < plan->n_tiles;) {
         uint32_t left = plan->n_tiles - done;
         uint32_t n = left < tiles_at_once ? left : (uint32_t)tiles_at_once;
@@ -91,7 +101,6 @@ static int load_segment(struct weir_gpu_segment *segment, const struct weir_gguf
         if (rc < 0) {
             return rc;
         }
-        const uint8_t *source = t->data;
         uint32_t first_row = done * WEIR_TILE_ROWS;
         uint32_t end_row = (done + n) * WEIR_TILE_ROWS;
         end_row = end_row < plan->n_rows ? end_row : plan->n_rows;
@@ -148,8 +157,10 @@ int weir_gpu_linear_multiply(const struct weir_gpu_linear *l, struct weir_gpu_de
         .n_tokens = p->n_tokens,
         .x = p->x,
         .x_stride = l->n_cols,
-        .y_stride = p->glu ? l->n_rows / 2 : l->n_rows,
-        .y = p->y,
+        .y_stride = l->y_stride ? l->y_stride
+                    : p->glu    ? l->n_rows / 2
+                                : l->n_rows,
+        .y = p->y ? p->y + l->y_at : NULL,
         .y_f16 = p->y_f16,
         .add = p->add,
         .glu = glu_of(p),

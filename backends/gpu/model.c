@@ -1,201 +1,171 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "backends/gpu/model_internal.h"
+/* A model over its devices: one rank for each, which load one after the other and step together. */
+#include "backends/gpu/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
+#include "backends/gpu/rank.h"
 #include "engine/gguf/gguf.h"
 
-enum {
-    DEFAULT_SEQUENCES = 16,
-    DEFAULT_STEP_TOKENS = 2048,
-    SEQUENCES_MAX = 1024,
-    STEP_TOKENS_MAX = 1 << 14,
-    HEAD_DIM_UNIT = 16,
-    HEAD_DIM_MAX = 256,
-    GRAPH_RESERVE_BYTES = 64 << 20, /* what the driver takes for graphs */
-    PACK_THREADS_MAX = 16,
-    TIMER_SLACK_NS = 1000
+enum { TIMER_SLACK_NS = 1000 };
+
+struct weir_gpu_model {
+    struct weir_gpu_rank *ranks[WEIR_GPU_RANKS_MAX];
+    uint32_t n_ranks;
+    struct weir_gpu_group group; /* zeroed where there is one rank */
+    /* What ranks other than the first say of a step's parts, which is the same. */
+    weir_step_result *echoes[WEIR_GPU_RANKS_MAX];
+    const weir_step_batch *batch; /* of the step that runs */
+    weir_step_result *results;
+    weir_model_info info;
 };
 
-static uint32_t or_default(uint32_t value, uint32_t fallback, uint32_t max)
+/* Of this thread, which naps while it waits for the device. */
+static void nap_exactly(void)
 {
-    value = value ? value : fallback;
-    return value < max ? value : max;
+    (void)prctl(PR_SET_TIMERSLACK, (unsigned long)TIMER_SLACK_NS);
 }
 
-static int check_shape(const struct weir_hparams *hp, struct weir_error *err)
+static int open_ranks(struct weir_gpu_model *m, const struct weir_gpu_backend *backend,
+                      const struct weir_model *source, const uint32_t *devices, uint32_t n,
+                      const struct weir_gpu_options *options, struct weir_error *err)
 {
-    if (hp->head_dim % HEAD_DIM_UNIT != 0 || hp->head_dim > HEAD_DIM_MAX) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "heads of %u dimensions: the GPU backends take multiples of %d up "
-                              "to %d",
-                              hp->head_dim, HEAD_DIM_UNIT, HEAD_DIM_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        struct weir_gpu_share share;
+        int rc = weir_gpu_share_find(source, i, n, &share, err);
+        rc = rc < 0 ? rc
+                    : weir__gpu_rank_open(backend, devices[i], &share, options, &m->ranks[i], err);
+        if (rc < 0) {
+            return rc;
+        }
+        m->n_ranks++;
     }
     return 0;
 }
 
-static unsigned long long mb(uint64_t n_bytes)
+static int try_sum(void *arg, uint32_t rank)
 {
-    return (unsigned long long)(n_bytes >> 20);
+    nap_exactly();
+    return weir__gpu_rank_try_sum(((struct weir_gpu_model *)arg)->ranks[rank]);
 }
 
-/* What is free on the device, within the model's own budget. */
-static int read_budget(struct weir_gpu_model *m, uint64_t *ret_bytes, struct weir_error *err)
+/* Joins the devices; before memory is planned, as the library takes some of it. */
+static int join_ranks(struct weir_gpu_model *m, const uint32_t *devices, struct weir_error *err)
 {
-    uint64_t n_free = 0;
-    uint64_t n_total = 0;
-    int rc = m->device.api->memory_info(m->device.context, &n_free, &n_total);
+    const struct weir_gpu_backend *backend = m->ranks[0]->backend;
+    int rc = weir_gpu_group_open(&m->group, backend, devices, m->n_ranks, err);
     if (rc < 0) {
-        return weir_gpu_error(&m->device, rc, "asking for free memory", err);
+        return rc;
     }
-    uint64_t limit = m->options.memory_bytes;
-    *ret_bytes = limit > 0 && limit < n_free ? limit : n_free;
+    for (uint32_t i = 0; i < m->n_ranks; i++) {
+        m->ranks[i]->group = &m->group;
+    }
+    rc = weir_gpu_group_run(&m->group, try_sum, m);
+    return rc < 0 ? weir_error_set(err, rc, "joining %u devices: %s", m->n_ranks,
+                                   weir_gpu_model_failure(m))
+                  : 0;
+}
+
+/* Pages have the same numbers on all devices: the smallest pool decides. */
+static int plan_ranks(struct weir_gpu_model *m, const struct weir_model *source,
+                      const weir_load_params *params, struct weir_error *err)
+{
+    uint32_t n_pages = UINT32_MAX;
+    for (uint32_t i = 0; i < m->n_ranks; i++) {
+        int rc = weir__gpu_rank_plan(m->ranks[i], source, params, err);
+        if (rc < 0) {
+            return rc;
+        }
+        uint32_t n = m->ranks[i]->limits.n_pages;
+        n_pages = n < n_pages ? n : n_pages;
+    }
+    for (uint32_t i = 0; i < m->n_ranks; i++) {
+        m->ranks[i]->limits.n_pages = n_pages;
+    }
     return 0;
 }
 
-/* The pool takes the rest of the budget, less a tenth, but no more than all sequences at full
- * length. Refusing here is better than failing in the middle of a step. */
-static int choose_pages(struct weir_gpu_model *m, const weir_load_params *params,
-                        uint64_t budget_bytes, struct weir_error *err)
+static int load_ranks(struct weir_gpu_model *m, const struct weir_model *source,
+                      const weir_load_params *params, struct weir_error *err)
 {
-    const struct weir_hparams *hp = &m->hparams;
-    const uint64_t page =
-        weir_kv_page_bytes(m->options.kv_type, hp->n_layer, hp->n_head_kv, hp->head_dim);
-    const uint64_t per_sequence = (m->limits.n_ctx + WEIR_PAGE_TOKENS - 1) / WEIR_PAGE_TOKENS;
-    uint64_t scratch = 0;
-    uint64_t pinned = 0;
-    weir__gpu_scratch_sizes(m, &scratch, &pinned);
-    uint64_t fixed = m->weights.memory_bytes + scratch + GRAPH_RESERVE_BYTES;
-    uint64_t rest = budget_bytes > fixed ? (budget_bytes - fixed) / 10 * 9 : 0;
-    if (params->kv_bytes > 0 && params->kv_bytes < rest) {
-        rest = params->kv_bytes;
-    }
-    uint64_t n_pages = per_sequence * m->limits.max_parts;
-    n_pages = n_pages < rest / page ? n_pages : rest / page;
-    if (n_pages < per_sequence) {
-        return weir_error_set(
-            err, WEIR_E_NOMEM,
-            "%s has %llu MB for this model; it needs %llu MB for weights, %llu MB for a step of %u "
-            "tokens and %llu MB of KV for one sequence of %u tokens: lower context, step_budget or "
-            "max_batch, or raise memory_mb or kv_memory",
-            m->device.info.name, mb(budget_bytes), mb(m->weights.memory_bytes), mb(scratch),
-            m->limits.max_rows, mb(per_sequence * page), m->limits.n_ctx);
-    }
-    m->limits.n_pages = n_pages < INT32_MAX ? (uint32_t)n_pages : INT32_MAX;
-    m->kv_bytes = m->limits.n_pages * page;
-    return 0;
-}
-
-static int open_kv(struct weir_gpu_model *m, struct weir_error *err)
-{
-    struct weir_gpu_device *d = &m->device;
-    int rc = d->api->alloc(d->context, m->kv_bytes, (void **)&m->kv);
-    /* Never-written rows of a page may be read as padding of a tile: they must be numbers. */
-    rc = rc < 0 ? rc : d->api->fill(d->stream, m->kv, 0, m->kv_bytes);
-    return rc < 0 ? weir_gpu_error(d, rc, "memory for the KV pages", err) : 0;
-}
-
-static int open_events(struct weir_gpu_model *m, struct weir_error *err)
-{
-    struct weir_gpu_device *d = &m->device;
-    int rc = d->api->event_create(d->context, &m->begin_event);
-    rc = rc < 0 ? rc : d->api->event_create(d->context, &m->end_event);
-    rc = rc < 0 ? rc : d->api->event_create(d->context, &m->spare_event);
-    return rc < 0 ? weir_gpu_error(d, rc, "creating events", err) : 0;
-}
-
-static void fill_info(struct weir_gpu_model *m, const struct weir_model *source)
-{
-    const struct weir_hparams *hp = &m->hparams;
-    m->info = (weir_model_info){
-        .struct_size = sizeof(m->info),
-        .caps = WEIR_MODEL_CAN_LOGPROBS | WEIR_MODEL_CAN_MASK,
-        .n_vocab = hp->n_vocab,
-        .n_ctx = m->limits.n_ctx,
-        .n_embd = hp->n_embd,
-        .n_pages = m->limits.n_pages,
-        .page_tokens = WEIR_PAGE_TOKENS,
-        .max_sequences = m->limits.max_parts,
-        .max_step_tokens = m->limits.max_rows,
-        .n_threads = 1,
-        .weight_bytes = m->weights.memory_bytes,
-        .kv_bytes = m->kv_bytes,
-        .scratch_bytes = m->scratch.memory_bytes,
-        .kv_bytes_per_token =
-            weir_kv_page_bytes(m->options.kv_type, hp->n_layer, hp->n_head_kv, hp->head_dim) /
-            WEIR_PAGE_TOKENS,
-        .step_bytes = m->weights.step_bytes,
-    };
-    const struct weir_gguf_tensor *down = source->weights.layers[0].down;
-    snprintf(m->info.arch, sizeof(m->info.arch), "%s", hp->arch);
-    snprintf(m->info.quant, sizeof(m->info.quant), "%s", weir_tensor_type_info(down->type)->name);
-    snprintf(m->info.device, sizeof(m->info.device), "%s%u %s", m->backend->name, m->device.index,
-             m->device.info.name);
-}
-
-static int load_on_device(struct weir_gpu_model *m, const struct weir_model *source,
-                          const weir_load_params *params, struct weir_error *err)
-{
-    uint64_t budget_bytes = 0;
-    int rc = check_shape(&m->hparams, err);
-    rc = rc < 0 ? rc : weir_gpu_device_open(&m->device, m->backend, params->device, err);
-    rc = rc < 0 ? rc : read_budget(m, &budget_bytes, err);
-    rc = rc < 0 ? rc : weir__gpu_weights_plan(m, source, err);
-    rc = rc < 0 ? rc : choose_pages(m, params, budget_bytes, err);
-    rc = rc < 0 ? rc : weir__gpu_scratch_init(m, err);
-    rc = rc < 0 ? rc : open_kv(m, err);
-    rc = rc < 0 ? rc : open_events(m, err);
-    rc = rc < 0 ? rc : weir__gpu_weights_load(m, source, params, err);
-    if (rc >= 0) {
-        rc = m->device.api->stream_sync(m->device.stream);
-        rc = rc < 0 ? weir_gpu_error(&m->device, rc, "loading", err) : 0;
+    const uint32_t n_parts = m->ranks[0]->limits.max_parts;
+    int rc = 0;
+    for (uint32_t i = 0; rc >= 0 && i < m->n_ranks; i++) {
+        m->echoes[i] = i > 0 ? calloc(n_parts, sizeof(*m->echoes[i])) : NULL;
+        if (i > 0 && !m->echoes[i]) {
+            return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+        }
+        rc = weir__gpu_rank_load(m->ranks[i], source, params, err);
     }
     return rc;
 }
 
-static uint32_t count_cores(void)
+/* "cuda0,1 NVIDIA H100 80GB HBM3" */
+static void name_devices(const struct weir_gpu_model *m, char *out, size_t cap)
 {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : (uint32_t)n;
+    int n = snprintf(out, cap, "%s", m->ranks[0]->backend->name);
+    for (uint32_t i = 0; i < m->n_ranks && n > 0 && (size_t)n < cap; i++) {
+        n +=
+            snprintf(out + n, cap - (size_t)n, "%s%u", i > 0 ? "," : "", m->ranks[i]->device.index);
+    }
+    if (n > 0 && (size_t)n < cap) {
+        (void)snprintf(out + n, cap - (size_t)n, " %s", m->ranks[0]->device.info.name);
+    }
+}
+
+static void fill_info(struct weir_gpu_model *m, const struct weir_model *source)
+{
+    const struct weir_gpu_rank *first = m->ranks[0];
+    m->info = (weir_model_info){
+        .struct_size = sizeof(m->info),
+        .caps = WEIR_MODEL_CAN_LOGPROBS | WEIR_MODEL_CAN_MASK,
+        .n_vocab = first->limits.n_vocab,
+        .n_ctx = first->limits.n_ctx,
+        .n_embd = first->hparams.n_embd,
+        .n_pages = first->limits.n_pages,
+        .page_tokens = WEIR_PAGE_TOKENS,
+        .max_sequences = first->limits.max_parts,
+        .max_step_tokens = first->limits.max_rows,
+        .n_threads = 1,
+    };
+    for (uint32_t i = 0; i < m->n_ranks; i++) {
+        const struct weir_gpu_rank *r = m->ranks[i];
+        m->info.weight_bytes += r->weights.memory_bytes;
+        m->info.kv_bytes += r->kv_bytes;
+        m->info.scratch_bytes += r->scratch.memory_bytes;
+        m->info.kv_bytes_per_token += r->page_bytes / WEIR_PAGE_TOKENS;
+        m->info.step_bytes += r->weights.step_bytes;
+    }
+    const struct weir_gguf_tensor *down = source->weights.layers[0].down;
+    snprintf(m->info.arch, sizeof(m->info.arch), "%s", source->hparams.arch);
+    snprintf(m->info.quant, sizeof(m->info.quant), "%s", weir_tensor_type_info(down->type)->name);
+    name_devices(m, m->info.device, sizeof(m->info.device));
 }
 
 int weir_gpu_model_create(const struct weir_gpu_backend *backend, const struct weir_model *source,
                           const weir_load_params *params, const struct weir_gpu_options *options,
                           struct weir_gpu_model **ret_model, struct weir_error *err)
 {
-    const struct weir_hparams *hp = &source->hparams;
-    struct weir_gpu_model *m = calloc(1, sizeof(*m));
+    const bool has_list = WEIR_HAS(params, n_devices) && params->n_devices > 1;
+    const uint32_t n = has_list ? params->n_devices : 1;
+    const uint32_t *devices = has_list ? params->devices : &params->device;
+    struct weir_gpu_model *m = n <= WEIR_GPU_RANKS_MAX ? calloc(1, sizeof(*m)) : NULL;
     if (!m) {
-        return weir_error_set(err, WEIR_E_NOMEM, "out of memory");
+        return weir_error_set(err, WEIR_E_NOMEM, "out of memory for a model on %u devices", n);
     }
-    m->backend = backend;
-    m->options = *options;
-    m->hparams = *hp;
-    m->n_threads = or_default(params->n_threads, count_cores(), PACK_THREADS_MAX);
-    m->limits = (struct weir_gpu_limits){
-        .max_parts = or_default(params->max_sequences, DEFAULT_SEQUENCES, SEQUENCES_MAX),
-        .max_rows = or_default(params->max_step_tokens, DEFAULT_STEP_TOKENS, STEP_TOKENS_MAX),
-        .n_vocab = hp->n_vocab,
-        .n_ctx = or_default(params->n_ctx, hp->n_ctx_train, hp->n_ctx_train),
-    };
-    if (m->limits.max_rows < m->limits.max_parts) {
-        m->limits.max_rows = m->limits.max_parts;
-    }
-    (void)pthread_mutex_init(&m->monitor_lock, NULL);
-    (void)prctl(PR_SET_TIMERSLACK, (unsigned long)TIMER_SLACK_NS); /* of this thread's naps */
-    int rc = load_on_device(m, source, params, err);
+    nap_exactly();
+    int rc = open_ranks(m, backend, source, devices, n, options, err);
+    rc = rc < 0 || n == 1 ? rc : join_ranks(m, devices, err);
+    rc = rc < 0 ? rc : plan_ranks(m, source, params, err);
+    rc = rc < 0 ? rc : load_ranks(m, source, params, err);
     if (rc < 0) {
         weir_gpu_model_unload(m);
         return rc;
     }
     fill_info(m, source);
-    if (backend->monitor) {
-        m->monitor = backend->monitor->open(m->device.info.uuid);
-    }
     *ret_model = m;
     return 0;
 }
@@ -229,28 +199,11 @@ void weir_gpu_model_unload(struct weir_gpu_model *m)
     if (!m) {
         return;
     }
-    const struct weir_gpu_api *api = m->device.api;
-    if (m->monitor) {
-        m->backend->monitor->close(m->monitor);
+    weir_gpu_group_close(&m->group);
+    for (uint32_t i = 0; i < m->n_ranks; i++) {
+        weir__gpu_rank_close(m->ranks[i]);
+        free(m->echoes[i]);
     }
-    if (m->is_hung) {
-        /* The driver would wait for the kernel that never ends. What the model held stays with it;
-         * the process goes on. */
-        m->device.context = NULL;
-    }
-    if (m->device.context && weir_gpu_device_use(&m->device) >= 0) {
-        for (uint32_t i = 0; i < WEIR_GPU_BUCKETS; i++) {
-            api->graph_destroy(m->graphs[i]);
-        }
-        api->event_destroy(m->begin_event);
-        api->event_destroy(m->end_event);
-        api->event_destroy(m->spare_event);
-        api->release(m->device.context, m->kv);
-    }
-    weir__gpu_scratch_finish(m);
-    weir__gpu_weights_finish(m);
-    weir_gpu_device_close(&m->device);
-    (void)pthread_mutex_destroy(&m->monitor_lock);
     free(m);
 }
 
@@ -259,16 +212,63 @@ const weir_model_info *weir_gpu_model_info(const struct weir_gpu_model *m)
     return &m->info;
 }
 
-static void give_health(struct weir_gpu_model *m,
+static int step_rank(void *arg, uint32_t rank)
+{
+    struct weir_gpu_model *m = arg;
+    return weir__gpu_rank_step(m->ranks[rank], m->batch, rank == 0 ? m->results : m->echoes[rank]);
+}
+
+int weir_gpu_model_step(struct weir_gpu_model *m, const weir_step_batch *batch,
+                        weir_step_result *results)
+{
+    m->batch = batch;
+    m->results = results;
+    return m->n_ranks > 1 ? weir_gpu_group_run(&m->group, step_rank, m) : step_rank(m, 0);
+}
+
+void weir_gpu_model_interrupt(struct weir_gpu_model *m)
+{
+    atomic_store_explicit(&m->ranks[0]->interrupted, true, memory_order_relaxed);
+}
+
+const char *weir_gpu_model_failure(const struct weir_gpu_model *m)
+{
+    int failed = m->n_ranks > 1 ? atomic_load(&m->group.failed_rank) : 0;
+    return m->ranks[failed < 0 ? 0 : failed]->failure;
+}
+
+/* What is told of several devices: shares and temperatures of the one that is worst, else sums. */
+static double join_figures(enum weir_gpu_figure figure, double a, double b)
+{
+    switch (figure) {
+    case WEIR_GPU_UTILIZATION: return a < b ? a : b;
+    case WEIR_GPU_TEMPERATURE:
+    case WEIR_GPU_THROTTLED:
+    case WEIR_GPU_LAST_ERROR_EVENT: return a > b ? a : b;
+    default: return a + b;
+    }
+}
+
+static void give_health(const struct weir_gpu_model *m,
                         void (*each)(void *arg, const char *name, double value), void *arg)
 {
-    struct weir_gpu_health health = {0};
-    (void)pthread_mutex_lock(&m->monitor_lock);
-    m->backend->monitor->read(m->monitor, &health);
-    (void)pthread_mutex_unlock(&m->monitor_lock);
-    for (int i = 0; i < WEIR_GPU_FIGURE__COUNT; i++) {
-        if (health.known >> i & 1) {
-            each(arg, weir_gpu_figure_names[i], health.values[i]);
+    struct weir_gpu_health all = {0};
+    for (uint32_t i = 0; i < m->n_ranks; i++) {
+        struct weir_gpu_health one = {0};
+        weir__gpu_rank_health(m->ranks[i], &one);
+        for (int k = 0; k < WEIR_GPU_FIGURE__COUNT; k++) {
+            if (one.known >> k & 1) {
+                bool is_first = (all.known >> k & 1) == 0;
+                weir_gpu_health_set(
+                    &all, (enum weir_gpu_figure)k,
+                    is_first ? one.values[k]
+                             : join_figures((enum weir_gpu_figure)k, all.values[k], one.values[k]));
+            }
+        }
+    }
+    for (int k = 0; k < WEIR_GPU_FIGURE__COUNT; k++) {
+        if (all.known >> k & 1) {
+            each(arg, weir_gpu_figure_names[k], all.values[k]);
         }
     }
 }
@@ -276,7 +276,7 @@ static void give_health(struct weir_gpu_model *m,
 void weir_gpu_model_stats(struct weir_gpu_model *m,
                           void (*each)(void *arg, const char *name, double value), void *arg)
 {
-    const struct weir_gpu_counters *c = &m->counters;
+    const struct weir_gpu_counters *c = &m->ranks[0]->counters; /* all take the same steps */
     each(arg, "steps", (double)c->n_steps);
     each(arg, "tokens", (double)c->n_tokens);
     each(arg, "gpu_step_seconds", (double)c->step_us * 1e-6);
@@ -286,7 +286,10 @@ void weir_gpu_model_stats(struct weir_gpu_model *m,
     each(arg, "gpu_decode_places", (double)c->decode_places);
     each(arg, "gpu_graph_steps", (double)c->graph_steps);
     each(arg, "gpu_eager_steps", (double)c->eager_steps);
-    if (m->monitor) {
-        give_health(m, each, arg);
-    }
+    give_health(m, each, arg);
+}
+
+int weir_gpu_model_logits(struct weir_gpu_model *m, uint32_t i, float *out)
+{
+    return weir__gpu_rank_logits(m->ranks[0], i, out);
 }

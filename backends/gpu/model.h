@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* A loaded model on a GPU and the functions of weir.backend.step/1 on it.
+/* A loaded model on a GPU, or split over several, and the functions of weir.backend.step/1 on it.
  *
  * Ownership: load() gives a model that unload() ends. After load the model file is not mapped.
  * Threads and errors: as weir/backend_step.h says. After a step that failed as a whole only
@@ -27,6 +27,8 @@ void weir_gpu_model_unload(struct weir_gpu_model *m); /* NULL ok */
 const weir_model_info *weir_gpu_model_info(const struct weir_gpu_model *m);
 WEIR_NODISCARD int weir_gpu_model_step(struct weir_gpu_model *m, const weir_step_batch *batch,
                                        weir_step_result *results);
+/* Why the last step failed; names no device. */
+const char *weir_gpu_model_failure(const struct weir_gpu_model *m);
 void weir_gpu_model_interrupt(struct weir_gpu_model *m);
 void weir_gpu_model_stats(struct weir_gpu_model *m,
                           void (*each)(void *arg, const char *name, double value), void *arg);

@@ -12,7 +12,6 @@ enum { SENTENCE_BYTES = 512 };
 /* What a plugin's model handle is. */
 struct handle {
     const weir_host *host; /* may be NULL */
-    const struct weir_gpu_api *api;
     struct weir_gpu_model *model;
 };
 
@@ -94,7 +93,6 @@ int weir_gpu_load(const struct weir_gpu_backend *backend, const weir_host *host,
         return rc;
     }
     h->host = host;
-    h->api = backend->open(NULL);
     *model = h;
     return 0;
 }
@@ -121,9 +119,8 @@ int weir_gpu_step(void *model, const weir_step_batch *batch, weir_step_result *r
     int rc = weir_gpu_model_step(h->model, batch, results);
     if (rc < 0 && rc != WEIR_E_CANCELLED && h->host) {
         char line[SENTENCE_BYTES];
-        int n = snprintf(
-            line, sizeof(line), "a step failed on %s: %s", weir_gpu_model_info(h->model)->device,
-            rc == WEIR_E_TIMEOUT ? "it did not end within step_limit_ms" : h->api->error_text());
+        int n = snprintf(line, sizeof(line), "a step failed on %s: %s",
+                         weir_gpu_model_info(h->model)->device, weir_gpu_model_failure(h->model));
         size_t len = n < 0 ? 0 : (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1;
         h->host->log(h->host, WEIR_LEVEL_ERROR, NULL, (weir_str){line, len});
     }

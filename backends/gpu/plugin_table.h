@@ -37,6 +37,7 @@ void weir_gpu_stats(void *model, void (*each)(void *arg, const char *name, doubl
         .step = weir_gpu_step,                                                                     \
         .interrupt = weir_gpu_interrupt,                                                           \
         .stats = weir_gpu_stats,                                                                   \
+        .max_devices = WEIR_GPU_RANKS_MAX,                                                         \
     };                                                                                             \
     static const void *get_ext(const char *id)                                                     \
     {                                                                                              \

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that a step works in: everything is cut once, at load. */
-#include "backends/gpu/model_internal.h"
+#include "backends/gpu/rank.h"
 #include "kernels/linear/linear.h"
 
-static void cut_rows(struct weir_gpu_model *m, struct weir_gpu_cutter *on_device)
+static void cut_rows(struct weir_gpu_rank *m, struct weir_gpu_cutter *on_device)
 {
     struct weir_gpu_scratch *s = &m->scratch;
     for (int i = 1; i < WEIR_BUFFER__COUNT; i++) {
         uint64_t width = weir_graph_width(&m->hparams, (enum weir_buffer)i);
         bool is_glu = i == WEIR_BUFFER_GATE_UP || i == WEIR_BUFFER_H;
-        if ((i == WEIR_BUFFER_DELTA && !m->hparams.has_post_norm) || i == WEIR_BUFFER_N ||
+        bool has_delta = m->hparams.has_post_norm || m->share.n_ranks > 1;
+        if ((i == WEIR_BUFFER_DELTA && !has_delta) || i == WEIR_BUFFER_N ||
             (is_glu && !m->weights.has_separate_glu)) {
             continue;
         }
@@ -25,7 +26,7 @@ static void cut_rows(struct weir_gpu_model *m, struct weir_gpu_cutter *on_device
     }
 }
 
-static void cut_all(struct weir_gpu_model *m, struct weir_gpu_cutter *on_device,
+static void cut_all(struct weir_gpu_rank *m, struct weir_gpu_cutter *on_device,
                     struct weir_gpu_cutter *pinned)
 {
     struct weir_gpu_scratch *s = &m->scratch;
@@ -48,10 +49,12 @@ static void cut_all(struct weir_gpu_model *m, struct weir_gpu_cutter *on_device,
                                sizeof(float));
     s->arrivals =
         weir_gpu_cut(on_device, (uint64_t)m->limits.max_parts * hp->n_head, sizeof(uint32_t));
-    weir_gpu_sampling_cut(&m->sampling, &m->limits, on_device, pinned);
+    if (m->share.rank == 0) { /* the others only help with the logits */
+        weir_gpu_sampling_cut(&m->sampling, &m->limits, on_device, pinned);
+    }
 }
 
-void weir__gpu_scratch_sizes(struct weir_gpu_model *m, uint64_t *ret_device, uint64_t *ret_pinned)
+void weir__gpu_scratch_sizes(struct weir_gpu_rank *m, uint64_t *ret_device, uint64_t *ret_pinned)
 {
     struct weir_gpu_cutter on_device = {0};
     struct weir_gpu_cutter pinned = {0};
@@ -60,7 +63,7 @@ void weir__gpu_scratch_sizes(struct weir_gpu_model *m, uint64_t *ret_device, uin
     *ret_pinned = pinned.used_bytes;
 }
 
-int weir__gpu_scratch_init(struct weir_gpu_model *m, struct weir_error *err)
+int weir__gpu_scratch_init(struct weir_gpu_rank *m, struct weir_error *err)
 {
     struct weir_gpu_scratch *s = &m->scratch;
     struct weir_gpu_device *d = &m->device;
@@ -84,7 +87,7 @@ int weir__gpu_scratch_init(struct weir_gpu_model *m, struct weir_error *err)
     return rc < 0 ? weir_gpu_error(d, rc, "clearing the memory of a step", err) : 0;
 }
 
-void weir__gpu_scratch_finish(struct weir_gpu_model *m)
+void weir__gpu_scratch_finish(struct weir_gpu_rank *m)
 {
     weir_gpu_batch_finish(&m->batch);
     if (m->device.context) {

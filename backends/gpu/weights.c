@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "backends/gpu/cutter.h"
-#include "backends/gpu/model_internal.h"
+#include "backends/gpu/rank.h"
 #include "engine/gguf/gguf.h"
 
-static int plan_stages(struct weir_gpu_model *m, const struct weir_model *source,
+static int plan_stages(struct weir_gpu_rank *m, const struct weir_model *source,
                        struct weir_error *err)
 {
     struct weir_gpu_weights *w = &m->weights;
@@ -22,6 +22,7 @@ static int plan_stages(struct weir_gpu_model *m, const struct weir_model *source
     }
     memcpy(m->graph.ops, source->graph.ops, n * sizeof(*m->graph.ops));
     m->graph.n_ops = w->n_stages = source->graph.n_ops;
+    weir_gpu_share_rewrite(&m->share, &m->graph);
     w->step_bytes = 0;
     int rc = 0;
     for (uint32_t i = 0; rc >= 0 && i < w->n_stages; i++) {
@@ -30,7 +31,8 @@ static int plan_stages(struct weir_gpu_model *m, const struct weir_model *source
         if (s->op->kind == WEIR_OP_SELECT) {
             w->select = i;
         } else if (s->op->kind == WEIR_OP_LINEAR) {
-            rc = weir_gpu_linear_plan(&s->linear, s->op, m->device.info.props.lanes, err);
+            rc = weir_gpu_linear_plan(&s->linear, &m->share, &source->hparams, s->op,
+                                      m->device.info.props.lanes, err);
             w->has_separate_glu |= rc >= 0 && s->op->out == WEIR_BUFFER_GATE_UP &&
                                    !weir_gpu_linear_takes_glu(&s->linear);
             for (uint32_t k = 0; rc >= 0 && k < s->linear.n_segments; k++) {
@@ -47,7 +49,7 @@ static const float *cut_floats(struct weir_gpu_cutter *c, const struct weir_gguf
 }
 
 /* The same order for counting and for cutting. */
-static void cut_all(struct weir_gpu_model *m, const struct weir_model *source,
+static void cut_all(struct weir_gpu_rank *m, const struct weir_model *source,
                     struct weir_gpu_cutter *c)
 {
     struct weir_gpu_weights *w = &m->weights;
@@ -74,7 +76,7 @@ static void cut_all(struct weir_gpu_model *m, const struct weir_model *source,
     }
 }
 
-int weir__gpu_weights_plan(struct weir_gpu_model *m, const struct weir_model *source,
+int weir__gpu_weights_plan(struct weir_gpu_rank *m, const struct weir_model *source,
                            struct weir_error *err)
 {
     int rc = plan_stages(m, source, err);
@@ -89,7 +91,7 @@ int weir__gpu_weights_plan(struct weir_gpu_model *m, const struct weir_model *so
 
 /* Progress over all bytes of the source. */
 struct loading {
-    struct weir_gpu_model *m;
+    struct weir_gpu_rank *m;
     struct weir_gpu_upload upload;
     const weir_load_params *params;
     uint64_t done_bytes, total_bytes;
@@ -99,10 +101,11 @@ static int count_progress(void *arg, uint64_t n_bytes)
 {
     struct loading *l = arg;
     l->done_bytes += n_bytes;
-    return l->params->progress
-               ? l->params->progress(l->params->progress_arg,
-                                     (float)((double)l->done_bytes / (double)l->total_bytes))
-               : 0;
+    double done = (double)l->done_bytes / (double)l->total_bytes;
+    const struct weir_gpu_share *s = &l->m->share; /* one device is loaded behind the other */
+    return l->params->progress ? l->params->progress(l->params->progress_arg,
+                                                     (float)((s->rank + done) / s->n_ranks))
+                               : 0;
 }
 
 static int send_floats(struct loading *l, const float *to, const struct weir_gguf_tensor *t)
@@ -115,7 +118,10 @@ static int send_biases(struct loading *l, const struct weir_gpu_linear *linear,
 {
     int rc = 0;
     for (uint32_t k = 0; rc >= 0 && linear->bias && k < op->n_weights; k++) {
-        rc = send_floats(l, linear->bias + linear->segments[k].row_begin, op->biases[k]);
+        const struct weir_gpu_segment *s = &linear->segments[k];
+        rc = weir_gpu_upload_bytes(&l->upload, linear->bias + s->row_begin,
+                                   (const float *)op->biases[k]->data + s->slice.row,
+                                   s->slice.n_rows * sizeof(float));
     }
     return rc;
 }
@@ -165,13 +171,14 @@ static int send_turns(struct loading *l, const struct weir_model *source)
     return rc;
 }
 
-static uint64_t source_bytes(const struct weir_model *source)
+/* As progress counts them: whole rows, also where a part of each is taken. */
+static uint64_t source_bytes(const struct weir_gpu_weights *w)
 {
     uint64_t n = 1;
-    for (uint32_t i = 0; i < source->graph.n_ops; i++) {
-        const struct weir_op *op = &source->graph.ops[i];
-        for (uint32_t k = 0; op->kind == WEIR_OP_LINEAR && k < op->n_weights; k++) {
-            n += op->weights[k]->n_bytes;
+    for (uint32_t i = 0; i < w->n_stages; i++) {
+        const struct weir_gpu_linear *l = &w->stages[i].linear;
+        for (uint32_t k = 0; k < l->n_segments; k++) {
+            n += (uint64_t)l->segments[k].plan.n_rows * l->segments[k].plan.row_bytes;
         }
     }
     return n;
@@ -189,7 +196,7 @@ static int load_all(struct loading *l, const struct weir_model *source)
     return rc < 0 ? rc : weir_gpu_upload_flush(&l->upload);
 }
 
-int weir__gpu_weights_load(struct weir_gpu_model *m, const struct weir_model *source,
+int weir__gpu_weights_load(struct weir_gpu_rank *m, const struct weir_model *source,
                            const weir_load_params *params, struct weir_error *err)
 {
     struct weir_gpu_device *d = &m->device;
@@ -198,7 +205,7 @@ int weir__gpu_weights_load(struct weir_gpu_model *m, const struct weir_model *so
         return weir_gpu_error(d, rc, "memory for the weights", err);
     }
     cut_all(m, source, &(struct weir_gpu_cutter){.base = m->weights.memory});
-    struct loading l = {.m = m, .params = params, .total_bytes = source_bytes(source)};
+    struct loading l = {.m = m, .params = params, .total_bytes = source_bytes(&m->weights)};
     rc = weir_gpu_upload_open(&l.upload, d);
     if (rc < 0) {
         return weir_gpu_error(d, rc, "pinned memory for the upload", err);
@@ -211,7 +218,7 @@ int weir__gpu_weights_load(struct weir_gpu_model *m, const struct weir_model *so
     return rc < 0 ? weir_gpu_error(d, rc, "sending the weights to the device", err) : 0;
 }
 
-void weir__gpu_weights_finish(struct weir_gpu_model *m)
+void weir__gpu_weights_finish(struct weir_gpu_rank *m)
 {
     if (m->device.context) {
         m->device.api->release(m->device.context, m->weights.memory);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/gpu/nccl.h"
 #include "backends/hip/runtime.h"
 
 static const struct weir_hip_runtime *hip;
@@ -322,6 +323,7 @@ static const struct weir_gpu_api api = {
     .device_count = device_count,
     .device_info = device_info,
     .context_create = context_create,
+    .context_share = context_create,
     .context_destroy = context_destroy,
     .context_use = context_use,
     .memory_info = memory_info,
@@ -363,4 +365,9 @@ const struct weir_gpu_api *weir_hip_api(struct weir_error *err)
     }
     hip = runtime; /* always the same */
     return &api;
+}
+
+const struct weir_gpu_collective *weir_hip_collective(struct weir_error *err)
+{
+    return weir_nccl_open("librccl.so.1", err);
 }

@@ -9,6 +9,7 @@ enum { SCORE = 1000 };
 const struct weir_gpu_backend weir_hip_backend = {
     .name = "hip",
     .open = weir_hip_api,
+    .collective = weir_hip_collective,
     .monitor = &weir_rocm_smi_monitor,
     .score = SCORE,
     .images = weir_hip_images,

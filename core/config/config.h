@@ -73,12 +73,19 @@ struct weir_config_logging {
     bool json;
 };
 
+enum { WEIR_CONFIG_DEVICES_MAX = 16 };
+
+struct weir_config_device {
+    const char *id; /* or its beginning; NULL: chosen by index */
+    uint32_t index;
+};
+
 /* Numbers are 0 for "auto". */
 struct weir_config_engine {
-    const char *backend;   /* "auto" or a backend's name */
-    const char *file;      /* as written; NULL when the backend needs none */
-    const char *device_id; /* NULL: not chosen by id */
-    int32_t device;        /* -1: not chosen by number */
+    const char *backend; /* "auto" or a backend's name */
+    const char *file;    /* as written; NULL when the backend needs none */
+    struct weir_config_device devices[WEIR_CONFIG_DEVICES_MAX];
+    uint32_t n_devices; /* 0: not chosen; above 1: the model is split over them */
     uint32_t n_threads;
     uint32_t n_ctx; /* tokens */
     uint64_t kv_bytes;

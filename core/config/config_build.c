@@ -146,13 +146,33 @@ static void build_small_parts(struct builder *b, yyjson_val *root)
     c->models_dir = text_of(root, "models_dir");
 }
 
+static void add_device(struct weir_config_engine *e, yyjson_val *json)
+{
+    if (e->n_devices < WEIR_CONFIG_DEVICES_MAX) {
+        e->devices[e->n_devices++] = (struct weir_config_device){
+            .id = yyjson_get_str(json), .index = (uint32_t)yyjson_get_uint(json)};
+    }
+}
+
+static void read_devices(struct weir_config_engine *e, yyjson_val *json)
+{
+    if (!yyjson_is_arr(json)) {
+        if (json && !yyjson_equals_str(json, "auto")) {
+            add_device(e, json);
+        }
+        return;
+    }
+    size_t i, max;
+    yyjson_val *item;
+    yyjson_arr_foreach(json, i, max, item)
+    {
+        add_device(e, item);
+    }
+}
+
 static struct weir_config_engine engine_of(yyjson_val *json)
 {
-    yyjson_val *device = get(json, "device");
-    bool has_id = yyjson_is_str(device) && !yyjson_equals_str(device, "auto");
-    return (struct weir_config_engine){
-        .device_id = has_id ? yyjson_get_str(device) : NULL,
-        .device = yyjson_is_int(device) ? (int32_t)yyjson_get_uint(device) : -1,
+    struct weir_config_engine e = {
         .backend = text_of(json, "backend"),
         .file = text_of(json, "file"),
         .n_threads = number_of(json, "threads"),
@@ -163,6 +183,8 @@ static struct weir_config_engine engine_of(yyjson_val *json)
         .stall_timeout_ms = ms_of(json, "stall_timeout"),
         .options = get(json, "options"),
     };
+    read_devices(&e, get(json, "device"));
+    return e;
 }
 
 static struct weir_config_upstream upstream_of(yyjson_val *json)

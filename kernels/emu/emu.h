@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "kernels/gpu_api.h"
+#include "kernels/gpu_collective.h"
 
 struct weir_emu_pool;
 
@@ -43,5 +44,7 @@ const struct weir_emu_kernel *weir_emu_kernel_find(const char *name, uint32_t la
 /* The driver table. Devices 0 and 1 have waves of 32 and NVIDIA's matrix instructions, 2 and 3
  * waves of 64 and CDNA's. */
 const struct weir_gpu_api *weir_emu_api(void);
+/* Sums over its devices. */
+const struct weir_gpu_collective *weir_emu_collective(void);
 /* The pool behind a context of that table, for tests that set a seed. */
 struct weir_emu_pool *weir_emu_context_pool(void *context);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernels/emu/emu.h"
+#include "kernels/emu/emu_internal.h"
 
 enum { N_DEVICES = 4, MEMORY_MIB = 4096, MAX_GRAPH_STEPS = 1u << 16 };
 
@@ -20,12 +20,13 @@ struct context {
     struct weir_error lost; /* code 0: it works */
 };
 
-enum step_kind { STEP_LAUNCH, STEP_COPY, STEP_FILL };
+enum step_kind { STEP_LAUNCH, STEP_COPY, STEP_FILL, STEP_CALL };
 
 struct step {
     enum step_kind kind;
     const struct weir_emu_kernel *kernel;
     struct weir_gpu_launch launch; /* args is owned */
+    weir_emu_call *call;           /* with launch.args */
     void *to;
     const void *from;
     size_t n_bytes;
@@ -243,6 +244,13 @@ static void do_step(struct context *context, const struct step *step)
         }
         break;
     }
+    case STEP_CALL: {
+        struct weir_error err = {0};
+        if (step->call(step->launch.args, &err) < 0) {
+            context->lost = err;
+        }
+        break;
+    }
     }
 }
 
@@ -259,7 +267,7 @@ static int record_step(struct graph *graph, struct step step)
         graph->steps = steps;
         graph->capacity = capacity;
     }
-    if (step.kind == STEP_LAUNCH) {
+    if (step.kind == STEP_LAUNCH || step.kind == STEP_CALL) {
         void *args = malloc(step.launch.args_bytes + 1);
         if (!args) {
             return weir_error_set(&last_error, WEIR_E_NOMEM, "out of memory");
@@ -293,6 +301,13 @@ static int copy(void *stream, void *to, const void *from, size_t n_bytes)
 static int fill(void *stream, void *device, uint8_t byte, size_t n_bytes)
 {
     struct step step = {.kind = STEP_FILL, .to = device, .n_bytes = n_bytes, .byte = byte};
+    return submit(stream, &step);
+}
+
+int weir_emu_stream_call(void *stream, weir_emu_call *call, const void *args, size_t n_bytes)
+{
+    struct step step = {
+        .kind = STEP_CALL, .call = call, .launch = {.args = args, .args_bytes = n_bytes}};
     return submit(stream, &step);
 }
 
@@ -437,6 +452,7 @@ const struct weir_gpu_api *weir_emu_api(void)
         .device_count = device_count,
         .device_info = device_info,
         .context_create = context_create,
+        .context_share = context_create,
         .context_destroy = context_destroy,
         .context_use = context_use,
         .memory_info = memory_info,

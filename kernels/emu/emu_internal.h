@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The fibers of one block: what emu_pool.c asks of emu_block.c. */
+/* What the parts of the emulator ask of each other: emu_pool.c of emu_block.c the fibers of one
+ * block, emu_collective.c of emu_api.c a place in a stream. */
 #include "kernels/emu/emu.h"
 
 enum { WEIR_EMU_MAX_THREADS = 1024 };
@@ -18,3 +19,9 @@ const char *weir_emu_block_run(struct weir_emu_block *block, const struct weir_e
 
 /* Saves the callee's registers on the stack, stores the stack pointer in *save, takes `to`. */
 void weir_emu_switch(void **save, void *to);
+
+/* Puts a function of the host behind what a stream has, with a copy of its arguments; it may be
+ * captured. A negative result loses the device. */
+typedef int weir_emu_call(const void *args, struct weir_error *err);
+WEIR_NODISCARD int weir_emu_stream_call(void *stream, weir_emu_call *call, const void *args,
+                                        size_t n_bytes);

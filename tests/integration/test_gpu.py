@@ -2,6 +2,7 @@
 """GPU backends without a GPU: the emulator as a backend, and the CUDA and HIP backends over stub
 drivers (tests/gpu/stub), which fail on demand."""
 
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -57,6 +58,9 @@ class Stub:
         self.folder = build / "tests" / "gpu" / "stub"
         self.file = directory / "fault"
         self.env = {"LD_LIBRARY_PATH": str(self.folder), "WEIR_GPU_FAULT_FILE": str(self.file)}
+        self.env_nccl = {**self.env, "LD_LIBRARY_PATH": f"{self.folder}:{self.folder / 'nccl'}"}
+        (directory / "libnccl.so.2").write_text("no library")  # the machine may have one
+        self.env_no_nccl = {**self.env, "LD_LIBRARY_PATH": f"{self.folder}:{directory}"}
         self.head = f"plugin_dirs: [{self.folder}]\n"
 
     def fail(self, words):
@@ -207,3 +211,104 @@ def test_a_device_is_chosen_by_its_id(start, stub, tiny):
     uuid = "GPU-00000000-0000-0000-0000-000000000001"
     daemon = start(config({"m": engine("cuda", tiny, device=uuid)}, stub.head), env=stub.env)
     assert "cuda1 Stub 1" in daemon.request("/admin/v1/models", admin=True)[2][0]["targets"][0]["device"]
+
+
+def target(daemon, model):
+    models = daemon.request("/admin/v1/models", admin=True)[2]
+    return next(m for m in models if m["name"] == model)["targets"][0]
+
+
+def test_two_emulated_devices_write_what_one_writes(start, build, tiny):
+    daemon = start(config({"cpu": engine("cpu", tiny), "two": engine("emu", tiny, device="[0, 1]"),
+                           "wave64": engine("emu", tiny, device="[EMU-2, EMU-3]")}))
+    for prompt in ("Once upon a time", "x", "The quick brown fox jumps over the lazy dog. " * 3):
+        want = text(ask(daemon, "cpu", prompt))
+        assert text(ask(daemon, "two", prompt)) == want
+        assert text(ask(daemon, "wave64", prompt)) == want
+    assert target(daemon, "two")["device"].startswith("emu0,1 ")
+    assert daemon.metric("weir_gpu_graph_steps_total", model="two") > 0
+
+
+def test_two_devices_serve_a_batch(start, build, tiny):
+    daemon = start(config({"one": engine("emu", tiny), "two": engine("emu", tiny, device="[0, 1]")}))
+    prompts = [f"Tale {i} of a fox" * (i + 1) for i in range(4)]
+    want = [text(ask(daemon, "one", p)) for p in prompts]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda p: text(ask(daemon, "two", p)), prompts)) == want
+
+
+def test_smollm2_over_two_devices_writes_what_one_writes(start, build):
+    require_model("SmolLM2-135M-Instruct.Q4_1.gguf")  # three KV heads: one and two
+    file = models_dir() / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    daemon = start(config({"cpu": engine("cpu", file), "two": engine("emu", file, device="[0, 1]")}))
+    prompt = "The capital of France is"
+    want = text(ask(daemon, "cpu", prompt, n=4))
+    assert text(ask(daemon, "two", prompt, n=4, timeout=600)) == want
+
+
+@pytest.mark.parametrize("backend", ["cuda", "hip"])
+def test_stub_drivers_and_nccl_run_a_split_model(start, stub, tiny, backend):
+    daemon = start(config({"cpu": engine("cpu", tiny),
+                           "gpu": engine(backend, tiny, device="[1, 0]")}, stub.head),
+                   env=stub.env_nccl)
+    assert text(ask(daemon, "gpu")) == text(ask(daemon, "cpu"))
+    assert target(daemon, "gpu")["device"] == f"{backend}1,0 Stub 1"
+
+
+@pytest.mark.parametrize("backend", ["cuda", "hip"])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_one_of_two_devices_lost_takes_the_model_down(start, stub, tiny, backend, lost):
+    daemon = start(config({"gpu": engine(backend, tiny, device="[0, 1]"),
+                           "cpu": engine("cpu", tiny)}, stub.head), env=stub.env_nccl)
+    want = text(ask(daemon, "gpu"))
+    stub.fail(f"launch=719 on={lost}")
+    status, headers, body = ask(daemon, "gpu", "Another text")
+    assert status == 503 and int(headers["retry-after"]) > 0, body
+    assert "unspecified launch failure" in daemon.log_text()
+    assert text(ask(daemon, "cpu")) == want  # others go on
+    stub.mend()
+    wait_until(lambda: state(daemon, "gpu") == "ready", timeout=60, what="the model is back")
+    assert text(ask(daemon, "gpu")) == want
+
+
+@pytest.mark.parametrize("words, nccl, sentence", [
+    ("", False, "a model on several devices needs a library that cannot be opened: "),
+    ("nccl=2", True, "joining 2 devices: ncclCommInitAll: unhandled system error (2)"),
+    ("memory=8", True, "Stub 0 has 8 MB for this model"),
+])
+def test_devices_that_cannot_be_joined_say_why(start, stub, tiny, words, nccl, sentence):
+    stub.fail(words)
+    daemon = start(config({"gpu": engine("cuda", tiny, device="[0, 1]")}, stub.head),
+                   env=stub.env_nccl if nccl else stub.env_no_nccl)
+    assert state(daemon, "gpu") == "failed"
+    assert sentence in target(daemon, "gpu")["error"]
+
+
+def test_a_model_that_cannot_be_split_names_the_dimension(start, build, tiny):
+    daemon = start(config({"m": engine("emu", tiny, device="[0, 1, 2]")}))
+    assert "cannot be split over 3 devices: its attention.head_count_kv of 2 goes in parts of 1" \
+        in target(daemon, "m")["error"]
+
+
+def test_auto_without_nccl_takes_the_cpu(start, stub, tiny):
+    daemon = start(config({"m": engine("auto", tiny, device="[0, 1]")}, stub.head),
+                   env=stub.env_no_nccl)
+    text(ask(daemon, "m"))
+    assert "the next best backend takes over: a model on several devices" in daemon.log_text()
+    assert target(daemon, "m")["device"].startswith("cpu")
+
+
+@pytest.mark.parametrize("backend, devices, sentence", [
+    ("emu", "[0, 0]", "repeats the value at line 3; each may stand once"),
+    ("emu", "[0]", "must have at least 2 items"),
+    ("emu", "[0, EMU-0]", "backend emu cannot run here: a device is named twice"),
+    ("emu", "[0, 9]", "backend emu cannot run here: no such device"),
+    ("cpu", "[0, 1]", "backend cpu cannot run here: it cannot split a model over devices"),
+])
+def test_lists_of_devices_are_checked(binary, build, tiny, tmp_path, backend, devices, sentence):
+    file = tmp_path / "weir.yaml"
+    file.write_text(config({"m": engine(backend, tiny, device=devices)}))
+    ran = subprocess.run([binary, "serve", "-c", file], capture_output=True, text=True, timeout=60,
+                         check=False)
+    assert ran.returncode == 78, ran.stderr
+    assert sentence in ran.stderr, ran.stderr

@@ -45,17 +45,22 @@ enum {
 
 typedef struct weir_load_params {
     uint32_t struct_size;
-    uint32_t device;         /* index from devices() */
-    uint32_t n_threads;      /* compute threads; 0: the backend chooses */
-    uint32_t n_ctx;          /* longest sequence wanted; 0: what the model was trained for */
-    uint32_t max_sequences;  /* sequences alive at a time */
+    uint32_t device;          /* index from devices() */
+    uint32_t n_threads;       /* compute threads; 0: the backend chooses */
+    uint32_t n_ctx;           /* longest sequence wanted; 0: what the model was trained for */
+    uint32_t max_sequences;   /* sequences alive at a time */
     uint32_t max_step_tokens; /* tokens in one step */
-    uint64_t kv_bytes;       /* budget of the KV pool; 0: the backend chooses */
-    weir_str file;           /* path of the model; empty where the backend needs none */
-    weir_str options_json;   /* the backend's own options, "{}" when none */
+    uint64_t kv_bytes;        /* budget of the KV pool; 0: the backend chooses */
+    weir_str file;            /* path of the model; empty where the backend needs none */
+    weir_str options_json;    /* the backend's own options, "{}" when none */
     /* Called from load with 0..1; a non-zero return asks load to give up (WEIR_E_CANCELLED). */
     int (*progress)(void *arg, float fraction);
     void *progress_arg;
+    /* The model is to be split over these, see max_devices; fewer than 2: `device` has all of it.
+     */
+    const uint32_t *devices; /* [n_devices] indices from devices(), each once */
+    uint32_t n_devices;
+    uint32_t reserved;
 } weir_load_params;
 
 typedef struct weir_model_info {
@@ -83,20 +88,21 @@ typedef struct weir_logit_bias {
  * else temperature, top_k, typical_p, top_p, min_p, draw. */
 typedef struct weir_sampling {
     uint32_t struct_size;
-    int32_t top_k;            /* 0: off */
-    float temperature;        /* 0: arg-max, lowest token id on ties */
-    float top_p, typical_p;   /* 1: off */
-    float min_p;              /* 0: off */
-    float repetition_penalty; /* 1: off; over the whole history given */
+    int32_t top_k;                             /* 0: off */
+    float temperature;                         /* 0: arg-max, lowest token id on ties */
+    float top_p, typical_p;                    /* 1: off */
+    float min_p;                               /* 0: off */
+    float repetition_penalty;                  /* 1: off; over the whole history given */
     float presence_penalty, frequency_penalty; /* 0: off; over the completion's tokens only */
     uint32_t n_bias;
     const weir_logit_bias *bias; /* [n_bias] */
-    uint64_t seed; /* the draw depends on (seed, sample_index) alone */
+    uint64_t seed;               /* the draw depends on (seed, sample_index) alone */
 } weir_sampling;
 
 enum {
-    WEIR_STEP_SAMPLE = 1u << 0,  /* sample after the last token of this part */
-    WEIR_STEP_LOGPROBS = 1u << 1 /* also give logprobs of the sampled token and the n_top likeliest */
+    WEIR_STEP_SAMPLE = 1u << 0, /* sample after the last token of this part */
+    WEIR_STEP_LOGPROBS =
+        1u << 1 /* also give logprobs of the sampled token and the n_top likeliest */
 };
 
 /* One sequence's part of a step. */
@@ -147,8 +153,10 @@ typedef struct weir_backend_step {
     /* Fills out[0..*n_out), at most cap. A backend without any device gives 0 of them, or one of
      * score 0 that says why. [main] */
     int (*devices)(const weir_host *, weir_device *out, uint32_t cap, uint32_t *n_out);
-    /* A negative return leaves *model untouched and *err as a sentence (valid until the next call). */
-    int (*load)(const weir_host *, const weir_load_params *, void **model, weir_str *err); /* [model] */
+    /* A negative return leaves *model untouched and *err as a sentence (valid until the next call).
+     */
+    int (*load)(const weir_host *, const weir_load_params *, void **model,
+                weir_str *err);  /* [model] */
     void (*unload)(void *model); /* joins its threads before it returns [model] */
     int (*info)(void *model, weir_model_info *out); /* [any] */
 
@@ -169,6 +177,9 @@ typedef struct weir_backend_step {
     int (*embed)(void *model, const int32_t *tokens, uint32_t n_tokens, float *out);
     void (*interrupt)(void *model); /* makes a running step return WEIR_E_CANCELLED soon [any] */
     void (*stats)(void *model, void (*each)(void *arg, const char *name, double value), void *arg);
+    /* Devices that one model can be split over. */
+    uint32_t max_devices; /* 0 or not there: 1 */
+    uint32_t reserved2;
 } weir_backend_step;
 
 #ifdef __cplusplus

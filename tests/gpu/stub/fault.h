@@ -8,7 +8,8 @@
  *     init=CODE    the driver does not start       devices=N  it sees so many devices
  *     version=N    its version                     memory=MB  of each device
  *     alloc=CODE   allocations fail                launch=CODE  kernels fail, and all calls after
- *     hang         kernels never end
+ *     hang         kernels never end               on=N       `launch` is meant for device N alone
+ *     nccl=CODE    devices cannot be joined
  * Threads: any. */
 #include <stdint.h>
 

@@ -15,13 +15,16 @@
 enum { VERSION = 60300000, MEMORY_MB = 4096, WAVE_64 = 2, PROPERTIES_AT = 1160 };
 
 static const struct weir_gpu_api *emu;
-static void *context; /* one per device, as the runtime has it; here one in all */
+enum { DEVICES_MAX = 4 };
+
+static void *contexts[DEVICES_MAX]; /* one per device, as the runtime has it */
+static _Thread_local int current;   /* device */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int code_of(int rc)
 {
     int fault = (int)fault_value("launch", 0);
-    if (fault) {
+    if (fault && fault_value("on", current) == current) {
         return fault;
     }
     switch (rc) {
@@ -71,10 +74,11 @@ FUNCTION(hipSetDevice, int device)
         return HIP_ERROR_INVALID_VALUE;
     }
     (void)pthread_mutex_lock(&lock);
-    if (!context) {
-        rc = emu->context_create(WAVE_64, &context);
+    if (!contexts[device]) {
+        rc = emu->context_create(WAVE_64, &contexts[device]);
     }
     (void)pthread_mutex_unlock(&lock);
+    current = device;
     return code_of(rc);
 }
 FUNCTION(hipGetDeviceProperties, void *properties, int device)
@@ -108,21 +112,21 @@ FUNCTION(hipMemGetInfo, size_t *n_free, size_t *n_total)
 FUNCTION(hipMalloc, void **memory, size_t n_bytes)
 {
     int code = (int)fault_value("alloc", 0);
-    return code ? code : code_of(emu->alloc(context, n_bytes, memory));
+    return code ? code : code_of(emu->alloc(contexts[current], n_bytes, memory));
 }
 FUNCTION(hipFree, void *memory)
 {
-    emu->release(context, memory);
+    emu->release(contexts[current], memory);
     return 0;
 }
 FUNCTION(hipHostMalloc, void **memory, size_t n_bytes, unsigned flags)
 {
     (void)flags;
-    return code_of(emu->host_alloc(context, n_bytes, memory));
+    return code_of(emu->host_alloc(contexts[current], n_bytes, memory));
 }
 FUNCTION(hipHostFree, void *memory)
 {
-    emu->host_release(context, memory);
+    emu->host_release(contexts[current], memory);
     return 0;
 }
 FUNCTION(hipMemcpyHtoDAsync, void *to, void *from, size_t n_bytes, hip_stream stream)
@@ -144,7 +148,7 @@ FUNCTION(hipMemsetD8Async, void *to, unsigned char value, size_t n, hip_stream s
 FUNCTION(hipStreamCreateWithFlags, hip_stream *stream, unsigned flags)
 {
     (void)flags;
-    return code_of(emu->stream_create(context, stream));
+    return code_of(emu->stream_create(contexts[current], stream));
 }
 FUNCTION(hipStreamDestroy, hip_stream stream)
 {
@@ -172,7 +176,7 @@ FUNCTION(hipStreamEndCapture, hip_stream stream, hip_graph *graph)
 FUNCTION(hipEventCreateWithFlags, hip_event *event, unsigned flags)
 {
     (void)flags;
-    return code_of(emu->event_create(context, event));
+    return code_of(emu->event_create(contexts[current], event));
 }
 FUNCTION(hipEventDestroy, hip_event event)
 {
@@ -201,7 +205,8 @@ FUNCTION(hipEventElapsedTime, float *ms, hip_event begin, hip_event end)
 }
 FUNCTION(hipModuleLoadData, hip_module *module, const void *image)
 {
-    return image ? code_of(emu->module_load(context, NULL, 0, module)) : HIP_ERROR_INVALID_VALUE;
+    return image ? code_of(emu->module_load(contexts[current], NULL, 0, module))
+                 : HIP_ERROR_INVALID_VALUE;
 }
 FUNCTION(hipModuleUnload, hip_module module)
 {

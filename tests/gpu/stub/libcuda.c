@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A libcuda.so.1 without a GPU: the driver's functions over the emulator, with faults on demand
  * (fault.h). It lets the host code of the CUDA backend run as it stands, symbol for symbol. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +16,32 @@
 enum { N_SM = 8, SHARED_BYTES = 163 << 10, L2_BYTES = 50 << 20, VERSION = 13000, MEMORY_MB = 4096 };
 
 static const struct weir_gpu_api *emu;
-static _Thread_local void *current; /* context */
-static atomic_int broken;           /* the sticky error, 0: none */
+enum { DEVICES_MAX = 4 };
+
+/* A CUcontext. */
+struct context {
+    void *emu;
+    CUdevice device;
+};
+
+static _Thread_local struct context *current;
+static atomic_int broken[DEVICES_MAX]; /* the sticky error, 0: none */
 static atomic_llong n_allocated;
+
+/* The devices' own contexts. */
+static pthread_mutex_t primary_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct context *primary[DEVICES_MAX];
+static int primary_refs[DEVICES_MAX];
+
+static CUdevice here(void)
+{
+    return current ? current->device : 0;
+}
+
+static void *emu_context(void)
+{
+    return current ? current->emu : NULL;
+}
 
 static int start(void)
 {
@@ -27,7 +51,7 @@ static int start(void)
 
 static int code_of(int rc)
 {
-    int sticky = atomic_load(&broken);
+    int sticky = atomic_load(&broken[here()]);
     if (sticky) {
         return sticky;
     }
@@ -44,10 +68,10 @@ static int code_of(int rc)
 static int launch_fault(void)
 {
     int code = (int)fault_value("launch", 0);
-    if (code) {
-        atomic_store(&broken, code);
+    if (code && fault_value("on", here()) == here()) {
+        atomic_store(&broken[here()], code);
     }
-    return atomic_load(&broken);
+    return atomic_load(&broken[here()]);
 }
 
 #define FUNCTION(name, ...)                                                                        \
@@ -110,24 +134,75 @@ FUNCTION(cuDeviceGetAttribute, int *value, int attribute, CUdevice device)
     default: return CU_ERROR_INVALID_VALUE;
     }
 }
+static struct context *open_context(CUdevice device)
+{
+    struct context *c = calloc(1, sizeof(*c));
+    if (c && emu->context_create(0, &c->emu) < 0) {
+        free(c);
+        return NULL;
+    }
+    if (c) {
+        c->device = device;
+    }
+    return c;
+}
+
+static void close_context(struct context *c)
+{
+    if (c) {
+        emu->context_destroy(c->emu);
+    }
+    free(c);
+}
+
 FUNCTION(cuCtxCreate_v2, CUcontext *context, unsigned flags, CUdevice device)
 {
     (void)flags;
-    (void)device;
-    atomic_store(&broken, 0); /* a fresh context is well again */
-    int code = code_of(emu->context_create(0, context));
-    current = code ? NULL : *context;
-    return code;
+    current = open_context(device);
+    *context = current;
+    if (current) {
+        atomic_store(&broken[device], 0); /* a fresh context is well again */
+    }
+    return current ? 0 : CU_ERROR_OUT_OF_MEMORY;
 }
 FUNCTION(cuCtxDestroy_v2, CUcontext context)
 {
-    emu->context_destroy(context);
+    current = current == context ? NULL : current;
+    close_context(context);
+    return 0;
+}
+/* Unlike a fresh context, one that others hold stays broken until it is reset. */
+FUNCTION(cuDevicePrimaryCtxRetain, CUcontext *context, CUdevice device)
+{
+    (void)pthread_mutex_lock(&primary_lock);
+    if (!primary[device]) {
+        primary[device] = open_context(device);
+    }
+    primary_refs[device] += primary[device] != NULL;
+    *context = primary[device];
+    (void)pthread_mutex_unlock(&primary_lock);
+    return *context ? 0 : CU_ERROR_OUT_OF_MEMORY;
+}
+FUNCTION(cuDevicePrimaryCtxRelease_v2, CUdevice device)
+{
+    (void)pthread_mutex_lock(&primary_lock);
+    if (--primary_refs[device] == 0) {
+        current = current == primary[device] ? NULL : current;
+        close_context(primary[device]);
+        primary[device] = NULL;
+    }
+    (void)pthread_mutex_unlock(&primary_lock);
+    return 0;
+}
+FUNCTION(cuDevicePrimaryCtxReset_v2, CUdevice device)
+{
+    atomic_store(&broken[device], 0);
     return 0;
 }
 FUNCTION(cuCtxSetCurrent, CUcontext context)
 {
     current = context;
-    return code_of(context ? emu->context_use(context) : 0);
+    return code_of(context ? emu->context_use(emu_context()) : 0);
 }
 FUNCTION(cuMemGetInfo_v2, size_t *n_free, size_t *n_total)
 {
@@ -148,7 +223,7 @@ FUNCTION(cuMemAlloc_v2, CUdeviceptr *memory, size_t n_bytes)
         return code ? code : CU_ERROR_OUT_OF_MEMORY;
     }
     void *p = NULL;
-    code = code_of(emu->alloc(current, n_bytes + HEAD, &p));
+    code = code_of(emu->alloc(emu_context(), n_bytes + HEAD, &p));
     if (code == 0) {
         memcpy(p, &n_bytes, sizeof(n_bytes));
         atomic_fetch_add(&n_allocated, (long long)n_bytes);
@@ -162,17 +237,17 @@ FUNCTION(cuMemFree_v2, CUdeviceptr memory)
     size_t n_bytes = 0;
     memcpy(&n_bytes, p, sizeof(n_bytes));
     atomic_fetch_sub(&n_allocated, (long long)n_bytes);
-    emu->release(current, p);
+    emu->release(emu_context(), p);
     return 0;
 }
 FUNCTION(cuMemHostAlloc, void **memory, size_t n_bytes, unsigned flags)
 {
     (void)flags;
-    return code_of(emu->host_alloc(current, n_bytes, memory));
+    return code_of(emu->host_alloc(emu_context(), n_bytes, memory));
 }
 FUNCTION(cuMemFreeHost, void *memory)
 {
-    emu->host_release(current, memory);
+    emu->host_release(emu_context(), memory);
     return 0;
 }
 FUNCTION(cuMemcpyHtoDAsync_v2, CUdeviceptr to, const void *from, size_t n_bytes, CUstream stream)
@@ -195,7 +270,7 @@ FUNCTION(cuMemsetD8Async, CUdeviceptr to, unsigned char value, size_t n, CUstrea
 FUNCTION(cuStreamCreate, CUstream *stream, unsigned flags)
 {
     (void)flags;
-    return code_of(emu->stream_create(current, stream));
+    return code_of(emu->stream_create(emu_context(), stream));
 }
 FUNCTION(cuStreamDestroy_v2, CUstream stream)
 {
@@ -223,7 +298,7 @@ FUNCTION(cuStreamEndCapture, CUstream stream, CUgraph *graph)
 FUNCTION(cuEventCreate, CUevent *event, unsigned flags)
 {
     (void)flags;
-    return code_of(emu->event_create(current, event));
+    return code_of(emu->event_create(emu_context(), event));
 }
 FUNCTION(cuEventDestroy_v2, CUevent event)
 {
@@ -252,7 +327,8 @@ FUNCTION(cuEventElapsedTime, float *ms, CUevent begin, CUevent end)
 }
 FUNCTION(cuModuleLoadData, CUmodule *module, const void *image)
 {
-    return image ? code_of(emu->module_load(current, NULL, 0, module)) : CU_ERROR_INVALID_VALUE;
+    return image ? code_of(emu->module_load(emu_context(), NULL, 0, module))
+                 : CU_ERROR_INVALID_VALUE;
 }
 FUNCTION(cuModuleUnload, CUmodule module)
 {

@@ -12,6 +12,7 @@ static const size_t n_images = 1;
 static const struct weir_gpu_backend backend = {
     .name = "cuda",
     .open = weir_cuda_api,
+    .collective = weir_cuda_collective,
     .monitor = &weir_nvml_monitor,
     .score = 1000,
     .images = images,

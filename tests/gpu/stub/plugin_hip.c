@@ -12,6 +12,7 @@ static const size_t n_images = 1;
 static const struct weir_gpu_backend backend = {
     .name = "hip",
     .open = weir_hip_api,
+    .collective = weir_hip_collective,
     .monitor = &weir_rocm_smi_monitor,
     .score = 1000,
     .images = images,

@@ -44,6 +44,7 @@ static void defaults_make_a_server(void **state)
     assert_int_equal(m->queue_size, 256);
     assert_true(m->targets[0].is_engine);
     assert_string_equal(m->targets[0].engine.backend, "auto");
+    assert_int_equal(m->targets[0].engine.n_devices, 0);
     assert_int_equal(m->targets[0].engine.n_threads, 0);
     assert_int_equal(m->targets[0].engine.max_sequences, 16);
     assert_int_equal(m->targets[0].weight, 100);
@@ -79,7 +80,7 @@ static void every_field_is_read(void **state)
         "    targets:\n"
         "      - {engine: {backend: echo, threads: 2, context: 4096, kv_memory: 1Gi, max_batch: "
         "4,\n"
-        "         step_budget: 64, options: {x: 1}}, weight: 95}\n"
+        "         step_budget: 64, device: [3, GPU-1], options: {x: 1}}, weight: 95}\n"
         "      - {upstream: {url: 'http://h:8000/v1', region: eu, model: big}, weight: 5}\n"
         "  b: {targets: [{engine: {file: f}}]}\n"
         "plugins: [auth, {ratelimit: {levels: [global]}}, ./own.so, lua: ~]\n"
@@ -118,6 +119,10 @@ static void every_field_is_read(void **state)
     assert_null(e->file);
     assert_int_equal(e->kv_bytes, 1073741824);
     assert_int_equal(e->max_step_tokens, 64);
+    assert_int_equal(e->n_devices, 2);
+    assert_null(e->devices[0].id);
+    assert_int_equal(e->devices[0].index, 3);
+    assert_string_equal(e->devices[1].id, "GPU-1");
     assert_int_equal(yyjson_get_int(yyjson_obj_get(e->options, "x")), 1);
     assert_false(a->targets[1].is_engine);
     assert_string_equal(a->targets[1].upstream.url, "http://h:8000/v1");

@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The state of a model on a GPU, shared by model.c (load, info), weights.c, scratch.c, forward.c
- * (kernels of a pass), step.c (batch, graphs, waiting). Nobody else includes this. */
+/* A model's part on one device, which is all of it where it has one device: memory, kernels, steps.
+ *
+ * Shared by model.c (the devices of a model), rank.c (load), weights.c, scratch.c, forward.c
+ * (kernels of a pass), step.c (batch, graphs, waiting). Nobody else includes this.
+ * Ownership: open() to close(). Threads: one at a time, which has called weir_gpu_device_use();
+ * interrupt and counters from any.
+ * Errors: a sentence at load; after a step that failed only close() makes sense, and `failure` says
+ * why. */
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "backends/gpu/group.h"
 #include "backends/gpu/linear.h"
 #include "backends/gpu/model.h"
 #include "backends/gpu/sampling.h"
 #include "backends/gpu/upload.h"
 
-enum { WEIR_GPU_BUCKETS = 35 }; /* 1, 2, 4, 8, 16, 24 .. 256 */
+enum {
+    WEIR_GPU_BUCKETS = 35, /* 1, 2, 4, 8, 16, 24 .. 256 */
+    WEIR_GPU_FAILURE_BYTES = 256
+};
 
 /* A graph op with its weights on the device. */
 struct weir_gpu_stage {
@@ -52,19 +62,21 @@ struct weir_gpu_counters { /* [any] reads them */
     _Atomic uint64_t decode_rows, decode_places, graph_steps, eager_steps;
 };
 
-struct weir_gpu_model {
+struct weir_gpu_rank {
     const struct weir_gpu_backend *backend;
     struct weir_gpu_options options;
     struct weir_gpu_device device;
-    struct weir_hparams hparams;
-    struct weir_graph graph; /* a copy whose tensor pointers dangle after load */
+    struct weir_gpu_share share;
+    struct weir_gpu_group *group; /* with the other ranks; NULL: there are none */
+    struct weir_hparams hparams;  /* of the share; the vocabulary is whole */
+    struct weir_graph graph;      /* a copy whose tensor pointers dangle after load */
     struct weir_gpu_limits limits;
     struct weir_gpu_weights weights;
     struct weir_gpu_scratch scratch;
     struct weir_gpu_batch batch;
     struct weir_gpu_sampling sampling;
     uint8_t *kv;
-    uint64_t kv_bytes;
+    uint64_t kv_bytes, page_bytes;
     uint32_t n_threads; /* for packing */
 
     void *graphs[WEIR_GPU_BUCKETS]; /* NULL: not captured yet */
@@ -78,25 +90,47 @@ struct weir_gpu_model {
     pthread_mutex_t monitor_lock;
     atomic_bool interrupted;
     struct weir_gpu_counters counters;
-    weir_model_info info;
+    char failure[WEIR_GPU_FAILURE_BYTES]; /* why a step failed */
 };
 
+/* rank.c. The device's context first, then what the load will need, then the load; `limits.n_pages`
+ * may be lowered before it. */
+WEIR_NODISCARD int weir__gpu_rank_open(const struct weir_gpu_backend *backend, uint32_t device,
+                                       const struct weir_gpu_share *share,
+                                       const struct weir_gpu_options *options,
+                                       struct weir_gpu_rank **ret_rank, struct weir_error *err);
+WEIR_NODISCARD int weir__gpu_rank_plan(struct weir_gpu_rank *m, const struct weir_model *source,
+                                       const weir_load_params *params, struct weir_error *err);
+WEIR_NODISCARD int weir__gpu_rank_load(struct weir_gpu_rank *m, const struct weir_model *source,
+                                       const weir_load_params *params, struct weir_error *err);
+void weir__gpu_rank_close(struct weir_gpu_rank *m); /* NULL ok */
+/* Adds what the device's monitor knows. */
+void weir__gpu_rank_health(struct weir_gpu_rank *m, struct weir_gpu_health *ret_health);
+
 /* weights.c. Sizes first (device memory untouched), then the memory and its filling. */
-WEIR_NODISCARD int weir__gpu_weights_plan(struct weir_gpu_model *m, const struct weir_model *source,
+WEIR_NODISCARD int weir__gpu_weights_plan(struct weir_gpu_rank *m, const struct weir_model *source,
                                           struct weir_error *err);
-WEIR_NODISCARD int weir__gpu_weights_load(struct weir_gpu_model *m, const struct weir_model *source,
+WEIR_NODISCARD int weir__gpu_weights_load(struct weir_gpu_rank *m, const struct weir_model *source,
                                           const weir_load_params *params, struct weir_error *err);
-void weir__gpu_weights_finish(struct weir_gpu_model *m);
+void weir__gpu_weights_finish(struct weir_gpu_rank *m);
 
 /* scratch.c */
-void weir__gpu_scratch_sizes(struct weir_gpu_model *m, uint64_t *ret_device, uint64_t *ret_pinned);
-WEIR_NODISCARD int weir__gpu_scratch_init(struct weir_gpu_model *m, struct weir_error *err);
-void weir__gpu_scratch_finish(struct weir_gpu_model *m);
+void weir__gpu_scratch_sizes(struct weir_gpu_rank *m, uint64_t *ret_device, uint64_t *ret_pinned);
+WEIR_NODISCARD int weir__gpu_scratch_init(struct weir_gpu_rank *m, struct weir_error *err);
+void weir__gpu_scratch_finish(struct weir_gpu_rank *m);
 
 /* forward.c: puts the kernels of a pass over n_rows tokens behind the stream. n_out rows of logits.
  * `decode`: all rows are single tokens and wanted, so that the launch depends on n_rows alone. */
-WEIR_NODISCARD int weir__gpu_forward(struct weir_gpu_model *m, uint32_t n_rows, uint32_t n_out,
+WEIR_NODISCARD int weir__gpu_forward(struct weir_gpu_rank *m, uint32_t n_rows, uint32_t n_out,
                                      bool decode);
 
+/* Sums over the group, behind the stream. */
+WEIR_NODISCARD int weir__gpu_rank_sum(struct weir_gpu_rank *m, float *data, size_t n);
+
 /* step.c */
+WEIR_NODISCARD int weir__gpu_rank_step(struct weir_gpu_rank *m, const weir_step_batch *batch,
+                                       weir_step_result *results);
+/* A sum over the group that checks it, and makes it connect. */
+WEIR_NODISCARD int weir__gpu_rank_try_sum(struct weir_gpu_rank *m);
+WEIR_NODISCARD int weir__gpu_rank_logits(struct weir_gpu_rank *m, uint32_t i, float *out);
 uint32_t weir__gpu_bucket_rows(uint32_t bucket);
