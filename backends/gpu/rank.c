@@ -9,8 +9,6 @@ enum {
     DEFAULT_STEP_TOKENS = 2048,
     SEQUENCES_MAX = 1024,
     STEP_TOKENS_MAX = 1 << 14,
-    HEAD_DIM_UNIT = 16,
-    HEAD_DIM_MAX = 256,
     GRAPH_RESERVE_BYTES = 64 << 20, /* what the driver takes for graphs */
     PACK_THREADS_MAX = 16
 };
@@ -23,13 +21,12 @@ static uint32_t or_default(uint32_t value, uint32_t fallback, uint32_t max)
 
 static int check_shape(const struct weir_hparams *hp, struct weir_error *err)
 {
-    if (hp->head_dim % HEAD_DIM_UNIT != 0 || hp->head_dim > HEAD_DIM_MAX) {
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,
-                              "heads of %u dimensions: the GPU backends take multiples of %d up "
-                              "to %d",
-                              hp->head_dim, HEAD_DIM_UNIT, HEAD_DIM_MAX);
-    }
-    return 0;
+    return weir_attn_has_head_dim(hp->head_dim)
+               ? 0
+               : weir_error_set(err, WEIR_E_UNSUPPORTED,
+                                "heads of %u dimensions: the GPU backends take 64, 80, 96, 128 and "
+                                "256",
+                                hp->head_dim);
 }
 
 static unsigned long long mb(uint64_t n_bytes)

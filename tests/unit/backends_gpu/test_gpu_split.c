@@ -232,6 +232,20 @@ static void what_cannot_be_split_is_named(void **state)
     small_decoder_destroy(d);
 }
 
+static void heads_without_kernels_are_refused(void **state)
+{
+    (void)state;
+    struct small_decoder_shape shape = plain;
+    shape.head_dim = 32;
+    struct small_decoder *d = small_decoder_create(&shape);
+    struct weir_gpu_model *m = NULL;
+    struct weir_error err = {0};
+    assert_int_equal(try_load(&weir_emu_backend, d, (const uint32_t[]){0}, 1, &m, &err),
+                     WEIR_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "heads of 32 dimensions"));
+    small_decoder_destroy(d);
+}
+
 /* The emulator with a second device that fails when it is told to. */
 static atomic_bool breaks;
 static void *second_stream;
@@ -299,6 +313,7 @@ int main(void)
         cmocka_unit_test(several_devices_write_what_one_writes),
         cmocka_unit_test(shares_are_whole_heads_and_whole_blocks),
         cmocka_unit_test(what_cannot_be_split_is_named),
+        cmocka_unit_test(heads_without_kernels_are_refused),
         cmocka_unit_test(a_device_that_fails_takes_the_model_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
