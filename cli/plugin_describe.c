@@ -11,17 +11,14 @@
 #include "core/plugin/library.h"
 #include "weir/answer.h"
 #include "weir/store.h"
+#include "weir/targets.h"
 
 enum { MAX_DESCRIPTION_BYTES = 1024 * 1024, MAX_IDS = 64 };
 
 /* All that this version's host can have. */
-static const char *const ext_ids[] = {WEIR_EXT_METRICS,
-                                      WEIR_EXT_ADMIN,
-                                      WEIR_EXT_ANSWER,
-                                      WEIR_EXT_TENANTS,
-                                      WEIR_EXT_SLAS,
-                                      WEIR_EXT_STORE,
-                                      NULL};
+static const char *const ext_ids[] = {
+    WEIR_EXT_METRICS, WEIR_EXT_ADMIN, WEIR_EXT_ANSWER, WEIR_EXT_TARGETS,
+    WEIR_EXT_TENANTS, WEIR_EXT_SLAS,  WEIR_EXT_STORE,  NULL};
 static const struct weir_plugin_offer offer = {WEIR_ABI_MINOR, ext_ids};
 
 static void add_text(struct weir_buf *out, const char *key, const char *text)

@@ -120,7 +120,13 @@ void weir_health_set_checked(struct weir_health *h, uint32_t target, bool is_goo
 
 void weir_health_set_permits(struct weir_health *h, uint32_t target, uint32_t permits)
 {
-    atomic_store_explicit(&h->targets[target].permits, permits, memory_order_relaxed);
+    struct target *t = &h->targets[target];
+    uint32_t before = atomic_exchange_explicit(&t->permits, permits, memory_order_relaxed);
+    if (permits == UINT32_MAX && before != UINT32_MAX &&
+        atomic_load_explicit(&t->ejected_until_us, memory_order_relaxed)) {
+        /* It was tried and found good: what it is ejected for is over. */
+        atomic_store_explicit(&t->ejected_until_us, 1, memory_order_relaxed);
+    }
 }
 
 static void end_window(struct weir_health *h, uint32_t target, uint64_t now_us)
@@ -176,7 +182,8 @@ static enum weir_health_state state_of(const struct weir_health *h, uint32_t tar
     if (permits == 0) {
         return WEIR_HEALTH_OPEN;
     }
-    if (atomic_load_explicit(&h->ejected, memory_order_relaxed) >> target & 1) {
+    bool is_ejected = atomic_load_explicit(&h->ejected, memory_order_relaxed) >> target & 1;
+    if (is_ejected && permits == UINT32_MAX) { /* a breaker's trial is not kept away */
         return WEIR_HEALTH_EJECTED;
     }
     if (now_us < atomic_load_explicit(&t->postponed_until_us, memory_order_relaxed)) {
@@ -209,10 +216,12 @@ void weir_health_refresh(struct weir_health *h, uint32_t target, bool runs, uint
     end_ejection(h, target, now_us);
     enum weir_health_state state = state_of(h, target, runs, now_us);
     *ret_view = (struct weir_health_view){.permits = UINT32_MAX};
-    if (state == WEIR_HEALTH_READY || state == WEIR_HEALTH_HALF_OPEN) {
-        ret_view->share_ppm = ramp(h, t, now_us);
+    if (state == WEIR_HEALTH_HALF_OPEN) { /* a small share would keep the trials away */
+        ret_view->share_ppm = WEIR_BALANCE_FULL_SHARE;
         ret_view->permits = atomic_load_explicit(&t->permits, memory_order_relaxed);
-        if (state == WEIR_HEALTH_READY && ret_view->share_ppm < WEIR_BALANCE_FULL_SHARE) {
+    } else if (state == WEIR_HEALTH_READY) {
+        ret_view->share_ppm = ramp(h, t, now_us);
+        if (ret_view->share_ppm < WEIR_BALANCE_FULL_SHARE) {
             state = WEIR_HEALTH_SLOW_START;
         }
     } else if (state != WEIR_HEALTH_POSTPONED) { /* it was only busy: no reason to start slowly */

@@ -46,7 +46,8 @@ bool weir_health_report(struct weir_health *h, uint32_t target, bool is_good, ui
 /* The target asks for nothing until then. */
 void weir_health_postpone(struct weir_health *h, uint32_t target, uint64_t until_us);
 void weir_health_set_checked(struct weir_health *h, uint32_t target, bool is_good);
-/* From a breaker: 0 open, UINT32_MAX closed, else how many at a time. */
+/* From a breaker: 0 open, UINT32_MAX closed, else how many at a time. A trial outranks an ejection,
+ * and a breaker that closes ends one. */
 void weir_health_set_permits(struct weir_health *h, uint32_t target, uint32_t permits);
 
 struct weir_health_view {

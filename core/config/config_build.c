@@ -428,6 +428,24 @@ static void build_gateway(struct builder *b, yyjson_val *json)
     g->regions.return_after_ms = ms_of(regions, "return_after");
 }
 
+/* Plugins that do what another block asks for, where their own entry does not say otherwise. */
+static const struct {
+    const char *plugin, *block;
+} defaults_of[] = {
+    {"cache", "caching.response"},
+    {"breaker", "load_balancing.circuit_breaker"},
+};
+
+static void take_defaults(const struct weir_config *c, struct weir_config_plugin *p)
+{
+    for (size_t i = 0; p->node && i < sizeof(defaults_of) / sizeof(defaults_of[0]); i++) {
+        if (strcmp(p->name, defaults_of[i].plugin) == 0) {
+            p->node = weir_doc_with_defaults(
+                c->doc, p->node, weir_doc_find(weir_doc_root(c->doc), defaults_of[i].block));
+        }
+    }
+}
+
 static void build_plugins(struct builder *b)
 {
     struct weir_config *c = b->config;
@@ -444,10 +462,7 @@ static void build_plugins(struct builder *b)
         p->is_path = strchr(p->name, '/') != NULL;
         p->node = config && config->type == WEIR_DOC_MAP ? config
                                                          : weir_doc_empty_map(c->doc, p->name_node);
-        if (p->node && strcmp(p->name, "cache") == 0) { /* it does what caching.response asks for */
-            p->node = weir_doc_with_defaults(
-                c->doc, p->node, weir_doc_find(weir_doc_root(c->doc), "caching.response"));
-        }
+        take_defaults(c, p);
         b->out_of_memory = b->out_of_memory || !p->node;
     }
 }

@@ -26,6 +26,9 @@ static const void *get_ext(const weir_host *h, const char *id)
     if (strcmp(id, WEIR_EXT_ANSWER) == 0) {
         return &weir_host_answer;
     }
+    if (strcmp(id, WEIR_EXT_TARGETS) == 0) {
+        return &weir_host_targets;
+    }
     if (strcmp(id, WEIR_EXT_TENANTS) == 0 && weir_host_instance(h)->plugins->options.tenants) {
         return &weir_host_tenants;
     }

@@ -83,6 +83,7 @@ void weir_plugin_instance_end(struct weir_plugin_instance *inst,
     struct weir_plugin_leaks leaks = {0};
     weir_instance_store_unsubscribe(inst);
     weir_instance_drop_watches(inst);
+    weir_instance_unwatch_targets(inst);
     if (inst->self && inst->lib->policy.instance_destroy) {
         inst->lib->policy.instance_destroy(inst->self);
     }

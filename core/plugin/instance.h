@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "core/plugin/plugins.h"
+#include "core/target/targets.h"
 #include "core/tenants/tenants.h"
 
 enum {
@@ -94,7 +95,8 @@ struct weir_plugin_instance {
     uint32_t n_exports;
     struct weir_instance_watch watches[WEIR_INSTANCE_MAX_WATCHES];
     uint32_t n_watches;
-    struct weir_error problem; /* of the last tenants->check() */
+    struct weir_targets_watch targets_watch; /* ended NULL: none */
+    struct weir_error problem;               /* of the last tenants->check() */
 
     pthread_mutex_t lock; /* timers and posts */
     struct weir_instance_timer timers[WEIR_INSTANCE_MAX_TIMERS];
@@ -125,13 +127,15 @@ void weir_host_fill(weir_host *host, struct weir_plugin_instance *inst); /* host
 void weir_host_fill_request(weir_host *host);                            /* host_request.c */
 void weir_host_fill_timers(weir_host *host);                             /* host_timers.c */
 void weir_instance_drop_timers(struct weir_plugin_instance *inst, uint32_t *n_timers,
-                               uint32_t *n_posts);                  /* host_timers.c */
-extern const weir_ext_metrics weir_host_metrics;                    /* host_metrics.c */
-extern const weir_ext_answer weir_host_answer;                      /* host_answer.c */
-extern const weir_ext_admin weir_host_admin;                        /* host_admin.c */
-extern const weir_ext_tenants weir_host_tenants;                    /* host_tenants.c */
-extern const weir_ext_slas weir_host_slas;                          /* host_slas.c */
-void weir_instance_drop_watches(struct weir_plugin_instance *inst); /* host_tenants.c */
+                               uint32_t *n_posts);                     /* host_timers.c */
+extern const weir_ext_metrics weir_host_metrics;                       /* host_metrics.c */
+extern const weir_ext_answer weir_host_answer;                         /* host_answer.c */
+extern const weir_ext_admin weir_host_admin;                           /* host_admin.c */
+extern const weir_ext_tenants weir_host_tenants;                       /* host_tenants.c */
+extern const weir_ext_slas weir_host_slas;                             /* host_slas.c */
+void weir_instance_drop_watches(struct weir_plugin_instance *inst);    /* host_tenants.c */
+extern const weir_ext_targets weir_host_targets;                       /* host_targets.c */
+void weir_instance_unwatch_targets(struct weir_plugin_instance *inst); /* host_targets.c */
 
 static inline struct weir_plugin_instance *weir_host_instance(const weir_host *h)
 {

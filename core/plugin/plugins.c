@@ -64,6 +64,7 @@ int weir_plugins_create(const struct weir_plugins_options *options,
     ps->ext_ids[n++] = WEIR_EXT_METRICS;
     ps->ext_ids[n++] = WEIR_EXT_ADMIN;
     ps->ext_ids[n++] = WEIR_EXT_ANSWER;
+    ps->ext_ids[n++] = WEIR_EXT_TARGETS;
     if (options->tenants) {
         ps->ext_ids[n++] = WEIR_EXT_TENANTS;
     }

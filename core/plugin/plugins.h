@@ -24,6 +24,8 @@ struct weir_plugins;
 struct weir_plugin_chain;
 struct weir_plugin_instance;
 struct weir_store;
+struct weir_targets;
+struct weir_targets_ops;
 struct weir_tenants;
 
 enum { WEIR_PLUGIN_CHAIN_MAX = 64 }; /* plugins in a chain */
@@ -43,6 +45,9 @@ struct weir_plugins_options {
     /* For weir.slas/1, by enum weir_class; read while instances are made, borrowed. NULL: not
      * offered. */
     const struct weir_config_latency_sla *slas;
+    /* For weir.targets/1. NULL: there are no targets. */
+    const struct weir_targets_ops *targets_ops;
+    struct weir_targets *targets;
     struct weir_plugin_loop *main_loop;
     struct weir_plugin_limits limits;
 };

@@ -23,14 +23,25 @@ static bool is_failure(const struct weir_request *r)
     }
 }
 
+static void tell_watchers(const struct weir_request *r, enum weir_attempt_result result)
+{
+    weir_attempt attempt = {.struct_size = sizeof(attempt),
+                            .result = (uint32_t)result,
+                            .rc = r->outcome.rc,
+                            .begun_us = r->begun_us};
+    weir_targets_tell(weir_worker_server(r->worker)->targets, r->model, r->entry.target, &attempt);
+}
+
 static void count_result(struct weir_request *r)
 {
     bool is_bad = is_failure(r);
     bool is_limit =
         r->outcome.rc == WEIR_E_BUSY && !(r->outcome.flags & WEIR_OUTCOME_TARGET_FAILED);
     if ((!is_bad && r->outcome.rc < 0) || is_limit) {
+        tell_watchers(r, WEIR_ATTEMPT_NEUTRAL);
         return; /* it says nothing of the target's health */
     }
+    tell_watchers(r, is_bad ? WEIR_ATTEMPT_BAD : WEIR_ATTEMPT_GOOD);
     uint64_t ttft_us = r->first_chunk_us ? r->first_chunk_us - r->begun_us : 0;
     weir_model_report(r->model, r->entry.target, !is_bad, ttft_us);
 }

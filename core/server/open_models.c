@@ -178,5 +178,6 @@ int weir_server_open_models(struct weir_server *s, struct weir_findings *finding
         }
     }
     weir_observer_set_models(s->observer, &s->models);
+    weir_targets_open(s->targets, &s->models);
     return join_fallbacks(s, err);
 }

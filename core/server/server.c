@@ -219,6 +219,8 @@ static int create_plugins(struct weir_server *s, struct weir_findings *findings,
         .check_tenant = check_tenant,
         .tenants_arg = s,
         .slas = s->slas,
+        .targets_ops = &weir_targets_ops,
+        .targets = s->targets,
         .main_loop = weir_worker_plugin_loop(s->admin),
     };
     int r = weir_plugins_create(&options, &s->plugins);
@@ -478,6 +480,7 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     r = r < 0 ? r : weir_server_open_store(s->config, s->metrics, &s->store, err);
     r = r < 0 ? r : weir_streams_create(&s->streams);
     r = r < 0 ? r : weir_tenants_create(&s->tenants);
+    r = r < 0 ? r : weir_targets_create(&s->targets);
     r = r < 0 ? r : weir_tenant_records_create(s->tenants, s->store, &s->records);
     r = r < 0 ? r : weir_tls_watch_create(&s->config->server, s->metrics, &s->tls, err);
     r = r < 0 ? r : create_admin(s, err);
@@ -555,6 +558,9 @@ static void finish(struct weir_server *s)
     while (s->n_checkers > 0) {
         weir_checker_destroy(s->checkers[--s->n_checkers]);
     }
+    if (s->targets) {
+        weir_targets_close(s->targets);
+    }
     for (uint32_t i = 0; i < s->models.n; i++) {
         weir_model_destroy(s->models.list[i]);
     }
@@ -569,6 +575,7 @@ static void finish(struct weir_server *s)
     }
     weir_plugins_destroy(s->plugins);
     s->plugins = NULL;
+    weir_targets_destroy(s->targets);
     for (uint32_t i = 0; i < s->n_workers; i++) {
         weir_worker_destroy(s->workers[i]);
     }

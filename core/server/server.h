@@ -17,6 +17,7 @@
 #include "core/server/worker.h"
 #include "core/target/checker.h"
 #include "core/target/model.h"
+#include "core/target/targets.h"
 #include "core/tenants/tenant_records.h"
 
 enum { WEIR_MAX_WORKERS = 256, WEIR_MAX_CHECKERS = 256 };
@@ -54,9 +55,10 @@ struct weir_server {
     struct weir_plugins *plugins;
     struct weir_config_latency_sla slas[3]; /* [main] while plugins are configured */
     struct weir_tls_watch *tls;             /* NULL: plain */
-    struct weir_config_gateway gateway; /* as at the start; a reload does not change it */
-    struct weir_config *first_config;   /* a reference: models borrow texts of it */
+    struct weir_config_gateway gateway;     /* as at the start; a reload does not change it */
+    struct weir_config *first_config;       /* a reference: models borrow texts of it */
     struct weir_models models;
+    struct weir_targets *targets; /* all of them, for plugins */
     struct weir_checker *checkers[WEIR_MAX_CHECKERS];
     uint32_t n_checkers;
     struct weir_streams *streams;

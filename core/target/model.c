@@ -20,6 +20,7 @@ struct weir_model {
     struct weir_retry_budget retry_budget;
     struct weir_model *fallbacks[WEIR_MODEL_MAX_FALLBACKS]; /* borrowed */
     uint32_t n_fallbacks;
+    _Atomic uint64_t n_asked;
     bool is_watched; /* everything has come up once: changes are news; under refresh_lock */
     _Atomic uint32_t n_targets; /* raised after the target is complete: targets call back */
     /* Held while states are read and given to the queue: two who do so at a time could otherwise
@@ -252,6 +253,7 @@ struct weir_target *weir_model_choose(struct weir_model *m, const struct weir_ba
                                       uint32_t *ret_index)
 {
     static const struct weir_balance_ask nothing;
+    (void)atomic_fetch_add_explicit(&m->n_asked, 1, memory_order_relaxed);
     uint32_t i = weir_balance_choose(m->balance, ask ? ask : &nothing, weir_clock_mono_us());
     if (i == WEIR_BALANCE_NONE) {
         return NULL;
@@ -260,6 +262,11 @@ struct weir_target *weir_model_choose(struct weir_model *m, const struct weir_ba
         *ret_index = i;
     }
     return m->targets[i];
+}
+
+uint64_t weir_model_n_asked(const struct weir_model *m)
+{
+    return atomic_load_explicit(&m->n_asked, memory_order_relaxed);
 }
 
 const struct weir_affinity *weir_model_affinity(const struct weir_model *m)

@@ -77,6 +77,8 @@ struct weir_target *weir_model_target(struct weir_model *m, uint32_t index);
  * granted. `ask` and ret_index may be NULL. */
 struct weir_target *weir_model_choose(struct weir_model *m, const struct weir_balance_ask *ask,
                                       uint32_t *ret_index);
+/* How often choose() was asked: is there somebody who wants the model? */
+uint64_t weir_model_n_asked(const struct weir_model *m);
 const struct weir_affinity *weir_model_affinity(const struct weir_model *m);
 struct weir_balance *weir_model_balance(struct weir_model *m);
 struct weir_health *weir_model_health(struct weir_model *m);

@@ -29,7 +29,14 @@ const char billing_schema[] =
     "\"description\":\"Tries before an entry is put aside as dead.\"},"
     "\"timeout_ms\":{\"type\":\"integer\",\"minimum\":100,\"maximum\":60000,\"default\":10000},"
     "\"batch\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":500,\"default\":100,"
-    "\"description\":\"Most entries in one request.\"}}}}}";
+    "\"description\":\"Most entries in one request.\"},"
+    "\"failure_threshold\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000000,\"default\":5,"
+    "\"description\":\"Failures in a row after which nothing is posted for a while.\"},"
+    "\"open_ms\":{\"type\":\"integer\",\"minimum\":100,\"maximum\":3600000,\"default\":10000,"
+    "\"description\":\"For how long; twice as long each time that the trial after it fails, up to "
+    "max_open_ms.\"},"
+    "\"max_open_ms\":{\"type\":\"integer\",\"minimum\":100,\"maximum\":3600000,"
+    "\"default\":120000}}}}}";
 
 static void read_text(yyjson_val *object, const char *name, char *to, size_t cap)
 {
@@ -58,6 +65,11 @@ int billing_config_read(weir_str json, struct billing_config *ret_config)
         .webhook_attempts = read_number(hook, "attempts", 12),
         .webhook_timeout_ms = read_number(hook, "timeout_ms", 10000),
         .webhook_batch = read_number(hook, "batch", 100),
+        .webhook_circuit = {.failure_threshold = read_number(hook, "failure_threshold", 5),
+                            .open_us = read_number(hook, "open_ms", 10000) * UINT64_C(1000),
+                            .max_open_us =
+                                read_number(hook, "max_open_ms", 120000) * UINT64_C(1000),
+                            .trial_requests = 1},
     };
     char loss[8];
     read_text(root, "on_store_loss", loss, sizeof(loss));

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "circuit.h"
 #include "weir/types.h"
 
 enum billing_store_loss {
@@ -21,6 +22,7 @@ struct billing_config {
     char webhook_url[1024]; /* "": none */
     char webhook_secret[257];
     uint32_t webhook_attempts, webhook_timeout_ms, webhook_batch;
+    struct circuit_settings webhook_circuit;
 };
 
 extern const char billing_schema[]; /* JSON Schema */

@@ -8,6 +8,7 @@
 #include <yyjson.h>
 
 #include "billing.h"
+#include "circuit_set.h"
 #include "sender.h"
 
 enum { LEASE_GRACE_MS = 30 * 1000, MAX_BATCH_BYTES = 4 * 1024 * 1024, EVENT_ID_BYTES = 64 };
@@ -24,6 +25,8 @@ struct event {
 struct billing_webhook {
     struct billing *b;
     struct sender *sender;
+    struct circuit_set *circuits; /* one: the receiver's */
+    uint64_t sent_us;
     bool busy; /* a claim or a batch is under way */
     char *storage;
     size_t n_storage;
@@ -144,6 +147,7 @@ static void on_claimed(void *arg, const weir_store_result *result)
     char *body = write_body(w, &n);
     w->busy = body != NULL; /* without memory: the claim runs out, then again */
     if (body) {
+        w->sent_us = w->b->host->now_us(w->b->host);
         sender_send(w->sender, body, n, on_sent, w);
     }
 }
@@ -151,7 +155,7 @@ static void on_claimed(void *arg, const weir_store_result *result)
 void billing_webhook_claim(struct billing_webhook *w)
 {
     struct billing *b = w->b;
-    if (w->busy) {
+    if (w->busy || circuit_set_permits(w->circuits, 0) == 0) {
         return;
     }
     w->busy = true;
@@ -234,6 +238,7 @@ static void on_sent(void *arg)
     struct billing_webhook *w = arg;
     struct billing *b = w->b;
     bool ok = sender_take_result(w->sender);
+    circuit_set_note(w->circuits, 0, ok, w->sent_us);
     for (uint32_t i = 0; i < w->n_events; i++) {
         const struct event *e = &w->events[i];
         if (ok) {
@@ -252,6 +257,22 @@ static void on_sent(void *arg)
     }
 }
 
+/* Another URL is another receiver; its text may hold a secret, which a store's key must not. */
+static bool make_circuit(struct billing_webhook *w)
+{
+    char key[BILLING_SIGNATURE_BYTES + 16], digest[BILLING_SIGNATURE_BYTES];
+    struct billing *b = w->b;
+    const struct circuit_set_config config = {.host = b->host,
+                                              .store = b->store,
+                                              .settings = b->config.webhook_circuit,
+                                              .max_open_percent = 100,
+                                              .prefix = "breaker_"};
+    billing_webhook_sign(b->config.webhook_secret, 0, weir_str_from(b->config.webhook_url), digest);
+    (void)snprintf(key, sizeof(key), "webhook@%s", digest);
+    return circuit_set_create(&config, &w->circuits) >= 0 &&
+           circuit_set_add(w->circuits, 0, "webhook", key, true) >= 0;
+}
+
 struct billing_webhook *billing_webhook_create(struct billing *b)
 {
     struct billing_webhook *w = b->host->alloc(b->host, sizeof(*w));
@@ -262,7 +283,7 @@ struct billing_webhook *billing_webhook_create(struct billing *b)
     w->storage = malloc(w->n_storage);
     w->events = calloc(b->config.webhook_batch, sizeof(*w->events));
     w->sender = sender_create(b->host, &b->config);
-    if (!w->storage || !w->events || !w->sender) {
+    if (!w->storage || !w->events || !w->sender || !make_circuit(w)) {
         billing_webhook_destroy(w);
         return NULL;
     }
@@ -273,6 +294,7 @@ void billing_webhook_destroy(struct billing_webhook *w)
 {
     if (w) {
         sender_destroy(w->sender);
+        circuit_set_destroy(w->circuits);
         free(w->storage);
         free(w->events);
         w->b->host->free(w->b->host, w);

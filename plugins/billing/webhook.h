@@ -6,7 +6,9 @@
  * libcurl, [main] acknowledges or puts again with a longer delay. After `attempts` tries an entry
  * goes to the tenant's log "webhook.dead". A replica that dies while it posts leaves its claim to
  * run out: then others post the same entries again, under the same event ids.
- * Body: {"events":[{"id":"CHAIN/N","data":ENTRY},…]}. Signature (header Weir-Signature):
+ * A circuit (circuit_set.h), which all replicas share, claims nothing while the receiver fails, so
+ * that no entry's tries are spent on an outage but the first ones. Body:
+ * {"events":[{"id":"CHAIN/N","data":ENTRY},…]}. Signature (header Weir-Signature):
  * "t=SECONDS,v1=HEX" with HEX = HMAC-SHA256(secret, SECONDS "." BODY).
  * Threads: all [main] but the sender. Bounds: one batch under way, BATCH entries, 4 MiB. */
 #include <stddef.h>
@@ -17,7 +19,7 @@
 struct billing;
 struct billing_webhook;
 
-/* NULL: no memory or no thread. */
+/* NULL: no memory, no thread, or the store takes no subscription. Inside instance_create. */
 struct billing_webhook *billing_webhook_create(struct billing *b);
 void billing_webhook_destroy(struct billing_webhook *w); /* NULL ok; ends what is being sent */
 /* Claims a batch unless one is under way. */

@@ -412,6 +412,26 @@ def test_an_entry_that_cannot_be_delivered_is_put_aside(paced):
     receiver.server.shutdown()
 
 
+def test_an_outage_of_the_receiver_spends_no_more_tries(paced):
+    receiver = Receiver(3)
+    daemon = paced(f", webhook: {{url: '{receiver.url}', secret: {SECRET}, attempts: 4, "
+                   "failure_threshold: 2, open_ms: 3000}")
+    state = lambda: daemon.metric("weir_billing_breaker_state", dependency="webhook")  # noqa: E731
+    assert ask(daemon, "r0")[0] == 200
+    wait_until(lambda: state() == 1, what="an open circuit")
+    for i in range(1, 4):
+        assert ask(daemon, f"r{i}")[0] == 200
+    assert receiver.posts == 2  # nothing is posted while it is open
+    wait_until(lambda: receiver.posts == 3, what="the trial")  # which fails
+    wait_until(lambda: len(receiver.events) == 4, timeout=40, what="four events")
+    assert receiver.posts == 4  # the next trial brought them all
+    wait_until(lambda: state() == 0, what="a closed circuit")
+    assert daemon.metric("weir_billing_webhook_events_total", result="dead") == 0
+    assert daemon.metric("weir_billing_breaker_transitions_total", dependency="webhook", to="open") == 2
+    assert "webhook: circuit closed (the trial went well)" in daemon.log_text()
+    receiver.server.shutdown()
+
+
 def test_a_receiver_that_hangs_does_not_hold_up_the_end(paced):
     listener = __import__("socket").socket()
     listener.bind(("127.0.0.1", 0))

@@ -114,7 +114,7 @@ def test_the_auth_example_lets_its_key_in(start):
     assert daemon.metric("weir_auth_requests_total", result="missing") == 1
 
 
-@pytest.mark.parametrize("plugin, page", [("auth", None), ("lua", "docs/lua.md")])
+@pytest.mark.parametrize("plugin, page", [("auth", None), ("lua", "docs/lua.md"), ("breaker", "docs/gateway.md")])
 def test_every_key_of_the_plugins_is_named(binary, plugin, page):
     run = subprocess.run([binary, "plugin", "info", "--json", plugin], capture_output=True, text=True)
     schema = json.loads(json.loads(run.stdout)["schema"])

@@ -161,12 +161,30 @@ static void a_breaker_has_a_say(void **state)
     struct weir_health_view view = look(h, 0, S);
     assert_int_equal(view.state, WEIR_HEALTH_HALF_OPEN);
     assert_int_equal(view.permits, 2);
-    assert_true(view.share_ppm > 0);
+    assert_int_equal(view.share_ppm, WEIR_BALANCE_FULL_SHARE); /* or nobody would try it */
     weir_health_set_permits(h, 0, UINT32_MAX);
+    assert_int_equal(look(h, 0, 2 * S).state, WEIR_HEALTH_SLOW_START);
     assert_int_equal(look(h, 0, 30 * S).state, WEIR_HEALTH_READY);
     weir_health_refresh(h, 0, false, 30 * S, &view);
     assert_int_equal(view.state, WEIR_HEALTH_DOWN);
     assert_string_equal(weir_health_state_name(weir_health_state(h, 0)), "down");
+    weir_health_destroy(h);
+}
+
+static void a_breaker_outranks_an_ejection(void **state)
+{
+    (void)state;
+    struct weir_health *h = make(&usual, 2, false);
+    (void)look(h, 0, S);
+    assert_true(err(h, 0, 5, S));
+    weir_health_set_permits(h, 0, 0);
+    assert_int_equal(look(h, 0, S).state, WEIR_HEALTH_OPEN);
+    weir_health_set_permits(h, 0, 1);
+    assert_int_equal(look(h, 0, 2 * S).state, WEIR_HEALTH_HALF_OPEN);
+    weir_health_set_permits(h, 0, UINT32_MAX); /* found good: long before its ejection's end */
+    assert_int_equal(look(h, 0, 3 * S).state, WEIR_HEALTH_SLOW_START);
+    assert_true(err(h, 0, 5, 4 * S)); /* its bit was free again */
+    assert_int_equal(look(h, 0, 4 * S).state, WEIR_HEALTH_EJECTED);
     weir_health_destroy(h);
 }
 
@@ -179,6 +197,7 @@ int main(void)
         cmocka_unit_test(nothing_before_the_first_good_check),
         cmocka_unit_test(it_comes_again_when_it_said),
         cmocka_unit_test(a_breaker_has_a_say),
+        cmocka_unit_test(a_breaker_outranks_an_ejection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
