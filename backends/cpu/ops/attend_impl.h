@@ -12,6 +12,7 @@ struct block {
     uint32_t key_begin; /* first key of the block, a multiple of 64 */
     uint32_t begin;     /* keys [begin, end) of the block that any row may see */
     uint32_t end;
+    uint32_t next; /* keys from here to the same key of the block behind; 0: there is none */
 };
 
 INLINE const uint16_t *page_of(const struct weir_cpu_attend *a, uint32_t key)
@@ -26,10 +27,11 @@ INLINE void score_tile(const struct block *b, uint32_t row, uint32_t first, int 
     const struct weir_cpu_attend *a = b->a;
     const uint32_t head_dim = a->head_dim;
     const float *q = a->q + (size_t)row * head_dim;
-    const uint16_t *k[ATTEND_KEYS * 2];
+    const uint16_t *k[ATTEND_KEYS * 2], *coming[ATTEND_KEYS * 2];
     for (int j = 0; j < K; j++) {
         uint32_t key = b->key_begin + (first + (uint32_t)j) * LANES;
         k[j] = page_of(a, key) + key % KEYS_PER_PAGE;
+        coming[j] = page_of(a, key + b->next) + key % KEYS_PER_PAGE;
     }
     vf acc[ATTEND_ROWS][ATTEND_KEYS * 2];
 #pragma GCC unroll 12
@@ -44,6 +46,9 @@ INLINE void score_tile(const struct block *b, uint32_t row, uint32_t first, int 
 #pragma GCC unroll 4
         for (int j = 0; j < K; j++) {
             key[j] = vf_load_half(k[j] + (size_t)d * KEYS_PER_PAGE);
+            if (row == 0) { /* pages lie far apart: no hardware foresees the next one */
+                __builtin_prefetch(coming[j] + (size_t)d * KEYS_PER_PAGE);
+            }
         }
 #pragma GCC unroll 12
         for (int r = 0; r < R; r++) {
@@ -195,6 +200,12 @@ INLINE void value_tile(const struct block *b, const float *factor, uint32_t row,
         const uint16_t *v = page_of(a, key) + (size_t)head_dim * KEYS_PER_PAGE +
                             (size_t)(key % KEYS_PER_PAGE) * head_dim + column;
         const float *weight = p + (key - b->key_begin);
+        if (row == 0 && column == 0) {
+            const uint16_t *coming = page_of(a, key + b->next) + (v - page_of(a, key));
+            for (uint32_t c = 0; c < head_dim; c += 32) { /* a line of 64 bytes */
+                __builtin_prefetch(coming + c);
+            }
+        }
         vf value[VALUE_VECS];
 #pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
@@ -279,7 +290,8 @@ static void attend(const struct weir_cpu_attend *a)
     while (begin < end) {
         uint32_t key_begin = begin / WEIR_CPU_ATTEND_BLOCK * WEIR_CPU_ATTEND_BLOCK;
         uint32_t key_end = key_begin + WEIR_CPU_ATTEND_BLOCK;
-        struct block b = {a, key_begin, begin, key_end < end ? key_end : end};
+        uint32_t next = key_end + WEIR_CPU_ATTEND_BLOCK <= end ? WEIR_CPU_ATTEND_BLOCK : 0;
+        struct block b = {a, key_begin, begin, key_end < end ? key_end : end, next};
         block_scores(&b);
         for (uint32_t r = 0; r < a->n_rows; r++) {
             factor[r] = block_softmax(&b, r, lane_sums[r]);
