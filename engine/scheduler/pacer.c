@@ -40,6 +40,14 @@ static void average_time(double *mean, double took, double weight)
     }
 }
 
+/* A pure step's time, by which all budgets are measured: it rises a little with each sample however
+ * late that was, since one that the system held up would let the next mixed steps be as long. */
+static void average_pure(double *mean, double took, double weight)
+{
+    static const double MOST_RISE = 1.25;
+    average_time(mean, *mean > 0 && took > MOST_RISE * *mean ? MOST_RISE * *mean : took, weight);
+}
+
 uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode)
 {
     uint32_t b = bucket_of(n_decode);
@@ -87,7 +95,7 @@ void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_promp
     uint32_t b = bucket_of(n_decode);
     if (n_prompt_tokens == 0) {
         bool stale = p->n_steps - p->measured_at[b] > STALE_STEPS;
-        average_time(&p->decode_us[b], took, stale ? RARE : USUAL);
+        average_pure(&p->decode_us[b], took, stale ? RARE : USUAL);
         p->measured_at[b] = p->n_steps;
         return;
     }
