@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 
@@ -312,3 +313,73 @@ def test_lists_of_devices_are_checked(binary, build, tiny, tmp_path, backend, de
                          check=False)
     assert ran.returncode == 78, ran.stderr
     assert sentence in ran.stderr, ran.stderr
+
+
+def figure(daemon, name):
+    return daemon.metric(f"weir_gpu_{name}", model="gpu")
+
+
+@pytest.mark.parametrize("backend", ["cuda", "hip"])
+def test_the_devices_health_is_shown(start, stub, tiny, backend):
+    daemon = start(config({"gpu": engine(backend, tiny, device=1)}, stub.head), env=stub.env)
+    assert figure(daemon, "utilization_ratio") == 0.7
+    assert figure(daemon, "memory_used_bytes") == 301
+    assert figure(daemon, "memory_total_bytes") == 1000
+    assert figure(daemon, "power_watts") == 501
+    assert figure(daemon, "temperature_celsius") == 71
+    assert figure(daemon, "throttled") == 0
+    assert figure(daemon, "ecc_uncorrected_errors") == 0
+    assert figure(daemon, "error_events_total") == 0
+    stub.fail("throttle=8 ecc=2 busy=10" + (" xid=79" if backend == "cuda" else ""))
+    wait_until(lambda: figure(daemon, "throttled") == 1, what="it is seen")
+    assert figure(daemon, "utilization_ratio") == 0.2
+    assert figure(daemon, "ecc_uncorrected_errors") == 2
+    assert figure(daemon, "error_events_total") == (1 if backend == "cuda" else 2)
+    if backend == "cuda":
+        assert figure(daemon, "last_error_event") == 79
+
+
+@pytest.mark.parametrize("backend", ["cuda", "hip"])
+def test_the_health_of_two_devices_is_joined(start, stub, tiny, backend):
+    daemon = start(config({"gpu": engine(backend, tiny, device="[0, 1]")}, stub.head),
+                   env=stub.env_nccl)
+    assert figure(daemon, "utilization_ratio") == 0.6
+    assert figure(daemon, "memory_used_bytes") == 601
+    assert figure(daemon, "power_watts") == 1001
+    assert figure(daemon, "temperature_celsius") == 71
+
+
+def test_models_share_a_device_within_their_budgets(start, stub, tiny):
+    stub.fail("memory=1024")
+    small = "{memory_mb: 300}"
+    daemon = start(config({"a": engine("cuda", tiny, options=small),
+                           "b": engine("cuda", tiny, options=small),
+                           "c": engine("cuda", tiny, options="{memory_mb: 8}")}, stub.head),
+                   env=stub.env)
+    assert text(ask(daemon, "a")) == text(ask(daemon, "b"))
+    assert state(daemon, "c") == "failed"
+    assert "Stub 0 has 8 MB for this model; it needs" in target(daemon, "c")["error"]
+    for model in ("a", "b"):
+        parts = ("weights", "kv", "scratch")
+        held = sum(daemon.metric("weir_memory_bytes", model=model, subsystem=p) for p in parts)
+        assert held < 300 << 20
+
+
+def test_a_hard_share_slows_its_tenant_on_a_gpu(start, build, tiny):
+    tenants = """tenants:
+  acme: {keys: [{name: main, secret: key-of-acme-00001}], resources: {gpu_share: 0.2, gpu_share_hard: true}}
+  globex: {keys: [{name: main, secret: key-of-globex-001}]}
+"""
+    daemon = start(config({"m": engine("emu", tiny)}, "plugins: [auth]\n" + tenants))
+
+    def seconds(key):
+        began = time.monotonic()
+        body = {"model": "m", "prompt": "Once upon a time", "max_tokens": 30, "temperature": 0}
+        status, _, answer = daemon.request(COMPLETIONS, body, timeout=120,
+                                           headers={"Authorization": f"Bearer {key}"})
+        assert status == 200, answer
+        return time.monotonic() - began
+
+    seconds("key-of-globex-001")
+    free, bounded = seconds("key-of-globex-001"), seconds("key-of-acme-00001")
+    assert bounded > 2 * free, (bounded, free)

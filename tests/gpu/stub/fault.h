@@ -9,7 +9,9 @@
  *     version=N    its version                     memory=MB  of each device
  *     alloc=CODE   allocations fail                launch=CODE  kernels fail, and all calls after
  *     hang         kernels never end               on=N       `launch` is meant for device N alone
- *     nccl=CODE    devices cannot be joined
+ *     nccl=CODE    devices cannot be joined          busy=N    percent, of NVML and ROCm SMI
+ *     throttle=N   why clocks are held down          ecc=N     memory errors
+ *     xid=N        the driver reports that error
  * Threads: any. */
 #include <stdint.h>
 
