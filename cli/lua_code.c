@@ -60,8 +60,11 @@ static uint64_t read_size(struct reader *r)
 static weir_str read_string(struct reader *r)
 {
     uint64_t n = read_size(r);
-    const unsigned char *at = n ? skip(r, (size_t)n - 1) : NULL;
-    return at ? (weir_str){(const char *)at, (size_t)n - 1} : (weir_str){NULL, 0};
+    if (n == 0) {
+        return (weir_str){NULL, 0};
+    }
+    const unsigned char *at = skip(r, (size_t)n - 1);
+    return r->failed ? (weir_str){NULL, 0} : (weir_str){(const char *)at, (size_t)n - 1};
 }
 
 struct constants {

@@ -329,12 +329,12 @@ static int open_upstream(struct weir_open_engines *set, const struct weir_config
     r = stream ? weir_plugins_host(plugins, c.library, &c.instance, err)
                : weir_error_set(err, WEIR_E_UNSUPPORTED, "plugin %s is no stream backend (%s)",
                                 name, WEIR_EXT_BACKEND_STREAM);
-    struct weir_engine_opening *o = r == 0 ? calloc(1, sizeof(*o)) : NULL;
+    struct weir_engine_opening *o = r < 0 ? NULL : calloc(1, sizeof(*o));
     size_t n = 0;
     if (o) {
         o->upstream_json = upstream_config(model, target, &n);
     }
-    if (r == 0 && (!o || !o->upstream_json)) {
+    if (r >= 0 && (!o || !o->upstream_json)) {
         r = weir_error_set(err, WEIR_E_NOMEM, "out of memory");
     }
     if (r < 0) {

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <string.h>
 
 static struct weir_cuda_driver driver;
 static void *library;
@@ -12,14 +13,22 @@ static bool is_open;
 
 static int find_symbols(struct weir_error *err)
 {
-#define X(name, parameters)                                                                        \
-    *(void **)(void *)&driver.name = dlsym(library, #name);                                        \
-    if (!driver.name) {                                                                            \
-        return weir_error_set(err, WEIR_E_UNSUPPORTED,                                             \
-                              "the NVIDIA driver is too old: it has no " #name);                   \
-    }
-    WEIR_CUDA_SYMBOLS(X)
+    static const struct {
+        const char *name;
+        void *to; /* the member that points to the function */
+    } symbols[] = {
+#define X(name, parameters) {#name, &driver.name},
+        WEIR_CUDA_SYMBOLS(X)
 #undef X
+    };
+    for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
+        void *symbol = dlsym(library, symbols[i].name);
+        if (!symbol) {
+            return weir_error_set(err, WEIR_E_UNSUPPORTED,
+                                  "the NVIDIA driver is too old: it has no %s", symbols[i].name);
+        }
+        memcpy(symbols[i].to, &symbol, sizeof(symbol));
+    }
     return 0;
 }
 

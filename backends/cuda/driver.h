@@ -129,6 +129,7 @@ enum {
     X(cuGraphDestroy, (CUgraph graph))
 
 struct weir_cuda_driver {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration's name and parameters take none */
 #define X(name, parameters) int(*name) parameters;
     WEIR_CUDA_SYMBOLS(X)
 #undef X

@@ -21,12 +21,12 @@ void weir_gpu_stats(void *model, void (*each)(void *arg, const char *name, doubl
     static int devices(const weir_host *host, weir_device *out, uint32_t cap, uint32_t *n_out)     \
     {                                                                                              \
         (void)host;                                                                                \
-        return weir_gpu_devices(&backend, out, cap, n_out);                                        \
+        return weir_gpu_devices(&(backend), out, cap, n_out);                                      \
     }                                                                                              \
     static int load(const weir_host *host, const weir_load_params *params, void **model,           \
                     weir_str *err)                                                                 \
     {                                                                                              \
-        return weir_gpu_load(&backend, host, params, model, err);                                  \
+        return weir_gpu_load(&(backend), host, params, model, err);                                \
     }                                                                                              \
     static const weir_backend_step step_table = {                                                  \
         .struct_size = sizeof(step_table),                                                         \
@@ -46,10 +46,10 @@ void weir_gpu_stats(void *model, void (*each)(void *arg, const char *name, doubl
     static const char *const provides[] = {WEIR_EXT_BACKEND_STEP, NULL};                           \
     static const weir_plugin plugin = {                                                            \
         WEIR_PLUGIN_HEAD,                                                                          \
-        .name = plugin_name,                                                                       \
+        .name = (plugin_name),                                                                     \
         .version = "0.1.0",                                                                        \
         .license = "Apache-2.0",                                                                   \
-        .description = plugin_description,                                                         \
+        .description = (plugin_description),                                                       \
         .provides = provides,                                                                      \
         .get_ext = get_ext,                                                                        \
     };                                                                                             \

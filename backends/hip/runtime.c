@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <string.h>
 
 static struct weir_hip_runtime runtime;
 static void *library;
@@ -14,18 +15,24 @@ static const char *const names[] = {"libamdhip64.so.7", "libamdhip64.so.6", "lib
 
 static int find_symbols(struct weir_error *err)
 {
-#define X(name, parameters)                                                                        \
-    *(void **)(void *)&runtime.name = dlsym(library, #name);                                       \
-    if (!runtime.name) {                                                                           \
-        return weir_error_set(err, WEIR_E_UNSUPPORTED, "ROCm is too old: it has no " #name);       \
-    }
-    WEIR_HIP_SYMBOLS(X)
+    static const struct {
+        const char *name;
+        void *to; /* the member that points to the function */
+    } symbols[] = {
+#define X(name, parameters) {#name, &runtime.name},
+        WEIR_HIP_SYMBOLS(X)
 #undef X
-    *(void **)(void *)&runtime.hipGetErrorString = dlsym(library, "hipGetErrorString");
-    return runtime.hipGetErrorString
-               ? 0
-               : weir_error_set(err, WEIR_E_UNSUPPORTED,
-                                "ROCm is too old: it has no hipGetErrorString");
+            {"hipGetErrorString", &runtime.hipGetErrorString},
+    };
+    for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
+        void *symbol = dlsym(library, symbols[i].name);
+        if (!symbol) {
+            return weir_error_set(err, WEIR_E_UNSUPPORTED, "ROCm is too old: it has no %s",
+                                  symbols[i].name);
+        }
+        memcpy(symbols[i].to, &symbol, sizeof(symbol));
+    }
+    return 0;
 }
 
 static int start(struct weir_error *err)

@@ -86,6 +86,7 @@ enum {
     X(hipGraphDestroy, (hip_graph graph))
 
 struct weir_hip_runtime {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration's name and parameters take none */
 #define X(name, parameters) int(*name) parameters;
     WEIR_HIP_SYMBOLS(X)
 #undef X

@@ -38,6 +38,12 @@ struct weir_upstream_h2 {
     char problem[120];
 };
 
+static void drop_stream(struct stream *s)
+{
+    weir_buf_finish(&s->body);
+    free(s);
+}
+
 static void free_stream(struct weir_upstream_h2 *h, struct stream *s)
 {
     *(s->prev ? &s->prev->next : &h->streams) = s->next;
@@ -45,8 +51,7 @@ static void free_stream(struct weir_upstream_h2 *h, struct stream *s)
         s->next->prev = s->prev;
     }
     h->n_streams--;
-    weir_buf_finish(&s->body);
-    free(s);
+    drop_stream(s);
 }
 
 static struct stream *find(nghttp2_session *session, int32_t id)
@@ -263,8 +268,9 @@ void weir_upstream_h2_destroy(struct weir_upstream_h2 *h)
         return;
     }
     nghttp2_session_del(h->session);
-    while (h->streams) {
-        free_stream(h, h->streams);
+    for (struct stream *s = h->streams, *next; s; s = next) {
+        next = s->next;
+        drop_stream(s);
     }
     free(h);
 }

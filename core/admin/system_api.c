@@ -83,8 +83,8 @@ static void add_balance(struct weir_buf *b, struct weir_model *m, uint32_t i)
                     (double)share_ppm / WEIR_BALANCE_FULL_SHARE,
                     (unsigned long long)weir_health_results(h, i, true),
                     (unsigned long long)weir_health_results(h, i, false),
-                    (unsigned long long)(weir_health_ejections(h, i, WEIR_HEALTH_BY_ERRORS) +
-                                         weir_health_ejections(h, i, WEIR_HEALTH_BY_RATE)),
+                    (unsigned long long)weir_health_ejections(h, i, WEIR_HEALTH_BY_ERRORS) +
+                        (unsigned long long)weir_health_ejections(h, i, WEIR_HEALTH_BY_RATE),
                     t->weight, weir_queue_used(weir_model_queue(m), i),
                     weir_balance_ttft_ns(balance, i, weir_clock_mono_us()) / 1e6);
     weir_buf_add_json_str(b, weir_str_from(balance->regions[t->region].name));

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+
 #include "core/balance/algorithm.h"
 
 static uint64_t gcd(uint64_t a, uint64_t b)
@@ -43,13 +45,14 @@ static uint32_t choose(struct weir_balance *b, const struct weir_balance_ask *as
         is_scaled |= atomic_load_explicit(&b->targets[weir_balance_first(left)].share_ppm,
                                           memory_order_relaxed) != WEIR_BALANCE_FULL_SHARE;
     }
-    uint64_t common = 0, total = 0;
+    uint64_t common = turns_of(b, weir_balance_first(candidates), is_scaled), total = 0;
     for (uint64_t left = candidates; left; left &= left - 1) {
         uint64_t turns = turns_of(b, weir_balance_first(left), is_scaled);
         common = gcd(turns, common);
         total += turns;
     }
     total /= common;
+    assert(total > 0); /* a sum of multiples */
     uint64_t turn = atomic_fetch_add_explicit(&b->turn, 1, memory_order_relaxed) % total;
     uint64_t place = (uint64_t)((unsigned __int128)turn * stride_of(total) % total);
     uint32_t i = weir_balance_first(candidates);

@@ -254,6 +254,18 @@ static void unlink_entry(struct weir_queue *q, struct weir_queue_entry *e)
     q->n_pinned -= is_choosy(e);
 }
 
+/* Of those that have entries; NULL: that was the last. */
+static const struct weir_queue_tenant *next_busy(const struct weir_queue *q,
+                                                 const struct weir_queue_tenant *t)
+{
+    return t->next == &q->tenants.busy ? NULL : t->next;
+}
+
+static const struct weir_queue_tenant *first_busy(const struct weir_queue *q)
+{
+    return next_busy(q, &q->tenants.busy);
+}
+
 static bool has_several_tenants(const struct weir_queue *q)
 {
     return q->tenants.busy.next != q->tenants.busy.prev;
@@ -346,8 +358,7 @@ static uint64_t count_ahead(const struct weir_queue *q, const struct weir_queue_
 {
     uint64_t own = t ? weir_queue_tenant_waiting(t, class_rank) : 0;
     uint64_t ahead = own;
-    for (const struct weir_queue_tenant *o = q->tenants.busy.next; o != &q->tenants.busy;
-         o = o->next) {
+    for (const struct weir_queue_tenant *o = first_busy(q); o; o = next_busy(q, o)) {
         if (o != t) {
             uint64_t n = weir_queue_tenant_waiting(o, class_rank);
             uint64_t most = ((own + 1) * o->weight + weight - 1) / weight;
@@ -496,8 +507,8 @@ static bool any_place_is_free(const struct weir_queue *q, uint32_t class_rank)
 
 static bool has_others(const struct weir_queue *q, const struct weir_queue_tenant *t)
 {
-    const struct weir_queue_tenant *first = q->tenants.busy.next;
-    return first != &q->tenants.busy && (first != t || first->next != &q->tenants.busy);
+    const struct weir_queue_tenant *first = first_busy(q);
+    return first && (first != t || next_busy(q, first));
 }
 
 void weir_queue_look(struct weir_queue *q, uint64_t tenant_hash, uint32_t tenant_weight,
@@ -509,8 +520,7 @@ void weir_queue_look(struct weir_queue *q, uint64_t tenant_hash, uint32_t tenant
     bool joining = !t || t->n_entries == 0;
     uint32_t n_places = t ? t->n_places : 0;
     uint64_t n_of_all = 0;
-    for (const struct weir_queue_tenant *o = q->tenants.busy.next; o != &q->tenants.busy;
-         o = o->next) {
+    for (const struct weir_queue_tenant *o = first_busy(q); o; o = next_busy(q, o)) {
         n_of_all += weir_queue_tenant_waiting(o, class_rank);
     }
     bool goes_at_once = q->n_waiting == 0 && any_place_is_free(q, class_rank);

@@ -31,9 +31,8 @@ void weir_queue_tenants_init(struct weir_queue_tenants *ts)
 
 static void free_ring(struct weir_queue_tenant *head)
 {
-    while (head->next != head) {
-        struct weir_queue_tenant *t = head->next;
-        unlink_tenant(t);
+    for (struct weir_queue_tenant *t = head->next, *next; t != head; t = next) {
+        next = t->next;
         free(t);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tenants.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <xxhash.h>
 #include <yyjson.h>
@@ -107,6 +108,7 @@ static const struct weir_tenant *find_any(const struct weir_tenants *ts, weir_st
     if (name.n == 0 || name.n > WEIR_TENANT_MAX_NAME_BYTES) {
         return NULL;
     }
+    assert(name.p);
     uint64_t hash = hash_of(name);
     /* Acquire: the tenant's fields were written before it was linked. */
     const struct weir_tenant *t =
@@ -176,6 +178,7 @@ static void tell(struct weir_tenants *ts, weir_str name)
 static int replace(struct weir_tenants *ts, weir_str name, weir_str entry, weir_str record,
                    uint64_t number)
 {
+    assert(name.p && name.n > 0 && name.n <= WEIR_TENANT_MAX_NAME_BYTES);
     uint64_t hash = hash_of(name);
     _Atomic(struct weir_tenant *) *link = link_of(ts, hash, name);
     struct weir_tenant *old = atomic_load_explicit(link, memory_order_relaxed);

@@ -22,13 +22,13 @@ template <int KIND> struct matrix_kind;
 #define KIND_TRAITS(kind, k, quants, high, scales)                                                 \
     template <> struct matrix_kind<WEIR_MATRIX_##kind> {                                           \
         enum {                                                                                     \
-            K = k,                                                                                 \
-            BLOCKS = k / 32,                                                                       \
-            QUANTS = quants,                                                                       \
-            HIGH = high,                                                                           \
-            HIGH_BITS = high / 512,                                                                \
-            BYTES = quants + high + scales,                                                        \
-            WORDS = quants * 8 / k / 16 / 4 /* per unit: 1, 2, 4 */                                \
+            K = (k),                                                                               \
+            BLOCKS = (k) / 32,                                                                     \
+            QUANTS = (quants),                                                                     \
+            HIGH = (high),                                                                         \
+            HIGH_BITS = (high) / 512,                                                              \
+            BYTES = (quants) + (high) + (scales),                                                  \
+            WORDS = (quants)*8 / (k) / 16 / 4 /* per unit: 1, 2, 4 */                              \
         };                                                                                         \
     };
 WEIR_MATRIX_KINDS(KIND_TRAITS)

@@ -84,20 +84,48 @@ template <int KIND> GPU_DEVICE uint32_t step_column(uint32_t step, uint32_t firs
     return (first + step / STEPS * splits) * matrix_kind<KIND>::K + step % STEPS * STEP_K;
 }
 
+/* The matrix of a wave, and which of its tiles. */
+GPU_DEVICE void find_tile(const struct weir_linear_kernel_args &args, uint32_t wave,
+                          uint32_t *matrix, uint32_t *tile)
+{
+    bool glu = args.a.glu != WEIR_GLU_NONE;
+    *matrix = glu ? wave / (WAVES / 2) : 0;
+    *tile = glu ? gpu_block_x() * (WAVES / 2) + wave % (WAVES / 2) : gpu_block_x() * WAVES + wave;
+    if (!glu) {
+        linear_find(args, *tile, matrix, tile);
+    }
+}
+
+/* acc += a x for a step; x is in use until gpu_wgmma_wait<0>(). */
+template <int COLS>
+GPU_DEVICE void start_product(float *acc, const uint32_t a[4][4], const unsigned char *x)
+{
+    gpu_wgmma_fence();
+    GPU_UNROLL
+    for (int s = 0; s < 4; s++) {
+        gpu_wgmma<COLS>(acc, a[s], x, (uint32_t)s);
+    }
+    gpu_wgmma_commit();
+}
+
+template <int COLS> GPU_DEVICE void put_sums(float *sums, const float *acc, uint32_t wave)
+{
+    GPU_UNROLL
+    for (int i = 0; i < COLS / 2; i++) {
+        uint32_t col = (uint32_t)(i / 4) * 8 + frag_col(i % 4);
+        sums[col * (LINEAR_ROWS + LINEAR_PAD) + wave * WEIR_TILE_ROWS + frag_row(sum_row(i % 4))] =
+            acc[i];
+    }
+}
+
 template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_kernel_args &args)
 {
     using shape = large_shape<KIND, COLS>;
     constexpr uint32_t BYTES = matrix_kind<KIND>::BYTES;
     constexpr int STEPS = shape::STEPS, RECORDS = STEPS >= 2 ? 1 : 2; /* per turn of the loop */
     GPU_SHARED(unsigned char, shared);
-    bool glu = args.a.glu != WEIR_GLU_NONE;
-    uint32_t wave = gpu_wave(), token = gpu_block_y() * COLS;
-    uint32_t matrix = glu ? wave / (WAVES / 2) : 0;
-    uint32_t tile =
-        glu ? gpu_block_x() * (WAVES / 2) + wave % (WAVES / 2) : gpu_block_x() * WAVES + wave;
-    if (!glu) {
-        linear_find(args, tile, &matrix, &tile);
-    }
+    uint32_t wave = gpu_wave(), token = gpu_block_y() * COLS, matrix, tile;
+    find_tile(args, wave, &matrix, &tile);
     bool has_tile = matrix < args.a.n_w && tile * WEIR_TILE_ROWS < args.a.w[matrix].n_rows;
     /* Of the records that the block takes: every n_k_splits-th. */
     uint32_t splits = args.n_k_splits, first = gpu_block_z();
@@ -156,12 +184,7 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
                 }
                 gpu_cp_async_commit();
                 const unsigned char *x = shared + at % X_STAGES * shape::X_BYTES;
-                gpu_wgmma_fence();
-                GPU_UNROLL
-                for (int s = 0; s < 4; s++) {
-                    gpu_wgmma<COLS>(acc, a[q % 2][s], x, (uint32_t)s);
-                }
-                gpu_wgmma_commit();
+                start_product<COLS>(acc, a[q % 2], x);
                 if (at + 1 < n_steps && has_tile) {
                     uint32_t from = step + 1 < STEPS ? record : record + 1;
                     expand_step<KIND>(a[(q + 1) % 2], ring + from % shape::RING * BYTES,
@@ -174,12 +197,7 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
     gpu_cp_async_wait<0>();
     gpu_sync();
     float *sums = reinterpret_cast<float *>(shared);
-    GPU_UNROLL
-    for (int i = 0; i < COLS / 2; i++) {
-        uint32_t col = (uint32_t)(i / 4) * 8 + frag_col(i % 4);
-        sums[col * (LINEAR_ROWS + LINEAR_PAD) + wave * WEIR_TILE_ROWS + frag_row(sum_row(i % 4))] =
-            acc[i];
-    }
+    put_sums<COLS>(sums, acc, wave);
     gpu_sync();
     if (splits > 1 &&
         !linear_merge<COLS>(args, sums, gpu_block_y() * gpu_grid_x() + gpu_block_x())) {

@@ -19,8 +19,8 @@ struct kind_info {
 static const struct kind_info kind_infos[] = {
 #define INFO(kind, k_, quants, high, scales)                                                       \
     [WEIR_MATRIX_##                                                                                \
-        kind] = {.k = k_,                                                                          \
-                 .bytes = quants + high + scales,                                                  \
+        kind] = {.k = (k_),                                                                        \
+                 .bytes = (quants) + (high) + (scales),                                            \
                  .gemv = "weir_gemv_" #kind,                                                       \
                  .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind},   \
                  .large = {"weir_large32_" #kind, "weir_large64_" #kind, "weir_large128_" #kind,   \

@@ -32,6 +32,7 @@ enum { LANES = GPU_EMULATED_LANES };
 #define GPU_KERNEL_BOUNDS(name, args_type, threads, blocks) GPU_KERNEL(name, args_type)
 #define GPU_KERNEL_EARLY(name, args_type, threads, blocks) GPU_KERNEL(name, args_type)
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a type takes none */
 #define GPU_SHARED(type, name) type *name = static_cast<type *>(weir_emu_self->shared)
 
 GPU_DEVICE uint32_t gpu_thread(void)

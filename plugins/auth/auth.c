@@ -36,17 +36,17 @@ static uint64_t seconds_us(yyjson_val *root, const char *name)
 
 static bool read_user_header(struct auth *a, yyjson_val *root)
 {
-    yyjson_val *secret = yyjson_obj_get(root, "secret");
+    weir_str secret = auth_text(yyjson_obj_get(root, "secret"));
     if (!root) {
         return true;
     }
     (void)snprintf(a->user_header, sizeof(a->user_header), "%s",
                    yyjson_get_str(yyjson_obj_get(root, "name")));
     a->user_max_age_us = seconds_us(root, "max_age_seconds");
-    a->user_secret_len = yyjson_get_len(secret);
+    a->user_secret_len = secret.n;
     a->user_secret = a->host->alloc(a->host, a->user_secret_len + 1);
     if (a->user_secret) {
-        memcpy(a->user_secret, yyjson_get_str(secret), a->user_secret_len);
+        memcpy(a->user_secret, secret.p, secret.n);
     }
     return a->user_secret != NULL;
 }

@@ -72,7 +72,8 @@ enum auth_verdict auth_check(struct auth *a, weir_req *r, const char *header, ui
     }
     uint64_t now_us = a->host->wall_us(a->host);
     enum auth_verdict verdict = AUTH_UNKNOWN;
-    if (auth_key_proves(key, digest, now_us)) {
+    bool is_proved = auth_key_proves(key, digest, now_us); /* as long without a key */
+    if (key && is_proved) {
         verdict = now_us > key->expires_us ? AUTH_EXPIRED : check_tenant(a, key);
     }
     if (verdict != AUTH_OK) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "key.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -120,11 +121,11 @@ static size_t models_size(yyjson_val *models)
     }
     yyjson_arr_foreach(models, i, max, v)
     {
-        size_t len = yyjson_get_len(v);
-        if (len == 0 || len > AUTH_MAX_MODELS_BYTES || memchr(yyjson_get_str(v), '\n', len)) {
-            return SIZE_MAX; /* no text has no length */
+        weir_str name = auth_text(v);
+        if (name.n == 0 || name.n > AUTH_MAX_MODELS_BYTES || memchr(name.p, '\n', name.n)) {
+            return SIZE_MAX;
         }
-        n += len + 1;
+        n += name.n + 1;
     }
     return n <= AUTH_MAX_MODELS_BYTES ? n : SIZE_MAX;
 }
@@ -136,11 +137,12 @@ static weir_str put_models(char **at, yyjson_val *models)
     yyjson_val *v;
     yyjson_arr_foreach(models, i, max, v)
     {
-        size_t len = yyjson_get_len(v);
-        memcpy(*at, yyjson_get_str(v), len);
-        (*at)[len] = '\n';
-        *at += len + 1;
-        all.n += len + 1;
+        weir_str name = auth_text(v);
+        assert(name.p); /* models_size() has seen them */
+        memcpy(*at, name.p, name.n);
+        (*at)[name.n] = '\n';
+        *at += name.n + 1;
+        all.n += name.n + 1;
     }
     return all;
 }
@@ -175,18 +177,19 @@ static weir_str put_text(char **at, weir_str text)
     return copy;
 }
 
-static weir_str text_of(yyjson_val *root, const char *name)
+weir_str auth_text(yyjson_val *v)
 {
-    yyjson_val *v = yyjson_obj_get(root, name);
-    return (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
+    const char *text = yyjson_get_str(v);
+    return (weir_str){text, text ? yyjson_get_len(v) : 0};
 }
 
 /* The document becomes the key's. */
-static struct auth_key *create(const weir_host *host, weir_str tenant, weir_str id,
-                               yyjson_doc *doc, char error[AUTH_ERROR_BYTES])
+static struct auth_key *create(const weir_host *host, weir_str tenant, weir_str id, yyjson_doc *doc,
+                               char error[AUTH_ERROR_BYTES])
 {
     yyjson_val *root = yyjson_doc_get_root(doc);
-    weir_str name = text_of(root, "name"), user = text_of(root, "user");
+    weir_str name = auth_text(yyjson_obj_get(root, "name"));
+    weir_str user = auth_text(yyjson_obj_get(root, "user"));
     yyjson_val *models = yyjson_obj_get(root, "models");
     size_t n_models = models_size(models);
     if (!yyjson_is_obj(root) || name.n == 0) {

@@ -39,6 +39,9 @@ void auth_key_unref(struct auth_key *key); /* NULL ok */
 bool auth_key_proves(const struct auth_key *key, const unsigned char digest[AUTH_DIGEST_BYTES],
                      uint64_t wall_us);
 
+/* A text of JSON; empty when it is none: yyjson gives arrays and objects a length too. */
+weir_str auth_text(yyjson_val *v);
+
 /* "2026-12-31" (the end of that day, UTC) or "2026-12-31T23:59:59Z". */
 bool auth_time_read(const char *text, uint64_t *ret_us);
 void auth_time_write(uint64_t us, char ret_text[32]);

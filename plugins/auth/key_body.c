@@ -49,9 +49,7 @@ char *auth_body_show(struct auth_name name, weir_str record, const char *key_tex
     yyjson_obj_foreach(yyjson_doc_get_root(in), i, max, key, value)
     {
         if (yyjson_equals_str(key, "previous")) {
-            yyjson_val *until = yyjson_obj_get(value, "until");
-            add_text(doc, out, "previous_until",
-                     (weir_str){yyjson_get_str(until), yyjson_get_len(until)});
+            add_text(doc, out, "previous_until", auth_text(yyjson_obj_get(value, "until")));
         } else if (!yyjson_equals_str(key, "sha256")) {
             add_copy(doc, out, key, value);
         }

@@ -43,8 +43,7 @@ static weir_str tenant_of(const struct auth *a, weir_req *r, yyjson_doc *body)
     if (a->admin->param(a->host, r, "tenant", &tenant) == 0) {
         return tenant;
     }
-    yyjson_val *v = yyjson_obj_get(yyjson_doc_get_root(body), "tenant");
-    return (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
+    return auth_text(yyjson_obj_get(yyjson_doc_get_root(body), "tenant"));
 }
 
 static struct key_op *make(struct auth *a, weir_str body)

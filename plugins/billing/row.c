@@ -74,7 +74,8 @@ static void add_csv(struct billing_text *t, const char *p, size_t n)
 
 static void add_csv_text(struct billing_text *t, yyjson_val *v)
 {
-    add_csv(t, yyjson_get_str(v), yyjson_get_len(v));
+    const char *text = yyjson_get_str(v);
+    add_csv(t, text, text ? yyjson_get_len(v) : 0); /* arrays have a length too */
 }
 
 static void add_csv_json(struct billing_text *t, yyjson_val *v)

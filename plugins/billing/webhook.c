@@ -217,7 +217,8 @@ static void bury(struct billing *b, const struct event *e)
 {
     yyjson_doc *doc = yyjson_read(e->entry.p, e->entry.n, 0);
     yyjson_val *v = yyjson_obj_get(yyjson_doc_get_root(doc), "tenant");
-    weir_str tenant = {yyjson_get_str(v), yyjson_get_len(v)};
+    const char *text = yyjson_get_str(v);
+    weir_str tenant = {text, text ? yyjson_get_len(v) : 0}; /* arrays have a length too */
     struct burial *burial = b->host->alloc(b->host, sizeof(*burial));
     if (burial) {
         burial->b = b;

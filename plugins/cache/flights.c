@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flights.h"
 
+#include <assert.h>
+
 void flights_init(struct flights *f, const weir_host *host)
 {
     *f = (struct flights){.host = host};
@@ -98,6 +100,7 @@ void flights_end(struct flights *f, struct flight *own)
     pthread_mutex_lock(&s->lock);
     struct flight **at = find(s, own->digest);
     while (*at != own) {
+        assert(*at); /* is_in: it is in its chain */
         at = &(*at)->next;
     }
     *at = own->next;
@@ -105,6 +108,7 @@ void flights_end(struct flights *f, struct flight *own)
     while (own->waiters) {
         struct flight_waiter *w = own->waiters;
         weir_ticket ticket = w->ticket;
+        assert(w->flight == own);
         unlink_waiter(w); /* from here on it may be gone */
         pthread_mutex_unlock(&s->lock);
         (void)f->host->resume(f->host, ticket, 0, (weir_str){NULL, 0});

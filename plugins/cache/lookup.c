@@ -234,8 +234,7 @@ static void on_got(void *arg, const weir_store_result *result)
 static int look(struct cache *c, weir_req *r, struct state *s)
 {
     struct ask *a = s->ask;
-    struct answer *found =
-        c->memory ? memory_find(c->memory, a->digest, a->oldest_us) : NULL;
+    struct answer *found = c->memory ? memory_find(c->memory, a->digest, a->oldest_us) : NULL;
     if (found) {
         bool given = give(c, r, s, found, false);
         answer_unref(found);
@@ -249,7 +248,7 @@ static int look(struct cache *c, weir_req *r, struct state *s)
     int rc = c->store->get(c->host, ask_tenant(a), weir_str_from(place), on_got, a);
     if (rc < 0) {
         a->waits = false;
-        unref(a);
+        a->refs--; /* it is not called; ours stays */
         return not_found(c, r, s);
     }
     if (!a->waits) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -84,6 +85,7 @@ static void link_newest(struct shard *s, struct node *n)
 static void remove_node(struct shard *s, struct node **at)
 {
     struct node *n = *at;
+    assert(n);
     *at = n->next;
     unlink_use(s, n);
     s->bytes -= cost(n->answer);

@@ -169,10 +169,14 @@ static void version_found(void *arg, const weir_store_result *result)
     }
     yyjson_doc *doc = yyjson_read(result->value.p, result->value.n, 0);
     yyjson_val *source = yyjson_obj_get(yyjson_doc_get_root(doc), "source");
-    weir_str text = {yyjson_get_str(source), yyjson_get_len(source)};
+    int rc = WEIR_E_FORMAT;
     (void)snprintf(name, sizeof(name), "=%s v%u", s->tenant, numbers[s->at]);
-    int rc =
-        lua_version_create(text, name, numbers[s->at], &settings.limits, &s->roles[s->at], error);
+    (void)snprintf(error, sizeof(error), "a version has no source");
+    if (yyjson_is_str(source)) {
+        weir_str text = {yyjson_get_str(source), yyjson_get_len(source)};
+        rc = lua_version_create(text, name, numbers[s->at], &settings.limits, &s->roles[s->at],
+                                error);
+    }
     yyjson_doc_free(doc);
     if (rc < 0) {
         fail(s, error);

@@ -109,7 +109,8 @@ static struct subject *take_dirty(struct shard *sh)
 static bool sweep_shard(struct limiter *l, struct shard *sh, uint64_t now_us)
 {
     struct give_batch b;
-    b.n = 0; /* the rest is large, and written before it is read */
+    b.n = 0;
+    b.tenant_len = 0; /* the rest is large, and written before it is read */
     pthread_mutex_lock(&sh->entries->lock);
     struct subject *s = take_dirty(sh);
     bool more = false;

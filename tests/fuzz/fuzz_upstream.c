@@ -24,17 +24,17 @@ struct reading {
     int rc;
 };
 
-static void add(struct reading *r, const void *bytes, size_t n)
+static void add_number(struct reading *r, uint64_t number)
 {
-    for (size_t i = 0; i < n; i++) {
-        r->hash = (r->hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
-    }
+    r->hash = (r->hash ^ number) * 0x100000001b3u;
 }
 
 static void add_str(struct reading *r, weir_str s)
 {
-    add(r, s.p, s.n);
-    add(r, &s.n, sizeof(s.n));
+    for (size_t i = 0; i < s.n; i++) {
+        add_number(r, (unsigned char)s.p[i]);
+    }
+    add_number(r, s.n);
 }
 
 static int emit(void *arg, const weir_chunk *c)
@@ -46,12 +46,15 @@ static int emit(void *arg, const weir_chunk *c)
     }
     r->was_busy = false;
     r->n_chunks++;
-    uint32_t numbers[] = {c->kind,       c->choice,     c->finish,
-                          c->tool_index, c->n_logprobs, (uint32_t)c->seq};
     if (c->choice >= r->answer.n_choices) {
         abort();
     }
-    add(r, numbers, sizeof(numbers));
+    add_number(r, c->kind);
+    add_number(r, c->choice);
+    add_number(r, c->finish);
+    add_number(r, c->tool_index);
+    add_number(r, c->n_logprobs);
+    add_number(r, c->seq);
     add_str(r, c->text);
     add_str(r, c->tool_id);
     add_str(r, c->tool_name);

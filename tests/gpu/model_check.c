@@ -101,8 +101,8 @@ static double log_sum_exp(const float *x, uint32_t n)
     for (uint32_t i = 1; i < n; i++) {
         max = x[i] > max ? x[i] : max;
     }
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    double sum = exp(x[0] - max);
+    for (uint32_t i = 1; i < n; i++) {
         sum += exp(x[i] - max);
     }
     return max + log(sum);
@@ -563,6 +563,17 @@ static int measure_all(struct speed *s, const char *type, const struct weir_hpar
     return rc;
 }
 
+/* Sequences share what is behind their own part of the pool: only speed counts here. */
+static void spread_pages(struct speed *s, uint32_t n_pages)
+{
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        for (uint32_t p = 0; p < s->pages_each; p++) {
+            s->pages[(size_t)i * s->pages_each + p] =
+                (uint32_t)(((uint64_t)i * 64 + p * 7ull) % n_pages);
+        }
+    }
+}
+
 static int check_speed(const struct weir_gpu_backend *backend, const char *type, bool is_tiny)
 {
     static const struct {
@@ -612,21 +623,16 @@ static int check_speed(const struct weir_gpu_backend *backend, const char *type,
     struct weir_hparams hp = synthetic_model(source)->hparams;
     synthetic_destroy(source);
 
-    /* Sequences share what is behind their own part of the pool: only speed counts here. */
     s.pages_each = (params.n_ctx + WEIR_PAGE_TOKENS - 1) / WEIR_PAGE_TOKENS;
     s.pages = calloc((size_t)s.n_parts * s.pages_each, sizeof(*s.pages));
     s.tokens = calloc(params.max_step_tokens, sizeof(*s.tokens));
-    if (!s.pages || !s.tokens) {
-        return fail("out of memory", NULL);
+    if (s.pages && s.tokens) {
+        spread_pages(&s, info->n_pages);
+        make_text(s.tokens, params.max_step_tokens, hp.n_vocab);
+        rc = measure_all(&s, type, &hp, is_tiny, k == 0 || is_tiny);
+    } else {
+        rc = WEIR_E_NOMEM;
     }
-    for (uint32_t i = 0; i < s.n_parts; i++) {
-        for (uint32_t p = 0; p < s.pages_each; p++) {
-            s.pages[(size_t)i * s.pages_each + p] =
-                (uint32_t)(((uint64_t)i * 64 + p * 7ull) % info->n_pages);
-        }
-    }
-    make_text(s.tokens, params.max_step_tokens, hp.n_vocab);
-    rc = measure_all(&s, type, &hp, is_tiny, k == 0 || is_tiny);
     weir_gpu_model_unload(s.model);
     free(s.pages);
     free(s.tokens);

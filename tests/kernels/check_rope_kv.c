@@ -60,7 +60,7 @@ static int judge(const struct shape *s, const struct weir_test_pool *before,
                 continue;
             }
             const int is_value = h >= s->n_head + s->n_head_kv;
-            const uint32_t kv_head = (h - s->n_head) % s->n_head_kv;
+            const uint32_t kv_head = h - s->n_head - (is_value ? s->n_head_kv : 0);
             const uint32_t pos = (uint32_t)positions[t];
             const uint32_t page = tables[table_rows[t] * STRIDE + pos / WEIR_KV_PAGE_TOKENS];
             const uint32_t slot = pos % WEIR_KV_PAGE_TOKENS;

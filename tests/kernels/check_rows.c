@@ -32,7 +32,7 @@ static void random_bytes(uint8_t *to, size_t n, uint32_t seed)
 
 static int is_same(float x, float y)
 {
-    return memcmp(&x, &y, sizeof(x)) == 0 || (isnan(x) && isnan(y));
+    return (x == y && signbit(x) == signbit(y)) || (isnan(x) && isnan(y));
 }
 
 static int check_embed(struct weir_test_device *device, uint32_t type)

@@ -61,6 +61,7 @@ void weir_test_device_open(struct weir_test_device *device, const struct weir_gp
     need(device, api->stream_create(device->context, &device->stream), "stream_create");
     if (!images) {
         load(device, NULL, 0);
+        return;
     }
     for (size_t i = 0; i < n_images; i++) {
         if (image_fits(&images[i], &device->info.props)) {

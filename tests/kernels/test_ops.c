@@ -30,7 +30,7 @@ int main(int argc, char **argv)
             weir_emu_pool_seed(weir_emu_context_pool(device.context), 7 + index);
             const int n = checks[i].check(&device);
             weir_test_device_close(&device);
-            printf("%s, waves of %u: %s\n", checks[i].name, index < 2 ? 32 : 64,
+            printf("%s, waves of %u: %s\n", checks[i].name, index < 2 ? 32u : 64u,
                    n ? "FAILED" : "ok");
             failed += n;
         }

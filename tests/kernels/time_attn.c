@@ -194,7 +194,7 @@ static void time_sample(struct weir_test_device *device, const char *what, uint3
     if (weir_sample_launch(&args, &device->info.props, &launch) != 1) {
         abort();
     }
-    printf("sample %s, %2u rows of %u: %8.2f us\n", what, n_rows, VOCAB,
+    printf("sample %s, %2u rows of %d: %8.2f us\n", what, n_rows, VOCAB,
            (double)weir_test_time(device, &launch, 1, ROUNDS) * 1e3);
     fflush(stdout);
     free(rows);

@@ -292,8 +292,8 @@ static int watch(const weir_host *h, void (*fn)(void *arg, weir_str tenant), voi
 static int latency(const weir_host *h, weir_str service_class, weir_latency_sla *out)
 {
     (void)service_class;
-    *out = (weir_latency_sla){.struct_size = sizeof(*out),
-                              .ttft_max_us = from(h)->world->ttft_max_us};
+    *out =
+        (weir_latency_sla){.struct_size = sizeof(*out), .ttft_max_us = from(h)->world->ttft_max_us};
     return 0;
 }
 
@@ -365,8 +365,8 @@ struct fake_world *fake_world_create(uint32_t store_flags, bool is_sync)
 
 void fake_world_destroy(struct fake_world *w)
 {
-    while (w->n_hosts) {
-        fake_host_destroy(w->hosts[0]);
+    for (uint32_t i = w->n_hosts; i > 0; i--) {
+        fake_host_destroy(w->hosts[i - 1]);
     }
     fake_store_finish(w);
     free_all(w->requests);

@@ -403,35 +403,36 @@ static int give(const weir_host *h, weir_str tenant, const weir_store_limit *lev
     return on_levels(h, GIVE, tenant, levels, n, done, arg);
 }
 
-static int on_holds(const weir_host *h, enum kind kind, weir_str tenant,
-                    const weir_store_hold *holds, uint32_t n, weir_str id, uint64_t ttl_ms,
-                    uint32_t flags, weir_store_done done, void *arg)
+static struct fake_call *holds_call(enum kind kind, weir_str tenant, const weir_store_hold *holds,
+                                    uint32_t n, weir_str id)
 {
     assert_true(n > 0 && n <= WEIR_STORE_MAX_LEVELS && id.n > 0 && id.n <= 512);
     struct fake_call *c = calloc(1, sizeof(*c));
+    assert_non_null(c);
     c->kind = kind;
     c->n = n;
-    c->ttl_ms = ttl_ms;
-    c->flags = flags;
     (void)snprintf(c->id, sizeof(c->id), "%.*s", (int)id.n, id.p);
     for (uint32_t i = 0; i < n; i++) {
         c->items[i].units = holds[i].units;
         c->items[i].limit = holds[i].limit;
         (void)name_of(tenant, holds[i].key, c->items[i].name);
     }
-    return submit(h, c, done, arg);
+    return c;
 }
 
 static int reserve(const weir_host *h, weir_str tenant, const weir_store_hold *holds, uint32_t n,
                    weir_str id, uint64_t ttl_ms, uint32_t flags, weir_store_done done, void *arg)
 {
-    return on_holds(h, RESERVE, tenant, holds, n, id, ttl_ms, flags, done, arg);
+    struct fake_call *c = holds_call(RESERVE, tenant, holds, n, id);
+    c->ttl_ms = ttl_ms;
+    c->flags = flags;
+    return submit(h, c, done, arg);
 }
 
 static int settle(const weir_host *h, weir_str tenant, const weir_store_hold *holds, uint32_t n,
                   weir_str id, weir_store_done done, void *arg)
 {
-    return on_holds(h, SETTLE, tenant, holds, n, id, 0, 0, done, arg);
+    return submit(h, holds_call(SETTLE, tenant, holds, n, id), done, arg);
 }
 
 const weir_ext_store fake_store_template = {

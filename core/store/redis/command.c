@@ -31,28 +31,29 @@ void weir_redis_command_add(struct weir_buf *b, weir_str arg)
     weir_redis_command_join(b, &arg, 1);
 }
 
-/* Decimal, at the end of text[21]; returns where it begins. */
-static char *decimal(char text[21], uint64_t value)
+enum { DECIMAL_BYTES = 20 };
+
+/* Decimal, at the end of `text`. */
+static weir_str decimal(char text[DECIMAL_BYTES], uint64_t value)
 {
-    char *p = text + 21;
+    size_t at = DECIMAL_BYTES;
     do {
-        *--p = (char)('0' + value % 10);
+        text[--at] = (char)('0' + value % 10);
         value /= 10;
     } while (value);
-    return p;
+    return (weir_str){text + at, DECIMAL_BYTES - at};
 }
 
 void weir_redis_command_add_u64(struct weir_buf *b, uint64_t value)
 {
-    char text[21];
-    char *p = decimal(text, value);
-    weir_redis_command_add(b, (weir_str){p, (size_t)(text + 21 - p)});
+    char text[DECIMAL_BYTES];
+    weir_redis_command_add(b, decimal(text, value));
 }
 
 void weir_redis_command_add_i64(struct weir_buf *b, int64_t value)
 {
-    char text[21];
-    char *p = decimal(text, value < 0 ? UINT64_C(0) - (uint64_t)value : (uint64_t)value);
-    const weir_str pieces[] = {{"-", value < 0}, {p, (size_t)(text + 21 - p)}};
+    char text[DECIMAL_BYTES];
+    uint64_t size = value < 0 ? UINT64_C(0) - (uint64_t)value : (uint64_t)value;
+    const weir_str pieces[] = {{"-", value < 0}, decimal(text, size)};
     weir_redis_command_join(b, pieces, 2);
 }

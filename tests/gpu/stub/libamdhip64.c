@@ -217,6 +217,7 @@ FUNCTION(hipModuleGetFunction, hip_function *function, hip_module module, const 
 {
     return code_of(emu->function_get(module, name, function));
 }
+/* NOLINTNEXTLINE(readability-function-size): the runtime's own parameters */
 FUNCTION(hipModuleLaunchKernel, hip_function function, unsigned grid_x, unsigned grid_y,
          unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
          unsigned shared_bytes, hip_stream stream, void **params, void **extra)

@@ -347,6 +347,7 @@ FUNCTION(cuFuncSetAttribute, CUfunction function, int attribute, int value)
                : CU_ERROR_INVALID_VALUE;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the driver's own parameters */
 FUNCTION(cuLaunchKernel, CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
          unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
          CUstream stream, void **params, void **extra)

@@ -195,6 +195,10 @@ static void wrong_bodies_name_the_field(void **state)
         {"{\"name\":\"k\",\"limits\":{\"concurrent\":0}}", "limits.concurrent"},
         {"{\"name\":\"k\",\"secret\":\"chosen-by-me\"}", "secret"},
         {"{\"name\":\"k\",\"colour\":1}", "colour"},
+        {"{\"name\":[\"k\",\"l\"]}", "name"},
+        {"{\"name\":{\"k\":1}}", "name"},
+        {"{\"name\":\"k\",\"user\":[\"u\"]}", "user"},
+        {"{\"name\":\"k\",\"models\":[[\"m\"]]}", "models"},
     };
     begin("[auth]");
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -205,6 +209,12 @@ static void wrong_bodies_name_the_field(void **state)
     }
     assert_int_equal(
         admin("POST", "/admin/v1/tenants/none/keys", "{\"name\":\"k\"}", NULL, NULL).status, 404);
+    static const char *const no_names[] = {"[\"acme\"]", "{\"acme\":1}", "1"};
+    for (size_t i = 0; i < sizeof(no_names) / sizeof(no_names[0]); i++) {
+        char body[80];
+        (void)snprintf(body, sizeof(body), "{\"name\":\"k\",\"tenant\":%s}", no_names[i]);
+        assert_int_equal(admin("POST", "/admin/v1/keys", body, NULL, NULL).status, 404);
+    }
     end();
 }
 

@@ -183,7 +183,7 @@ static void the_longest_facts_fit(void **state)
     f.tenant = (weir_str){worst, 512};
     char tags[4096], *at = tags;
     at += snprintf(at, 64, "{");
-    for (char c = 'a'; c <= 'h'; c++) {
+    for (int c = 'a'; c <= 'h'; c++) {
         at += snprintf(at, 8, "%s\"%c\":\"", c == 'a' ? "" : ",", c);
         for (int i = 0; i < 80; i++) {
             at += snprintf(at, 8, "\\u0001");

@@ -38,6 +38,7 @@ static struct adaptive_cell *round_trip(uint64_t ttft_us)
     while (n < 64 && adaptive_enter(&a, weir_str_from("m"), 1, now_us, &c)) {
         all[n++] = c;
     }
+    assert_true(n > 0);
     now_us += 500 * MS;
     for (uint32_t i = 1; i < n; i++) {
         adaptive_sample(&a, all[i], ttft_us, now_us);
