@@ -7,6 +7,7 @@
 #include "core/api/json_body.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
+#include "core/request/hedge.h"
 #include "core/request/observe.h"
 #include "core/request/overload.h"
 #include "core/request/retry.h"
@@ -340,9 +341,10 @@ void weir_generate_finish(struct weir_request *r)
     if (r->counts_as_stream) {
         weir_streams_give(weir_worker_server(r->worker)->streams, r->tenant_hash);
     }
-    weir_flow_finish(&r->flow);
+    weir_flow_finish(&r->first.flow);
     weir_reply_finish(&r->reply);
-    weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->flow_item);
+    weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->first.item);
+    weir_hedge_finish(r);
     yyjson_doc_free(r->body);
     r->body = NULL;
 }

@@ -412,8 +412,36 @@ async def long_stream(x):
         x.mock.n_long_bytes += 2000
 
 
+async def late(x):
+    await asyncio.sleep(x.mock.delay)
+    await x.well()
+
+
+async def late_word(x):
+    """The head comes at once."""
+    await x.begin()
+    await asyncio.sleep(x.mock.delay)
+    await x.events()
+    await x.end()
+
+
+async def late_reset(x):
+    await asyncio.sleep(x.mock.delay)
+    x.reset()
+
+
+async def late_500(x):
+    await asyncio.sleep(x.mock.delay)
+    await status_500(x)
+
+
+async def late_429(x):
+    await asyncio.sleep(x.mock.delay)
+    await status_429(x)
+
+
 GOOD = [ok, interim_few, old_http, closes_after, byte_by_byte, crlf_events, no_done, no_usage]
-OTHER = [tool_calls, logprobs, long_stream]
+OTHER = [tool_calls, logprobs, long_stream, late, late_word, late_reset, late_500, late_429]
 BAD = [hang_before, hang_head, hang_in_head, hang_middle, keepalive_only, reset_before, reset_middle,
        close_before, close_middle, end_early, done_early, no_http, no_json, no_json_event, other_json,
        wrong_types, html, encoded, length_too_long, length_too_short, length_twice, length_and_chunked,
@@ -429,6 +457,7 @@ class MockUpstream:
         self.port, self.tls = port, tls
         self.n_open = self.n_connections = self.n_requests = self.n_long_bytes = 0
         self.tasks = set()
+        self.delay = 0  # of those that are late
         self.last = None  # (head, body) of the last request
 
     async def __aenter__(self):
