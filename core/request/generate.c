@@ -204,13 +204,12 @@ static weir_str make_id(struct weir_request *r, const char *prefix)
 static int init_reply(struct weir_request *r)
 {
     const weir_generation *g = &r->api.generation;
-    bool chat = g->kind == WEIR_GENERATION_CHAT;
     r->reply = (struct weir_reply){
         .kind = g->kind,
         .stream = r->api.stream,
         .include_usage = r->api.include_usage,
         .want_logprobs = g->want_logprobs,
-        .id = make_id(r, chat ? "chatcmpl-" : "cmpl-"),
+        .id = make_id(r, g->kind == WEIR_GENERATION_CHAT ? "chatcmpl-" : "cmpl-"),
         .model = weir_str_from(weir_model_name(r->model)),
         .created_s = weir_clock_wall_us() / 1000000u,
         .n_choices = g->n,
@@ -326,6 +325,11 @@ void weir_generate_chat(struct weir_request *r)
 void weir_generate_completion(struct weir_request *r)
 {
     generate(r, WEIR_GENERATION_COMPLETION);
+}
+
+void weir_generate_embeddings(struct weir_request *r)
+{
+    generate(r, WEIR_GENERATION_EMBEDDING);
 }
 
 void weir_generate_abandon(struct weir_request *r)
