@@ -24,7 +24,8 @@ static int check_features(const struct weir_model_view *model, const weir_genera
                           weir_refusal *refusal)
 {
     if (g->kind == WEIR_GENERATION_EMBEDDING) {
-        return weir_refusal_set(refusal, "model", "", "this model does not make embeddings");
+        return weir_refusal_set(refusal, "model", "model_not_supported",
+                                "This model does not make embeddings.");
     }
     bool formatted = g->format != WEIR_FORMAT_TEXT;
     if (formatted && !model->grammars) {

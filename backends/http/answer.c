@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
 
+#include "embeddings.h"
 #include "logprobs.h"
 
 static int bad(struct weir_upstream_answer *a, const char *what)
@@ -229,6 +230,19 @@ static int read_choice(struct weir_upstream_answer *a, yyjson_val *choice)
     return r < 0 ? r : emit_finish(a, (uint32_t)number, yyjson_obj_get(choice, "finish_reason"));
 }
 
+static int read_embeddings(struct weir_upstream_answer *a, yyjson_val *data)
+{
+    const char *what = NULL;
+    int r = weir_upstream_read_embeddings(a, data, emit, &what);
+    if (r < 0) {
+        return r == WEIR_E_FORMAT ? bad(a, what) : r;
+    }
+    weir_chunk end = {.kind = WEIR_CHUNK_FINISH, .finish = WEIR_FINISH_STOP};
+    r = emit(a, &end);
+    a->ended |= r == 0;
+    return r;
+}
+
 /* ---- the whole text ---- */
 
 static int read_object(struct weir_upstream_answer *a, yyjson_val *root, weir_str json)
@@ -241,6 +255,10 @@ static int read_object(struct weir_upstream_answer *a, yyjson_val *root, weir_st
         weir_upstream_fail_status(a->failure,
                                   status >= 400 && status < 600 ? (uint32_t)status : 500, 0, json);
         return WEIR_E_FORMAT;
+    }
+    if (a->kind == WEIR_GENERATION_EMBEDDING) {
+        int r = read_usage(a, yyjson_obj_get(root, "usage"));
+        return r < 0 ? r : read_embeddings(a, yyjson_obj_get(root, "data"));
     }
     if (!yyjson_is_arr(choices)) {
         return bad(a, "an answer without choices");

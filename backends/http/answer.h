@@ -6,6 +6,7 @@
  * shapes on the upstream's side. Strict: a member that is there has its documented type, or the
  * answer is not trusted. Unknown members are skipped.
  * Source: OpenAI API reference, "Chat completion chunk object", "Completion object"; vLLM's errors.
+ * Embeddings: embeddings.h.
  * Back-pressure: when `emit` answers WEIR_E_BUSY, read() returns that; called again with the same
  * text it goes on behind the chunks that were taken.
  * Ownership: the text and what chunks point to live until emit() returns. Threads: none.
@@ -21,6 +22,7 @@ enum { WEIR_UPSTREAM_MAX_CALLS = 128, WEIR_UPSTREAM_MAX_TOP = 20 };
 struct weir_upstream_answer {
     uint32_t kind; /* enum weir_generation_kind */
     uint32_t n_choices;
+    uint32_t n_inputs; /* EMBEDDING */
     bool stream;
     uint64_t ended; /* a bit for each choice that has ended */
     bool has_usage;

@@ -332,6 +332,7 @@ void weir_upstream_job_begin(struct weir_upstream_job *j, struct weir_upstream_l
     struct weir_upstream_answer *a = &j->answer;
     uint32_t n = g->n ? g->n : 1;
     a->kind = g->kind;
+    a->n_inputs = g->n_inputs;
     a->n_choices = n < WEIR_MAX_CHOICES ? n : WEIR_MAX_CHOICES;
     a->stream = false;
     a->ended = 0;

@@ -38,8 +38,9 @@ static void stream_status(void *target, weir_target_status *out)
 /* Only the upstream can count exactly; this is for limits and budgets until it has. */
 static uint32_t estimate_tokens(const weir_generation *g)
 {
-    size_t n_bytes =
-        g->kind == WEIR_GENERATION_CHAT ? g->messages_json.n + g->tools_json.n : g->prompt.n;
+    size_t n_bytes = g->kind == WEIR_GENERATION_CHAT        ? g->messages_json.n + g->tools_json.n
+                     : g->kind == WEIR_GENERATION_EMBEDDING ? g->input_json.n
+                                                            : g->prompt.n;
     size_t n = n_bytes / BYTES_PER_TOKEN + 1 + g->n_prompt_tokens;
     return n < INT32_MAX ? (uint32_t)n : INT32_MAX;
 }
@@ -51,7 +52,8 @@ static int stream_prepare(void *target, const weir_generation *g, weir_prepared 
     (void)refusal;
     out->struct_size = sizeof(*out);
     out->prompt_tokens = estimate_tokens(g);
-    out->max_tokens = g->max_tokens;
+    /* Limits reserve what an answer may have: an embedding has no tokens. */
+    out->max_tokens = g->kind == WEIR_GENERATION_EMBEDDING ? 1 : g->max_tokens;
     out->state = NULL;
     return 0;
 }
@@ -66,7 +68,7 @@ static int stream_submit(void *target, const weir_generation *g, const weir_prep
                          weir_ticket ticket)
 {
     struct weir_upstream *u = target;
-    if (!WEIR_HAS(g, traceparent) || g->loop >= u->n_lanes || !u->lanes[g->loop]) {
+    if (!WEIR_HAS(g, is_base64) || g->loop >= u->n_lanes || !u->lanes[g->loop]) {
         return WEIR_E_UNSUPPORTED;
     }
     return weir_upstream_lane_submit(u->lanes[g->loop], g, prepared, ticket);

@@ -135,11 +135,31 @@ static void add_logprobs(struct weir_buf *b, const weir_generation *g)
     }
 }
 
+static void add_input(struct weir_buf *b, const weir_generation *g)
+{
+    add_raw(b, "input", g->input_json);
+    if (g->is_base64) {
+        weir_buf_add_text(b, ",\"encoding_format\":\"base64\"");
+    }
+    if (g->dimensions) {
+        add_number(b, "dimensions", g->dimensions);
+    }
+    if (g->user.n) {
+        add_key(b, "user");
+        weir_buf_add_json_str(b, g->user);
+    }
+    weir_buf_add_char(b, '}');
+}
+
 void weir_upstream_write_body(struct weir_buf *b, const struct weir_upstream_settings *s,
                               const weir_generation *g, uint32_t max_tokens)
 {
     weir_buf_add_text(b, "{\"model\":");
     weir_buf_add_str(b, weir_buf_view(&s->model_json));
+    if (g->kind == WEIR_GENERATION_EMBEDDING) {
+        add_input(b, g);
+        return;
+    }
     if (g->kind == WEIR_GENERATION_CHAT) {
         add_raw(b, "messages", g->messages_json);
         add_tools(b, g);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "embedding_input.h"
 #include "messages.h"
 #include "param.h"
 #include "response_format.h"
@@ -15,6 +16,9 @@ enum {
     FOR_CHAT = 1u << WEIR_GENERATION_CHAT,
     FOR_COMPLETION = 1u << WEIR_GENERATION_COMPLETION,
     FOR_BOTH = FOR_CHAT | FOR_COMPLETION,
+    FOR_EMBEDDING = 1u << WEIR_GENERATION_EMBEDDING,
+    FOR_ALL = FOR_BOTH | FOR_EMBEDDING,
+    MAX_DIMENSIONS = 65536,
     MAX_BIAS = 1024,
     MAX_STOP_BYTES = 1024,
     MAX_NAME_BYTES = 256,
@@ -366,6 +370,28 @@ static int read_parallel_tool_calls(struct reading *rd, const char *name, yyjson
     return read_flag(rd, name, v, &rd->out->generation.parallel_tool_calls);
 }
 
+static int read_input(struct reading *rd, const char *name, yyjson_val *v)
+{
+    weir_generation *g = &rd->out->generation;
+    int r = weir_embedding_input_check(v, &g->n_inputs, rd->refusal);
+    return r < 0 ? r : copy_json(rd, name, v, &g->input_json);
+}
+
+static int read_dimensions(struct reading *rd, const char *name, yyjson_val *v)
+{
+    return weir_param_uint(v, name, 1, MAX_DIMENSIONS, &rd->out->generation.dimensions,
+                           rd->refusal);
+}
+
+static int read_encoding(struct reading *rd, const char *name, yyjson_val *v)
+{
+    rd->out->generation.is_base64 = yyjson_equals_str(v, "base64");
+    return rd->out->generation.is_base64 || yyjson_equals_str(v, "float")
+               ? 0
+               : weir_refuse(rd->refusal, 400, name, "invalid_value",
+                             "Invalid '%s': it is 'float' or 'base64'.", name);
+}
+
 /* Parameters that describe the request to its sender and cannot change the answer. */
 static int accept_note(struct reading *rd, const char *name, yyjson_val *v)
 {
@@ -412,11 +438,14 @@ static const struct param {
     {"audio", FOR_CHAT, refuse_always},
     {"best_of", FOR_COMPLETION, only_one},
     {"chat_template_kwargs", FOR_CHAT, read_template_args},
+    {"dimensions", FOR_EMBEDDING, read_dimensions},
     {"echo", FOR_COMPLETION, read_echo},
+    {"encoding_format", FOR_EMBEDDING, read_encoding},
     {"frequency_penalty", FOR_BOTH, read_frequency_penalty},
     {"function_call", FOR_CHAT, refuse_always},
     {"functions", FOR_CHAT, refuse_always},
     {"ignore_eos", FOR_BOTH, read_ignore_eos},
+    {"input", FOR_EMBEDDING, read_input},
     {"logit_bias", FOR_BOTH, read_logit_bias},
     {"logprobs", FOR_CHAT, read_chat_logprobs},
     {"logprobs", FOR_COMPLETION, read_completion_logprobs},
@@ -426,7 +455,7 @@ static const struct param {
     {"metadata", FOR_CHAT, accept_note},
     {"min_p", FOR_BOTH, read_min_p},
     {"modalities", FOR_CHAT, only_text},
-    {"model", FOR_BOTH, read_model},
+    {"model", FOR_ALL, read_model},
     {"n", FOR_BOTH, read_n},
     {"parallel_tool_calls", FOR_CHAT, read_parallel_tool_calls},
     {"prediction", FOR_CHAT, refuse_always},
@@ -451,7 +480,7 @@ static const struct param {
     {"top_logprobs", FOR_CHAT, read_top_logprobs},
     {"top_p", FOR_BOTH, read_top_p},
     {"typical_p", FOR_BOTH, read_typical_p},
-    {"user", FOR_BOTH, read_user},
+    {"user", FOR_ALL, read_user},
     {"verbosity", FOR_CHAT, refuse_always},
     {"web_search_options", FOR_CHAT, refuse_always},
 };
@@ -489,7 +518,9 @@ static int check_tools(struct reading *rd, bool choice_given)
 static int check_together(struct reading *rd, yyjson_val *body)
 {
     weir_generation *g = &rd->out->generation;
-    const char *input = g->kind == WEIR_GENERATION_CHAT ? "messages" : "prompt";
+    const char *input = g->kind == WEIR_GENERATION_CHAT        ? "messages"
+                        : g->kind == WEIR_GENERATION_EMBEDDING ? "input"
+                                                               : "prompt";
     yyjson_val *given = yyjson_obj_get(body, input);
     if (!given || yyjson_is_null(given)) {
         return weir_refuse(rd->refusal, 400, input, "missing_required_parameter",

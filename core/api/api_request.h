@@ -2,9 +2,9 @@
 #pragma once
 /* An OpenAI request, checked and turned into a weir_generation.
  *
- * Why: a parameter that can't be honoured is refused by name, never silently ignored; so every known
- * parameter stands in one table and everything else is an error.
- * Source: OpenAI API reference, "Create chat completion" and "Create completion"; additions that
+ * Why: a parameter that can't be honoured is refused by name, never silently ignored; so every
+ * known parameter stands in one table and everything else is an error. Source: OpenAI API
+ * reference, "Create chat completion", "Create completion" and "Create embeddings"; additions that
  * other servers share: top_k, min_p, typical_p, repetition_penalty, ignore_eos,
  * chat_template_kwargs.
  * Ownership: all strings live in `arena` or in `doc`; both must outlive the struct.
@@ -24,7 +24,7 @@ struct weir_api_request {
     bool seed_given;
 };
 
-/* `kind` is WEIR_GENERATION_CHAT or WEIR_GENERATION_COMPLETION. */
+/* `kind`: enum weir_generation_kind. */
 int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *arena,
                            struct weir_api_request *ret_request, weir_refusal *refusal);
 

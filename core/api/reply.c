@@ -6,16 +6,16 @@
 #include "error_body.h"
 
 struct weir_reply_choice {
-    bool opened;             /* streamed chat: the role went out */
-    bool call_open;          /* a tool call's JSON object is being gathered */
-    uint32_t finish;         /* enum weir_finish */
+    bool opened;     /* streamed chat: the role went out */
+    bool call_open;  /* a tool call's JSON object is being gathered */
+    uint32_t finish; /* enum weir_finish */
     uint32_t n_calls;
-    uint64_t n_characters;   /* completion: offset of the next token, in code points */
-    struct weir_buf text;    /* gathered text */
-    struct weir_buf calls;   /* gathered tool calls, JSON array items */
+    uint64_t n_characters;          /* completion: offset of the next token, in code points */
+    struct weir_buf text;           /* gathered text */
+    struct weir_buf calls;          /* gathered tool calls, JSON array items */
     struct weir_buf call_arguments; /* of the open call */
     struct weir_buf logprobs;       /* chat: JSON array items */
-    struct weir_buf columns[4];     /* completion: tokens, token_logprobs, top_logprobs, text_offset */
+    struct weir_buf columns[4]; /* completion: tokens, token_logprobs, top_logprobs, text_offset */
 };
 
 const char *weir_finish_name(uint32_t finish)
@@ -234,8 +234,9 @@ static void add_chat_event(struct weir_reply *reply, struct weir_reply_choice *c
         add_head(reply, b);
         weir_buf_add_text(b, "{\"index\":");
         weir_buf_add_u64(b, chunk->choice);
-        weir_buf_add_text(b, ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,"
-                             "\"finish_reason\":null");
+        weir_buf_add_text(b,
+                          ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,"
+                          "\"finish_reason\":null");
         add_event_tail(reply, b);
     }
     if (chunk->kind == WEIR_CHUNK_TEXT && chunk->text.n == 0 && chunk->n_logprobs == 0) {
@@ -430,8 +431,26 @@ static void add_whole(struct weir_reply *reply, const weir_outcome *outcome, str
     weir_buf_add_char(b, '}');
 }
 
+static void add_embeddings(const struct weir_reply *reply, const weir_outcome *outcome,
+                           struct weir_buf *b)
+{
+    weir_buf_add_text(b, "{\"object\":\"list\",\"data\":[");
+    weir_buf_add_str(b, weir_buf_view(&reply->choices[0].text));
+    weir_buf_add_text(b, "],\"model\":");
+    weir_buf_add_json_str(b, reply->model);
+    weir_buf_add_text(b, ",\"usage\":{\"prompt_tokens\":");
+    weir_buf_add_u64(b, outcome->prompt_tokens);
+    weir_buf_add_text(b, ",\"total_tokens\":");
+    weir_buf_add_u64(b, outcome->prompt_tokens);
+    weir_buf_add_text(b, "}}");
+}
+
 int weir_reply_end(struct weir_reply *reply, const weir_outcome *outcome, struct weir_buf *out)
 {
+    if (reply->kind == WEIR_GENERATION_EMBEDDING) {
+        add_embeddings(reply, outcome, out);
+        return out->failed ? WEIR_E_NOMEM : 0;
+    }
     if (!reply->stream) {
         add_whole(reply, outcome, out);
         return out->failed ? WEIR_E_NOMEM : 0;

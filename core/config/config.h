@@ -153,6 +153,7 @@ struct weir_config_model {
     uint32_t queue_timeout_ms;
     const struct weir_config_model **fallback;
     size_t n_fallback;
+    uint32_t hedge_after_ms;     /* 0: no hedges */
     const char *algorithm;       /* of load balancing; NULL: the default */
     const char *affinity_header; /* NULL: none */
     const char *affinity_cookie; /* NULL: none */

@@ -323,6 +323,8 @@ static void build_model(struct builder *b, struct weir_config_model *m, yyjson_v
     m->affinity_user = yyjson_get_bool(get(affinity, "user"));
     m->algorithm = text_of(json, "algorithm");
     m->algorithm = m->algorithm ? m->algorithm : text_of(get(root, "load_balancing"), "algorithm");
+    m->hedge_after_ms = get(json, "hedge_after") ? ms_of(json, "hedge_after")
+                                                 : ms_of(get(root, "gateway"), "hedge_after");
     m->fallback = models_of(b, get(json, "fallback"), &m->n_fallback);
     build_targets(b, m, json, weir_doc_find(node, "targets"));
 }

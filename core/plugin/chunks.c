@@ -135,14 +135,13 @@ static weir_chunk held_chunk(const struct held *h, uint32_t choice)
 
 static bool is_hook_action(int action, const weir_chunk *chunk, weir_str out)
 {
+    bool has_text = chunk->kind == WEIR_CHUNK_TEXT || chunk->kind == WEIR_CHUNK_TOOL_CALL;
     switch (action) {
     case WEIR_CHUNK_PASS:
     case WEIR_CHUNK_REST:
     case WEIR_CHUNK_ABORT: return true;
-    case WEIR_CHUNK_REPLACE:
-        return chunk->kind != WEIR_CHUNK_FINISH && (out.n == 0 || weir_utf8_is_valid(out));
-    case WEIR_CHUNK_HOLD:
-        return chunk->kind != WEIR_CHUNK_FINISH && !(chunk->flags & WEIR_CHUNK_LAST);
+    case WEIR_CHUNK_REPLACE: return has_text && (out.n == 0 || weir_utf8_is_valid(out));
+    case WEIR_CHUNK_HOLD: return has_text && !(chunk->flags & WEIR_CHUNK_LAST);
     default: return false;
     }
 }

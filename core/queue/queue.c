@@ -450,6 +450,26 @@ int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64
     return r;
 }
 
+bool weir_queue_try(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us)
+{
+    struct queue_target *t = NULL;
+    (void)pthread_mutex_lock(&q->mutex);
+    entry->tenant =
+        q->closed ? NULL
+                  : weir_queue_tenants_join(&q->tenants, entry->tenant_hash, entry->tenant_weight);
+    if (entry->tenant) {
+        entry->enqueued_us = now_us;
+        t = find_room_at_once(q, entry, now_us);
+        if (t) {
+            take_place(q, t, entry);
+        } else {
+            leave_tenant(q, entry);
+        }
+    }
+    (void)pthread_mutex_unlock(&q->mutex);
+    return t != NULL;
+}
+
 bool weir_queue_remove(struct weir_queue *q, struct weir_queue_entry *entry)
 {
     (void)pthread_mutex_lock(&q->mutex);

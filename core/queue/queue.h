@@ -97,6 +97,8 @@ void weir_queue_set_open(struct weir_queue *q, bool open);
  * come again. WEIR_E_GONE, WEIR_E_NOMEM. */
 int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us,
                     uint64_t *ret_retry_after_us);
+/* Grants at once as push() would, or does not take it: false. `called` is not called. */
+bool weir_queue_try(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us);
 /* Takes a waiting entry out (client gone, timeout). False when it had been granted already. */
 bool weir_queue_remove(struct weir_queue *q, struct weir_queue_entry *entry);
 /* The target would not take a granted entry after all: it gives its places back and waits on where

@@ -92,12 +92,6 @@ void weir_endpoint_model(struct weir_request *r)
     weir_buf_finish(&b);
 }
 
-void weir_endpoint_embeddings(struct weir_request *r)
-{
-    weir_answer_error(r, 400, "model", "model_not_supported",
-                      "No model for embeddings is configured on this server.");
-}
-
 /* Parses the body and finds the target; answers and returns NULL when it cannot. */
 static struct weir_target *read_body(struct weir_request *r, const char *const *known)
 {

@@ -8,6 +8,5 @@ void weir_endpoint_ready(struct weir_request *r);   /* every model can run and w
 void weir_endpoint_startup(struct weir_request *r); /* every model was loaded once */
 void weir_endpoint_models(struct weir_request *r);
 void weir_endpoint_model(struct weir_request *r);
-void weir_endpoint_embeddings(struct weir_request *r);
 void weir_endpoint_tokenize(struct weir_request *r);
 void weir_endpoint_detokenize(struct weir_request *r);

@@ -7,6 +7,7 @@
 #include "core/api/json_body.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
+#include "core/request/hedge.h"
 #include "core/request/observe.h"
 #include "core/request/overload.h"
 #include "core/request/retry.h"
@@ -203,13 +204,12 @@ static weir_str make_id(struct weir_request *r, const char *prefix)
 static int init_reply(struct weir_request *r)
 {
     const weir_generation *g = &r->api.generation;
-    bool chat = g->kind == WEIR_GENERATION_CHAT;
     r->reply = (struct weir_reply){
         .kind = g->kind,
         .stream = r->api.stream,
         .include_usage = r->api.include_usage,
         .want_logprobs = g->want_logprobs,
-        .id = make_id(r, chat ? "chatcmpl-" : "cmpl-"),
+        .id = make_id(r, g->kind == WEIR_GENERATION_CHAT ? "chatcmpl-" : "cmpl-"),
         .model = weir_str_from(weir_model_name(r->model)),
         .created_s = weir_clock_wall_us() / 1000000u,
         .n_choices = g->n,
@@ -327,6 +327,11 @@ void weir_generate_completion(struct weir_request *r)
     generate(r, WEIR_GENERATION_COMPLETION);
 }
 
+void weir_generate_embeddings(struct weir_request *r)
+{
+    generate(r, WEIR_GENERATION_EMBEDDING);
+}
+
 void weir_generate_abandon(struct weir_request *r)
 {
     weir_run_cancel(r);
@@ -340,9 +345,10 @@ void weir_generate_finish(struct weir_request *r)
     if (r->counts_as_stream) {
         weir_streams_give(weir_worker_server(r->worker)->streams, r->tenant_hash);
     }
-    weir_flow_finish(&r->flow);
+    weir_flow_finish(&r->first.flow);
     weir_reply_finish(&r->reply);
-    weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->flow_item);
+    weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->first.item);
+    weir_hedge_finish(r);
     yyjson_doc_free(r->body);
     r->body = NULL;
 }

@@ -7,6 +7,7 @@
 /* The entry points of routes that generate. */
 void weir_generate_chat(struct weir_request *r);
 void weir_generate_completion(struct weir_request *r);
+void weir_generate_embeddings(struct weir_request *r); /* only upstreams make them */
 
 /* Renders and tokenises for `target`, then calls `next`; answers when that fails. What was prepared
  * before is given up. */

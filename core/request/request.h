@@ -24,6 +24,7 @@
 #include "core/target/model.h"
 
 struct weir_admin_call;
+struct weir_hedge;
 struct weir_replay;
 struct weir_worker;
 struct weir_route;
@@ -38,7 +39,16 @@ enum weir_request_hold { /* reasons to stay alive */
                          WEIR_HOLD_TARGET = 1u << 3, /* submitted, the end has not come */
                          WEIR_HOLD_ADMIN = 1u << 4, /* an operation of the admin API is under way */
                          WEIR_HOLD_REPLAY = 1u << 5, /* a kept answer is going out */
-                         WEIR_HOLD_RETRY = 1u << 6, /* waits for its next attempt */
+                         WEIR_HOLD_RETRY = 1u << 6,  /* waits for its next attempt */
+                         WEIR_HOLD_HEDGE = 1u
+                                           << 7, /* an attempt that does not lead has not ended */
+};
+
+/* How a target's chunks come back; stays where it is while the target knows it. */
+struct weir_request_flow {
+    struct weir_request *request;
+    struct weir_flow flow;
+    struct weir_inbox_item item;
 };
 
 struct weir_request {
@@ -111,9 +121,13 @@ struct weir_request {
     struct weir_queue_entry entry;
     bool has_place; /* granted, and not given back yet */
     bool admitted;  /* the ADMIT phase passed */
-    struct weir_inbox_item call_item, flow_item;
-    struct weir_flow flow;
+    struct weir_inbox_item call_item;
+    struct weir_request_flow first,
+        *lead; /* lead: the one that is read; NULL before the first run */
     weir_ticket ticket;
+    struct weir_hedge *hedge; /* a second attempt; NULL: there was none */
+    struct weir_plugin_timer hedge_timer;
+    bool is_hedge_armed;
     struct weir_replay *replay; /* goes out in place of the flow's; NULL: none does */
     weir_outcome outcome;
     bool paused;               /* the client is slow: chunks stay in the flow */

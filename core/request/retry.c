@@ -12,38 +12,51 @@
 #include "core/server/server.h"
 
 /* Is it the target's fault, and not the request's or the client's? */
-static bool is_failure(const struct weir_request *r)
+static bool is_failure(const weir_outcome *o, bool is_late)
 {
-    switch (r->outcome.rc) {
+    switch (o->rc) {
     case WEIR_E_ARG:
     case WEIR_E_TOOBIG:
     case WEIR_E_UNSUPPORTED:
-    case WEIR_E_CANCELLED: return r->is_late;
-    default: return r->outcome.rc < 0;
+    case WEIR_E_CANCELLED: return is_late;
+    default: return o->rc < 0;
     }
 }
 
-static void tell_watchers(const struct weir_request *r, enum weir_attempt_result result)
+void weir_retry_count(struct weir_request *r, const struct weir_attempt_end *end)
 {
+    const weir_outcome *o = end->outcome;
+    bool is_bad = is_failure(o, end->is_late);
+    bool is_limit = o->rc == WEIR_E_BUSY && !(o->flags & WEIR_OUTCOME_TARGET_FAILED);
+    bool is_neutral =
+        (!is_bad && o->rc < 0) || is_limit; /* it says nothing of the target's health */
     weir_attempt attempt = {.struct_size = sizeof(attempt),
-                            .result = (uint32_t)result,
-                            .rc = r->outcome.rc,
-                            .begun_us = r->begun_us};
-    weir_targets_tell(weir_worker_server(r->worker)->targets, r->model, r->entry.target, &attempt);
+                            .result = is_neutral ? WEIR_ATTEMPT_NEUTRAL
+                                      : is_bad   ? WEIR_ATTEMPT_BAD
+                                                 : WEIR_ATTEMPT_GOOD,
+                            .rc = o->rc,
+                            .begun_us = end->begun_us};
+    weir_targets_tell(weir_worker_server(r->worker)->targets, end->model, end->target, &attempt);
+    if (!is_neutral) {
+        weir_model_report(end->model, end->target, !is_bad, end->ttft_us);
+    }
+    if (o->rc < 0 && o->retry_after_us) {
+        weir_health_postpone(weir_model_health(end->model), end->target,
+                             weir_clock_mono_us() + o->retry_after_us);
+        weir_model_refresh(end->model);
+    }
 }
 
-static void count_result(struct weir_request *r)
+void weir_retry_note(struct weir_request *r)
 {
-    bool is_bad = is_failure(r);
-    bool is_limit =
-        r->outcome.rc == WEIR_E_BUSY && !(r->outcome.flags & WEIR_OUTCOME_TARGET_FAILED);
-    if ((!is_bad && r->outcome.rc < 0) || is_limit) {
-        tell_watchers(r, WEIR_ATTEMPT_NEUTRAL);
-        return; /* it says nothing of the target's health */
-    }
-    tell_watchers(r, is_bad ? WEIR_ATTEMPT_BAD : WEIR_ATTEMPT_GOOD);
-    uint64_t ttft_us = r->first_chunk_us ? r->first_chunk_us - r->begun_us : 0;
-    weir_model_report(r->model, r->entry.target, !is_bad, ttft_us);
+    weir_retry_count(r, &(struct weir_attempt_end){
+                            .model = r->model,
+                            .target = r->entry.target,
+                            .outcome = &r->outcome,
+                            .is_late = r->is_late,
+                            .begun_us = r->begun_us,
+                            .ttft_us = r->first_chunk_us ? r->first_chunk_us - r->begun_us : 0});
+    r->tried |= UINT64_C(1) << r->entry.target;
 }
 
 /* Nothing was sent, nor shown to a plugin. What was only gathered is forgotten. */
@@ -131,7 +144,8 @@ static uint64_t asked_wait_us(const struct weir_request *r)
 
 static bool may_retry(struct weir_request *r, const struct weir_config_gateway *g)
 {
-    if (!is_failure(r) || !is_untouched(r) || r->n_retries >= g->retries.attempts) {
+    if (!is_failure(&r->outcome, r->is_late) || !is_untouched(r) ||
+        r->n_retries >= g->retries.attempts) {
         return false;
     }
     if (!weir_retry_budget_take(weir_model_retry_budget(r->asked_model))) {
@@ -143,14 +157,7 @@ static bool may_retry(struct weir_request *r, const struct weir_config_gateway *
 
 bool weir_retry_after(struct weir_request *r)
 {
-    uint64_t now_us = weir_clock_mono_us();
-    count_result(r);
-    if (r->outcome.rc < 0 && r->outcome.retry_after_us) {
-        weir_health_postpone(weir_model_health(r->model), r->entry.target,
-                             now_us + r->outcome.retry_after_us);
-        weir_model_refresh(r->model);
-    }
-    r->tried |= UINT64_C(1) << r->entry.target;
+    weir_retry_note(r);
     const struct weir_config_gateway *g = weir_worker_gateway(r->worker);
     if (!may_retry(r, g)) {
         return false;
@@ -165,8 +172,8 @@ bool weir_retry_after(struct weir_request *r)
     r->n_retries++;
     r->cancelled = false;
     weir_admission_leave(r);
-    weir_flow_finish(&r->flow);
-    weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->flow_item);
+    weir_flow_finish(&r->lead->flow);
+    weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->lead->item);
     weir_request_hold(r, WEIR_HOLD_RETRY);
     weir_request_drop(r, WEIR_HOLD_TARGET);
     return true;

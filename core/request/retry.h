@@ -7,9 +7,22 @@
  * soon: after a wait drawn between nothing and a bound that doubles, and not before the time that
  * the only target left asked for. How many: gateway.retries.attempts, and the model's budget.
  * Threads: [loop-thread]. */
-#include <stdbool.h>
+#include "core/target/model.h"
 
 struct weir_request;
+
+/* How an attempt on a target ended. */
+struct weir_attempt_end {
+    struct weir_model *model;
+    uint32_t target;
+    const weir_outcome *outcome;
+    bool is_late;               /* it was told to end, being too slow */
+    uint64_t begun_us, ttft_us; /* ttft_us 0: no token came */
+};
+/* Counts it for the target, and tells who watches. */
+void weir_retry_count(struct weir_request *r, const struct weir_attempt_end *end);
+/* The same of the request's own attempt, which is not to be repeated on its target. */
+void weir_retry_note(struct weir_request *r);
 
 /* The run has ended with r->outcome: counts it for the target, and begins another attempt if there
  * may be one. True: the request goes on, nothing is to be answered. */

@@ -14,7 +14,7 @@ static const struct weir_route public_routes[] = {
     {"GET", "/v1/models/*", true, weir_endpoint_model},
     {"POST", "/v1/chat/completions", true, weir_generate_chat},
     {"POST", "/v1/completions", true, weir_generate_completion},
-    {"POST", "/v1/embeddings", true, weir_endpoint_embeddings},
+    {"POST", "/v1/embeddings", true, weir_generate_embeddings},
     {"POST", "/tokenize", true, weir_endpoint_tokenize},
     {"POST", "/detokenize", true, weir_endpoint_detokenize},
 };

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
+#include "core/request/hedge.h"
 #include "core/request/observe.h"
 #include "core/request/replay.h"
 #include "core/request/retry.h"
@@ -15,38 +16,60 @@ static void read_chunks(struct weir_request *r);
 static void read_ring(struct weir_request *r);
 static const struct weir_flow_reader direct_reader;
 
+static void read_flow(struct weir_request_flow *f)
+{
+    if (f == f->request->lead) {
+        read_chunks(f->request);
+    } else {
+        weir_hedge_read(f->request);
+    }
+}
+
 static void flow_ready(struct weir_inbox_item *item)
 {
-    read_chunks(
-        (struct weir_request *)(void *)((char *)item - offsetof(struct weir_request, flow_item)));
+    read_flow((struct weir_request_flow *)(void *)((char *)item -
+                                                   offsetof(struct weir_request_flow, item)));
+}
+
+int weir_run_submit(struct weir_request *r, struct weir_request_flow *f, struct weir_target *target,
+                    const weir_prepared *prepared, weir_ticket *ret_ticket)
+{
+    int rc = weir_flow_init(&f->flow, weir_worker_inbox(r->worker), &f->item,
+                            weir_target_is_on_loops(target) ? &direct_reader : NULL);
+    if (rc < 0) {
+        return rc;
+    }
+    f->request = r;
+    f->item.run = flow_ready;
+    weir_ticket ticket = weir_target_begin(target, &f->flow);
+    rc = ticket ? weir_target_submit(target, &r->api.generation, prepared, ticket) : WEIR_E_BUSY;
+    if (rc < 0) {
+        if (ticket) {
+            weir_target_forget(target, ticket);
+        }
+        weir_flow_finish(&f->flow);
+        return rc;
+    }
+    *ret_ticket = ticket;
+    return 0;
 }
 
 int weir_run_begin(struct weir_request *r)
 {
-    int rc = weir_flow_init(&r->flow, weir_worker_inbox(r->worker), &r->flow_item,
-                            weir_target_is_on_loops(r->target) ? &direct_reader : NULL);
-    if (rc < 0) {
-        return rc;
-    }
-    r->flow_item.run = flow_ready;
     r->api.generation.loop = weir_worker_settings(r->worker)->index;
     r->api.generation.stream = r->api.stream;
     r->api.generation.user = r->user;
     r->api.generation.traceparent = r->traceparent;
-    r->ticket = weir_target_begin(r->target, &r->flow);
-    rc = r->ticket ? weir_target_submit(r->target, &r->api.generation, &r->prepared, r->ticket)
-                   : WEIR_E_BUSY;
+    r->lead = r->lead ? r->lead : &r->first;
+    int rc = weir_run_submit(r, r->lead, r->target, &r->prepared, &r->ticket);
     if (rc < 0) {
-        if (r->ticket) {
-            weir_target_forget(r->target, r->ticket);
-        }
-        weir_flow_finish(&r->flow);
         return rc;
     }
     r->is_prepared = false; /* the target owns the prepared state now */
     r->begun_us = r->last_piece_us = weir_clock_mono_us();
     weir_request_hold(r, WEIR_HOLD_TARGET);
-    r->flow.is_held = false;
+    weir_hedge_expect(r);
+    r->lead->flow.is_held = false;
     return 0;
 }
 
@@ -67,11 +90,11 @@ static void begin_stream(struct weir_request *r)
 static void cancel_target(struct weir_request *r)
 {
     if (!r->cancelled) {
-        bool was_held = r->flow.is_held;
+        bool was_held = r->lead->flow.is_held;
         r->cancelled = true;
-        r->flow.is_held = true;
+        r->lead->flow.is_held = true;
         weir_target_cancel(r->target, r->ticket);
-        r->flow.is_held = was_held;
+        r->lead->flow.is_held = was_held;
     }
 }
 
@@ -93,8 +116,9 @@ void weir_run_cancel(struct weir_request *r)
     if (!(r->holds & WEIR_HOLD_TARGET)) {
         return;
     }
+    weir_hedge_cancel(r);
     /* Also when plugins had cancelled it: what lies in the flow would keep its end from us. */
-    weir_flow_abandon(&r->flow);
+    weir_flow_abandon(&r->lead->flow);
     cancel_target(r);
 }
 
@@ -245,6 +269,9 @@ static void end_run(struct weir_request *r)
     r->outcome.cached_tokens = r->outcome.cached_tokens > r->outcome.prompt_tokens
                                    ? r->outcome.prompt_tokens
                                    : r->outcome.cached_tokens;
+    if (weir_hedge_takes_over(r, true)) {
+        return;
+    }
     weir_queue_charge(weir_model_queue(r->model), &r->entry, r->outcome.completion_tokens);
     if (weir_retry_after(r)) {
         return;
@@ -297,11 +324,20 @@ static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
     }
 }
 
+static struct weir_request_flow *of_flow(struct weir_flow *flow)
+{
+    return (struct weir_request_flow *)(void *)((char *)flow -
+                                                offsetof(struct weir_request_flow, flow));
+}
+
 /* From a target on this loop, as it comes. */
 static int take_chunk(struct weir_flow *flow, const weir_chunk *chunk)
 {
-    struct weir_request *r =
-        (struct weir_request *)(void *)((char *)flow - offsetof(struct weir_request, flow));
+    struct weir_request_flow *f = of_flow(flow);
+    struct weir_request *r = f->request;
+    if (!weir_hedge_choose(r, f)) {
+        return WEIR_E_GONE;
+    }
     if (r->paused || is_held(r)) {
         return WEIR_E_BUSY;
     }
@@ -316,8 +352,7 @@ static int take_chunk(struct weir_flow *flow, const weir_chunk *chunk)
 
 static void take_end(struct weir_flow *flow)
 {
-    read_chunks(
-        (struct weir_request *)(void *)((char *)flow - offsetof(struct weir_request, flow)));
+    read_flow(of_flow(flow));
 }
 
 static const struct weir_flow_reader direct_reader = {take_chunk, take_end};
@@ -363,26 +398,32 @@ static void read_chunks(struct weir_request *r)
     if (!(r->holds & WEIR_HOLD_TARGET)) {
         return; /* the end was read already; only the exchange still lives */
     }
-    r->flow.is_held = true;
+    r->lead->flow.is_held = true;
     read_ring(r);
-    r->flow.is_held = false;
+    r->lead->flow.is_held = false;
     if (is_held(r)) {
         return;
     }
     if (r->api.stream) {
         send_out(r);
     }
-    if (weir_flow_ended(&r->flow, &r->outcome)) {
+    if (weir_flow_ended(&r->lead->flow, &r->outcome)) {
         end_run(r);
     }
+}
+
+void weir_run_read(struct weir_request *r)
+{
+    read_chunks(r);
 }
 
 static void read_ring(struct weir_request *r)
 {
     const weir_chunk *chunk;
-    while (!r->paused && !is_held(r) && (chunk = weir_flow_peek(&r->flow)) != NULL) {
+    while (!r->paused && !is_held(r) && (chunk = weir_flow_peek(&r->lead->flow)) != NULL) {
+        (void)weir_hedge_choose(r, r->lead);
         handle_chunk(r, chunk);
-        if (weir_flow_pop(&r->flow)) {
+        if (weir_flow_pop(&r->lead->flow)) {
             weir_target_wake(r->target, r->ticket);
         }
         if (r->out.len > WEIR_FLOW_BYTES && !is_held(r)) {
@@ -429,8 +470,11 @@ void weir_run_tick(struct weir_request *r, uint64_t now_us)
         fail_run(r, 504, "total_timeout", "The answer took longer than it may take in all.");
         weir_run_cancel(r);
     } else if (!r->has_chunk && is_over(r->begun_us, terms->first_token_ms, now_us)) {
-        r->is_late = true; /* told to the client when no other target can have it */
-        weir_run_cancel(r);
+        r->outcome.rc = WEIR_E_TIMEOUT;
+        if (!weir_hedge_takes_over(r, false)) {
+            r->is_late = true; /* told to the client when no other target can have it */
+            weir_run_cancel(r);
+        }
     } else if (r->has_chunk && is_over(r->last_piece_us, terms->between_tokens_ms, now_us)) {
         r->is_late = true;
         fail_run(r, 504, "target_timeout", "The model stopped in the middle of its answer.");

@@ -12,6 +12,12 @@
 /* Gives generation and prepared state to r->target. An error of submit(): nothing has begun, and
  * the prepared state is still the request's. */
 int weir_run_begin(struct weir_request *r);
+/* The part of it that a second attempt needs, too: the flow is held until the caller lets it go. An
+ * error: as above, and the flow is finished. */
+int weir_run_submit(struct weir_request *r, struct weir_request_flow *f, struct weir_target *target,
+                    const weir_prepared *prepared, weir_ticket *ret_ticket);
+/* The leading attempt is another one now: reads what it has sent. */
+void weir_run_read(struct weir_request *r);
 /* Answers with r->replay. */
 void weir_run_replay(struct weir_request *r);
 /* The client takes bytes again. */

@@ -224,6 +224,11 @@ uint32_t weir_model_queue_timeout_ms(const struct weir_model *m)
     return m->config.queue_timeout_ms;
 }
 
+uint32_t weir_model_hedge_after_ms(const struct weir_model *m)
+{
+    return m->config.hedge_after_ms;
+}
+
 uint64_t weir_model_revision(const struct weir_model *m)
 {
     return m->config.revision;

@@ -32,6 +32,7 @@ struct weir_model_config {
     struct weir_health_config health;
     struct weir_regions_config regions;
     uint32_t retry_budget_percent;
+    uint32_t hedge_after_ms; /* 0: no second attempts beside a late one */
     struct weir_affinity affinity;
     weir_queue_called_fn called;
     void *arg;
@@ -67,6 +68,7 @@ void weir_model_watch(struct weir_model *m);
 const char *weir_model_name(const struct weir_model *m);
 uint32_t weir_model_class_rank(const struct weir_model *m);
 uint32_t weir_model_queue_timeout_ms(const struct weir_model *m);
+uint32_t weir_model_hedge_after_ms(const struct weir_model *m);
 uint64_t weir_model_revision(const struct weir_model *m);
 uint64_t weir_model_created_s(const struct weir_model *m);
 struct weir_queue *weir_model_queue(struct weir_model *m);

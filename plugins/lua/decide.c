@@ -373,7 +373,8 @@ int decide_on_chunk(void *instance, weir_req *r, const weir_chunk *c, weir_str *
     struct lua_request *rs = p->host->req_state(p->host, r);
     char error[LUA_SANDBOX_ERROR_BYTES];
     struct lua_call *call = NULL;
-    if (!rs->version || rs->done || !rs->version->has[LUA_ON_CHUNK]) {
+    if (!rs->version || rs->done || !rs->version->has[LUA_ON_CHUNK] ||
+        c->kind == WEIR_CHUNK_EMBEDDING) { /* policies are for text */
         return WEIR_CHUNK_REST;
     }
     const struct lua_call_about about = {.services = &p->services,

@@ -6,6 +6,7 @@ that are not asynchronous. FAULTS lists all that a model can be called.
 """
 
 import asyncio
+import base64
 import json
 import socket
 import struct
@@ -412,8 +413,74 @@ async def long_stream(x):
         x.mock.n_long_bytes += 2000
 
 
+async def late(x):
+    await asyncio.sleep(x.mock.delay)
+    await x.well()
+
+
+async def late_word(x):
+    """The head comes at once."""
+    await x.begin()
+    await asyncio.sleep(x.mock.delay)
+    await x.events()
+    await x.end()
+
+
+async def late_reset(x):
+    await asyncio.sleep(x.mock.delay)
+    x.reset()
+
+
+async def late_500(x):
+    await asyncio.sleep(x.mock.delay)
+    await status_500(x)
+
+
+async def late_429(x):
+    await asyncio.sleep(x.mock.delay)
+    await status_429(x)
+
+
+def embedding(x, change=lambda data: data, vector=None):
+    """Embeddings of the inputs: [index, number of bytes], or as base64 of little-endian floats."""
+    inputs = x.body["input"]
+    if isinstance(inputs, str) or isinstance(inputs[0], int):
+        inputs = [inputs]
+    vectors = [[float(i), float(len(text))] for i, text in enumerate(inputs)]
+    if x.body.get("encoding_format") == "base64":
+        vectors = [base64.b64encode(struct.pack("<2f", *v)).decode() for v in vectors]
+    data = [{"object": "embedding", "index": i, "embedding": vector or v, "more": None} for i, v in enumerate(vectors)]
+    return json.dumps({"object": "list", "data": change(data), "model": "m",
+                       "usage": {"prompt_tokens": 9, "total_tokens": 9}}).encode()
+
+
+async def embed(x):
+    await x.answer(embedding(x))
+
+
+async def embed_reversed(x):
+    await x.answer(embedding(x, lambda data: data[::-1]))
+
+
+async def embed_less(x):
+    await x.answer(embedding(x, lambda data: data[1:]))
+
+
+async def embed_twice(x):
+    await x.answer(embedding(x, lambda data: data[:1] * len(data)))
+
+
+async def embed_text(x):
+    await x.answer(embedding(x, vector=["a"]))
+
+
+async def embed_nothing(x):
+    await x.answer(embedding(x, lambda data: None))
+
+
+EMBEDDINGS = [embed, embed_reversed, embed_less, embed_twice, embed_text, embed_nothing]
 GOOD = [ok, interim_few, old_http, closes_after, byte_by_byte, crlf_events, no_done, no_usage]
-OTHER = [tool_calls, logprobs, long_stream]
+OTHER = [tool_calls, logprobs, long_stream, late, late_word, late_reset, late_500, late_429]
 BAD = [hang_before, hang_head, hang_in_head, hang_middle, keepalive_only, reset_before, reset_middle,
        close_before, close_middle, end_early, done_early, no_http, no_json, no_json_event, other_json,
        wrong_types, html, encoded, length_too_long, length_too_short, length_twice, length_and_chunked,
@@ -421,7 +488,7 @@ BAD = [hang_before, hang_head, hang_in_head, hang_middle, keepalive_only, reset_
        endless_stream, giant_answer, error_event, wrong_choice, status_429, status_429_after,
        status_429_after_ms, status_503, status_503_after, status_500, status_400, status_401, status_404,
        status_302, status_204]
-FAULTS = {f.__name__: f for f in GOOD + BAD + OTHER}
+FAULTS = {f.__name__: f for f in GOOD + BAD + OTHER + EMBEDDINGS}
 
 
 class MockUpstream:
@@ -429,6 +496,7 @@ class MockUpstream:
         self.port, self.tls = port, tls
         self.n_open = self.n_connections = self.n_requests = self.n_long_bytes = 0
         self.tasks = set()
+        self.delay = 0  # of those that are late
         self.last = None  # (head, body) of the last request
 
     async def __aenter__(self):

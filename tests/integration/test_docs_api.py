@@ -108,12 +108,12 @@ def source(path):
 
 
 def test_every_parameter_is_named_with_its_endpoint():
-    rows = re.findall(r'\{"(\w+)", FOR_(BOTH|CHAT|COMPLETION),', source("core/api/api_request.c"))
+    rows = re.findall(r'\{"(\w+)", FOR_(ALL|BOTH|CHAT|COMPLETION|EMBEDDING),', source("core/api/api_request.c"))
     assert len(rows) > 40
-    where = {"BOTH": "both", "CHAT": "chat", "COMPLETION": "completion"}
+    where = {"ALL": "both", "BOTH": "both", "CHAT": "chat", "COMPLETION": "completion", "EMBEDDING": "embeddings"}
     for name, kinds in rows:
         assert f"| `{name}` | {where[kinds]} |" in TEXT, name
-    page = set(re.findall(r"^\| `(\w+)` \| (?:both|chat|completion) \|", TEXT, re.M))
+    page = set(re.findall(r"^\| `(\w+)` \| (?:both|chat|completion|embeddings) \|", TEXT, re.M))
     assert page == {name for name, _ in rows}
 
 

@@ -84,6 +84,12 @@ typedef struct weir_generation {
     uint32_t reserved3;
     weir_str user;        /* the end user, "" when not known */
     weir_str traceparent; /* W3C trace context of the client, or "" */
+    /* EMBEDDING: JSON, a text, an array of token ids, or an array of n_inputs of these. */
+    weir_str input_json;
+    uint32_t n_inputs;
+    uint32_t dimensions; /* 0: as many as the model has */
+    uint32_t is_base64;  /* vectors as base64 of little-endian floats; 0: arrays of numbers */
+    uint32_t reserved4;
 } weir_generation;
 
 /* What prepare() found. */

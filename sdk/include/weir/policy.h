@@ -2,13 +2,12 @@
 /* "weir.policy/1": a plugin that looks at requests and decides.
  *
  * Life: instance_create once per configuration [main]; the phases in the order HEADERS, BODY,
- * ROUTE, then ADMIT or REPLAY, each over the plugins in the order of `plugins:`; on_chunk for every piece of
- * output; on_complete exactly once for every request that reached the first phase, on every path,
- * client gone and backend dead included; instance_destroy when the last request that saw the
- * instance has ended.
- * A NULL hook, or a phase whose bit is not set, costs nothing. All hooks run on the request's loop
- * and never concurrently for one request; different workers run them in parallel for different
- * requests. */
+ * ROUTE, then ADMIT or REPLAY, each over the plugins in the order of `plugins:`; on_chunk for every
+ * piece of output; on_complete exactly once for every request that reached the first phase, on
+ * every path, client gone and backend dead included; instance_destroy when the last request that
+ * saw the instance has ended. A NULL hook, or a phase whose bit is not set, costs nothing. All
+ * hooks run on the request's loop and never concurrently for one request; different workers run
+ * them in parallel for different requests. */
 #ifndef WEIR_POLICY_H
 #define WEIR_POLICY_H
 
@@ -43,7 +42,10 @@ enum weir_phase {
 enum weir_chunk_kind {
     WEIR_CHUNK_TEXT = 1,      /* text of the answer */
     WEIR_CHUNK_TOOL_CALL = 2, /* a tool call begins (tool_id, tool_name) or its arguments go on */
-    WEIR_CHUNK_FINISH = 3     /* the choice ended: `finish`; text is empty */
+    WEIR_CHUNK_FINISH = 3,    /* the choice ended: `finish`; text is empty */
+    /* An input's embedding, as a piece of JSON: no text to change or hold back, REPLACE and HOLD
+     * are failures here. */
+    WEIR_CHUNK_EMBEDDING = 4
 };
 
 enum weir_finish {
@@ -94,9 +96,9 @@ typedef struct weir_chunk {
 enum weir_chunk_action {
     WEIR_CHUNK_PASS = 0,
     WEIR_CHUNK_REPLACE =
-        1,               /* *out holds the new text (may be empty), borrowed until the next call */
-    WEIR_CHUNK_HOLD = 2, /* withhold: its text comes again, with the next chunk's behind it; not
-                            for FINISH; at most 64 KiB in all */
+        1,                /* *out holds the new text (may be empty), borrowed until the next call */
+    WEIR_CHUNK_HOLD = 2,  /* withhold: its text comes again, with the next chunk's behind it; not
+                             for FINISH; at most 64 KiB in all */
     WEIR_CHUNK_ABORT = 3, /* end the choice with finish "content_filter" */
     WEIR_CHUNK_REST = 4   /* PASS, this and all others: the request's output is not shown again */
 };

@@ -107,6 +107,61 @@ static void a_whole_chat_answer_becomes_chunks(void **state)
     close_rig(&r);
 }
 
+static void embeddings_become_items_of_an_array(void **state)
+{
+    (void)state;
+    struct rig r;
+    static const char two[] =
+        "{\"data\":[{\"index\":1,\"embedding\":[0.5,-1],\"more\":3},{\"index\":0,\"embedding\":"
+        "\"AAA=\"}],\"usage\":{\"prompt_tokens\":4,\"total_tokens\":4}}";
+    open_rig(&r, WEIR_GENERATION_EMBEDDING, false, 1);
+    r.a.n_inputs = 2;
+    assert_int_equal(read_text(&r, two), 0);
+    assert_string_equal(
+        r.seen, "0/4#0:{\"object\":\"embedding\",\"index\":1,\"embedding\":[0.5,-1]},,;0;0|"
+                "0/4#1:,{\"object\":\"embedding\",\"index\":0,\"embedding\":\"AAA=\"},,;0;0|"
+                "0/3#2:,,;1;0|");
+    assert_true(weir_upstream_answer_is_whole(&r.a));
+    assert_int_equal(r.a.prompt_tokens, 4);
+    close_rig(&r);
+    for (int at = 1; at <= 3; at++) { /* a reader that is full at any of them */
+        open_rig(&r, WEIR_GENERATION_EMBEDDING, false, 1);
+        r.a.n_inputs = 2;
+        r.busy_at = at;
+        assert_int_equal(read_text(&r, two), WEIR_E_BUSY);
+        assert_int_equal(read_text(&r, two), 0);
+        assert_int_equal(r.n, 3);
+        close_rig(&r);
+    }
+}
+
+static void embeddings_of_other_inputs_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "{\"data\":null}",
+        "{\"data\":[]}",
+        "{\"data\":[{\"embedding\":[1]}]}",
+        "{\"data\":[{\"embedding\":[1]},{\"embedding\":[1]},{\"embedding\":[1]}]}",
+        "{\"data\":[{\"index\":0,\"embedding\":[1]},{\"index\":0,\"embedding\":[1]}]}",
+        "{\"data\":[{\"index\":0,\"embedding\":[1]},{\"index\":2,\"embedding\":[1]}]}",
+        "{\"data\":[{\"index\":-1,\"embedding\":[1]},{\"index\":0,\"embedding\":[1]}]}",
+        "{\"data\":[{\"embedding\":[1]},{\"embedding\":[\"1\"]}]}",
+        "{\"data\":[{\"embedding\":[1]},{\"embedding\":[]}]}",
+        "{\"data\":[{\"embedding\":[1]},{\"embedding\":\"\"}]}",
+        "{\"data\":[{\"embedding\":[1]},7]}",
+        "{\"choices\":[]}",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct rig r;
+        open_rig(&r, WEIR_GENERATION_EMBEDDING, false, 1);
+        r.a.n_inputs = 2;
+        assert_int_equal(read_text(&r, bad[i]), WEIR_E_FORMAT);
+        assert_true(r.failure.message[0]);
+        close_rig(&r);
+    }
+}
+
 static void logprobs_of_both_shapes_are_read(void **state)
 {
     (void)state;
@@ -205,6 +260,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chat_stream_becomes_chunks),
         cmocka_unit_test(a_whole_chat_answer_becomes_chunks),
+        cmocka_unit_test(embeddings_become_items_of_an_array),
+        cmocka_unit_test(embeddings_of_other_inputs_are_refused),
         cmocka_unit_test(logprobs_of_both_shapes_are_read),
         cmocka_unit_test(a_full_reader_gets_each_chunk_once),
         cmocka_unit_test(what_has_the_wrong_shape_is_refused),

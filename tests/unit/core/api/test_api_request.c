@@ -160,6 +160,49 @@ static void completions_take_text_or_tokens(void **state)
     }
 }
 
+static void embeddings_take_texts_or_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *input;
+        uint32_t n;
+    } good[] = {{"{\"input\":\"a\"}", "\"a\"", 1},
+                {"{\"input\":[1,2]}", "[1,2]", 1},
+                {"{\"input\":[\"a\",\"b\"]}", "[\"a\",\"b\"]", 2},
+                {"{\"input\":[[1],[2,3],\"a\"]}", "[[1],[2,3],\"a\"]", 3}};
+    struct parsed p;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        parse(&p, WEIR_GENERATION_EMBEDDING, good[i].body);
+        assert_int_equal(p.rc, 0);
+        assert_true(weir_str_is(p.request.generation.input_json, good[i].input));
+        assert_int_equal(p.request.generation.n_inputs, good[i].n);
+        finish(&p);
+    }
+    parse(&p, WEIR_GENERATION_EMBEDDING,
+          "{\"input\":\"a\",\"encoding_format\":\"base64\",\"dimensions\":256,\"user\":\"u\"}");
+    assert_int_equal(p.rc, 0);
+    assert_int_equal(p.request.generation.is_base64, 1);
+    assert_int_equal(p.request.generation.dimensions, 256);
+    assert_true(weir_str_is(p.request.user, "u"));
+    finish(&p);
+    static const char *const bad[] = {"{}",
+                                      "{\"input\":null}",
+                                      "{\"input\":\"\"}",
+                                      "{\"input\":[]}",
+                                      "{\"input\":[[]]}",
+                                      "{\"input\":[\"a\",[]]}",
+                                      "{\"input\":[\"a\",1]}",
+                                      "{\"input\":[1,\"a\"]}",
+                                      "{\"input\":[4294967296]}",
+                                      "{\"input\":7}"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        parse(&p, WEIR_GENERATION_EMBEDDING, bad[i]);
+        assert_int_equal(p.rc, WEIR_E_ARG);
+        assert_string_equal(p.refusal.param, "input");
+        finish(&p);
+    }
+}
+
 static void seeds_differ_when_none_is_given(void **state)
 {
     (void)state;
@@ -178,6 +221,7 @@ int main(void)
         cmocka_unit_test(wrong_chat_requests_name_the_parameter),
         cmocka_unit_test(developer_becomes_system),
         cmocka_unit_test(completions_take_text_or_tokens),
+        cmocka_unit_test(embeddings_take_texts_or_tokens),
         cmocka_unit_test(seeds_differ_when_none_is_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,42 @@ static void free_place_is_granted_at_once(void **state)
     weir_queue_destroy(q);
 }
 
+static void who_tries_gets_a_place_at_once_or_never(void **state)
+{
+    (void)state;
+    struct grants g = {.n = 0};
+    struct weir_queue *q;
+    uint64_t retry_us = 0;
+    assert_int_equal(weir_queue_create(4, record, &g, &q), 0);
+    set_places(q, 0, 2, 0);
+    set_places(q, 1, 1, 0);
+
+    struct weir_queue_entry a = entry(1, 1), b = entry(1, 1), c = entry(1, 1), d = entry(1, 1);
+    a.target = b.target = 1;
+    a.is_pinned = b.is_pinned = true;
+    assert_true(weir_queue_try(q, &a, 1));
+    assert_int_equal(a.state, WEIR_QUEUE_GRANTED);
+    assert_int_equal(weir_queue_used(q, 1), 1);
+    assert_int_equal(g.n, 0);               /* nobody is called */
+    assert_false(weir_queue_try(q, &b, 2)); /* its target is full */
+    assert_int_equal(b.state, WEIR_QUEUE_OUT);
+    weir_queue_release(q, &a, 3);
+    assert_true(weir_queue_try(q, &b, 4));
+    weir_queue_release(q, &b, 5);
+
+    set_places(q, 0, 1, 6);
+    set_places(q, 1, 0, 6);
+    assert_int_equal(weir_queue_push(q, &c, 7, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &d, 8, &retry_us), 0);
+    set_places(q, 1, 0, 9);
+    assert_false(weir_queue_try(q, &a, 10));
+    weir_queue_release(q, &c, 11);
+    weir_queue_release(q, &d, 12);
+    weir_queue_set_open(q, false);
+    assert_false(weir_queue_try(q, &a, 13));
+    weir_queue_destroy(q);
+}
+
 /* A pinned entry waits for its target; others pass it meanwhile, and it is not passed over when the
  * target has room. */
 static void a_pinned_entry_waits_for_its_target_alone(void **state)
@@ -559,6 +595,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(free_place_is_granted_at_once),
+        cmocka_unit_test(who_tries_gets_a_place_at_once_or_never),
         cmocka_unit_test(a_pinned_entry_waits_for_its_target_alone),
         cmocka_unit_test(full_queue_refuses_with_a_retry_time),
         cmocka_unit_test(classes_go_first_but_batch_ages),
