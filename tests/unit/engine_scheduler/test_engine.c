@@ -199,7 +199,7 @@ static void what_cannot_be_done_is_refused_by_name(void **state)
         {completion("x", 1), "response_format", ""},
         {completion("x", 1), "tools", "unsupported_parameter"},
         {completion("x", 1), "echo", "unsupported_parameter"},
-        {completion("x", 1), "model", ""},
+        {completion("x", 1), "model", "model_not_supported"},
     };
     cases[3].g.sampling.bias = bias;
     cases[3].g.sampling.n_bias = 2;
