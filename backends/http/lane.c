@@ -5,7 +5,13 @@
 
 #include "link.h"
 
-enum { TICK_MS = 50, MAX_SPARE = 1024, MAX_BODY_BYTES = 64 << 20, MAX_EVENT_MEMORY = 64 << 20 };
+enum {
+    N_OWN_HANDLES = 3 /* timer and outbox */,
+    TICK_MS = 50,
+    MAX_SPARE = 1024,
+    MAX_BODY_BYTES = 64 << 20,
+    MAX_EVENT_MEMORY = 64 << 20
+};
 
 int weir_upstream_lane_create(struct weir_upstream *u, uv_loop_t *loop,
                               struct weir_upstream_lane **ret_lane)
@@ -88,11 +94,12 @@ static void on_tick(uv_timer_t *timer)
 
 static void start_ticking(struct weir_upstream_lane *l)
 {
-    if (!l->has_timer) {
+    if (!l->has_handles) {
         (void)uv_timer_init(l->loop, &l->timer); /* only fills the struct */
         l->timer.data = l;
-        l->has_timer = true;
-        l->n_handles++;
+        weir_upstream_outbox_open(&l->outbox, l->loop, l);
+        l->has_handles = true;
+        l->n_handles += N_OWN_HANDLES;
     }
     if (!l->is_ticking) {
         (void)uv_timer_start(&l->timer, on_tick, TICK_MS, TICK_MS);
@@ -378,7 +385,7 @@ void weir_upstream_lane_forget(struct weir_upstream_lane *l, struct weir_upstrea
 
 /* ---- the end ---- */
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_own_closed(uv_handle_t *handle)
 {
     ((struct weir_upstream_lane *)handle->data)->n_handles--;
 }
@@ -394,8 +401,9 @@ int weir_upstream_lane_end(struct weir_upstream_lane *l)
         if (l->names.is_asking) {
             (void)uv_cancel((uv_req_t *)&l->names.request); /* else it ends by itself */
         }
-        if (l->has_timer) {
-            uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+        if (l->has_handles) {
+            uv_close((uv_handle_t *)&l->timer, on_own_closed);
+            weir_upstream_outbox_close(&l->outbox, on_own_closed);
         }
     }
     return l->n_handles ? WEIR_E_BUSY : 0;

@@ -6,6 +6,7 @@
  * Threads: the loop's; create and destroy when it does not turn. */
 #include "job.h"
 #include "names.h"
+#include "outbox.h"
 
 enum { WEIR_UPSTREAM_READ_BYTES = 64 * 1024, WEIR_UPSTREAM_PARSE_BYTES = 64 * 1024 };
 
@@ -13,7 +14,8 @@ struct weir_upstream_lane {
     struct weir_upstream *upstream;
     uv_loop_t *loop;
     uv_timer_t timer; /* deadlines, while there are links or jobs */
-    bool has_timer, is_ticking, is_ending;
+    struct weir_upstream_outbox outbox;
+    bool has_handles, is_ticking, is_ending;
     uint32_t n_handles; /* open or closing */
     struct weir_upstream_names names;
     struct weir_upstream_link *links; /* all that are not closed */

@@ -45,6 +45,7 @@ void weir_upstream_link_free(struct weir_upstream_link *link)
 static void close_handle(struct weir_upstream_link *link)
 {
     link->state = WEIR_LINK_CLOSED;
+    weir_upstream_outbox_drop(&link->lane->outbox, link);
     uv_close((uv_handle_t *)&link->tcp, on_closed);
     weir_upstream_count_open(&link->lane->upstream->figures, -1);
 }
@@ -165,20 +166,28 @@ static void on_written(uv_write_t *req, int status)
     }
 }
 
-/* Sends what HTTP/2 has to say, or a request; a failure shows as the connection's end. */
-static void push_out(struct weir_upstream_link *link)
+/* A failure shows as the connection's end. */
+void weir_upstream_link_send(struct weir_upstream_link *link)
 {
     uv_os_fd_t fd;
     int r = 0;
-    if (link->state == WEIR_LINK_CLOSED) {
-        return;
-    }
     if (link->h2 && !link->is_sending) {
         r = weir_upstream_h2_fill(link->h2, &link->out);
+    }
+    if (link->state == WEIR_LINK_CLOSED) {
+        return;
     }
     r = r < 0 ? r : flush(link);
     if (r < 0 && uv_fileno((uv_handle_t *)&link->tcp, &fd) == 0) {
         (void)shutdown(fd, SHUT_RDWR);
+    }
+}
+
+/* What HTTP/2 has to say, or a request, leaves with this turn of the loop. */
+static void push_out(struct weir_upstream_link *link)
+{
+    if (link->state != WEIR_LINK_CLOSED) {
+        weir_upstream_outbox_add(&link->lane->outbox, link);
     }
 }
 

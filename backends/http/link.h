@@ -27,11 +27,12 @@ struct weir_upstream_link {
     uv_connect_t connect;
     uv_write_t write;
     struct weir_upstream_lane *lane;
-    struct weir_upstream_link *next, *prev;           /* of the lane's list */
-    struct weir_upstream_link *next_idle, *prev_idle; /* only while is_idle */
+    struct weir_upstream_link *next, *prev;               /* of the lane's list */
+    struct weir_upstream_link *next_idle, *prev_idle;     /* only while is_idle */
+    struct weir_upstream_link *next_unsent, *prev_unsent; /* of the outbox, while is_unsent */
     enum weir_upstream_link_state state;
     struct sockaddr_storage address;
-    bool is_idle, is_reading, is_sending, is_last, is_drained;
+    bool is_idle, is_reading, is_sending, is_unsent, is_last, is_drained;
     uint64_t opened_ms, idle_ms, opened_us;
     uint32_t n_requests;
     struct weir_upstream_job *job; /* HTTP/1.1; NULL: none, or it does not want the rest */
@@ -52,12 +53,14 @@ void weir_upstream_link_close(struct weir_upstream_link *link);
 
 /* Room for one job more? */
 bool weir_upstream_link_has_room(const struct weir_upstream_link *link);
-/* Sends the job's request. A failure is told later, out of the loop. */
+/* Sends the job's request, at the end of this turn. A failure is told later, out of the loop. */
 void weir_upstream_link_take(struct weir_upstream_link *link, struct weir_upstream_job *job);
 /* The job has ended and does not want more of its response, if there is more. */
 void weir_upstream_link_leave(struct weir_upstream_link *link, struct weir_upstream_job *job);
 void weir_upstream_link_pause(struct weir_upstream_link *link, struct weir_upstream_job *job,
                               bool paused);
+/* From the outbox: sends what there is. A failure is told later, out of the loop. */
+void weir_upstream_link_send(struct weir_upstream_link *link);
 /* Deadlines. */
 void weir_upstream_link_tick(struct weir_upstream_link *link, uint64_t now_ms);
 /* The peer answers no more; every job on it ends, then the lane is told. */
