@@ -27,6 +27,14 @@ void weir_buf_reset(struct weir_buf *b)
     }
 }
 
+void weir_buf_recycle(struct weir_buf *b, size_t max_kept)
+{
+    if (b->cap > max_kept) {
+        weir_buf_finish(b);
+    }
+    weir_buf_reset(b);
+}
+
 char *weir_buf_reserve(struct weir_buf *b, size_t n_bytes)
 {
     if (b->failed || n_bytes > b->max_bytes - b->len) {
@@ -59,27 +67,14 @@ void weir_buf_commit(struct weir_buf *b, size_t n_bytes)
     b->data[b->len] = '\0';
 }
 
-void weir_buf_add(struct weir_buf *b, const void *bytes, size_t n_bytes)
+void weir_buf_add_growing(struct weir_buf *b, const void *bytes, size_t n_bytes)
 {
-    if (n_bytes >= b->cap - b->len || b->failed) { /* else there is room, also for the NUL */
-        if (!weir_buf_reserve(b, n_bytes)) {
-            return;
+    if (weir_buf_reserve(b, n_bytes)) {
+        if (n_bytes) {
+            memcpy(b->data + b->len, bytes, n_bytes);
         }
+        weir_buf_commit(b, n_bytes);
     }
-    if (n_bytes) {
-        memcpy(b->data + b->len, bytes, n_bytes);
-    }
-    weir_buf_commit(b, n_bytes);
-}
-
-void weir_buf_add_str(struct weir_buf *b, weir_str s)
-{
-    weir_buf_add(b, s.p, s.n);
-}
-
-void weir_buf_add_char(struct weir_buf *b, char c)
-{
-    weir_buf_add(b, &c, 1);
 }
 
 void weir_buf_vprintf(struct weir_buf *b, const char *fmt, va_list ap)
@@ -111,13 +106,20 @@ void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
 
 void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    enum { MAX = 20 };
+    char digits[2 * MAX] = {0}; /* so that MAX can be copied from any of the first ones */
+    size_t at = MAX;
     do {
         digits[--at] = (char)('0' + v % 10);
         v /= 10;
     } while (v);
-    weir_buf_add(b, digits + at, sizeof(digits) - at);
+    if (b->cap - b->len > MAX && !b->failed) {
+        memcpy(b->data + b->len, digits + at, MAX); /* a fixed length needs no call */
+        b->len += MAX - at;
+        b->data[b->len] = '\0';
+    } else {
+        weir_buf_add(b, digits + at, MAX - at);
+    }
 }
 
 static void add_escape(struct weir_buf *b, unsigned char c)
@@ -132,25 +134,33 @@ static void add_escape(struct weir_buf *b, unsigned char c)
     }
 }
 
-/* How many bytes from p on stand for themselves: printable ASCII but quote and backslash. Eight at a
- * time: a byte of `odd` has its high bit set where the byte is another (Mycroft 1987: a byte below
- * the first such one is never marked wrongly). */
+typedef signed char bytes16 __attribute__((vector_size(16)));
+
+/* Has any of 16 bytes to be looked at? As signed numbers, those above ASCII are below 0x20, too. */
+static bool has_odd(const char *p)
+{
+    bytes16 v;
+    uint64_t halves[2];
+    memcpy(&v, p, sizeof(v));
+    bytes16 odd = (v < 0x20) | (v == '"') | (v == '\\');
+    memcpy(halves, &odd, sizeof(odd));
+    return (halves[0] | halves[1]) != 0;
+}
+
+/* How many bytes from p on stand for themselves: printable ASCII but quote and backslash. Most
+ * texts are made of hardly anything else. */
 static size_t plain_len(const char *p, size_t n)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones * 0x80;
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t w;
-        memcpy(&w, p + i, sizeof(w));
-        uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
-        uint64_t odd = (w - ones * 0x20) | (quote - ones) | (slash - ones) | w;
-        if (odd & highs) {
-            break; /* one of them, or a byte that only looks so: the loop below tells */
-        }
+    while (i + sizeof(bytes16) <= n && !has_odd(p + i)) {
+        i += sizeof(bytes16);
+    }
+    if (i > 0 && i + sizeof(bytes16) > n && !has_odd(p + n - sizeof(bytes16))) {
+        return n; /* the rest, looked at together with what is before it */
     }
     for (; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        if (c < 0x20 || c == '"' || c == '\\' || c >= 0x80) {
+        signed char c = (signed char)p[i];
+        if (c < 0x20 || c == '"' || c == '\\') {
             break;
         }
     }
@@ -199,11 +209,6 @@ void weir_buf_consume(struct weir_buf *b, size_t n_bytes)
     if (b->data) {
         b->data[b->len] = '\0';
     }
-}
-
-weir_str weir_buf_view(const struct weir_buf *b)
-{
-    return (weir_str){b->data, b->len};
 }
 
 char *weir_buf_take(struct weir_buf *b, size_t *ret_len)

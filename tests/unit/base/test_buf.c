@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/support/cmocka.h"
@@ -64,11 +65,77 @@ static void numbers_and_printf(void **state)
     weir_buf_finish(&b);
 }
 
+/* Plain bytes are looked at many at a time: the odd one must be found wherever it stands. */
+static void json_string_finds_what_is_odd_anywhere(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *raw, *json;
+    } odd[] = {{"\"", "\\\""},  {"\\", "\\\\"},           {"\x1f", "\\u001f"},
+               {"\n", "\\n"},   {"\x80", "\xEF\xBF\xBD"}, {"\xC3\xA9", "\xC3\xA9"},
+               {"\x7f", "\x7f"}};
+    struct weir_buf b;
+    weir_buf_init(&b, 1000);
+    for (size_t n = 1; n < 70; n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (size_t k = 0; k < sizeof(odd) / sizeof(odd[0]); k++) {
+                char raw[100], wanted[100];
+                int before = (int)at, behind = (int)(n - at - 1);
+                static const char plain[] = "abcdefghijklmnopqrstuvwxyz 0123456789[]ABCDEFGHIJKLMN"
+                                            "OPQRSTUVWXYZ~!#$%&'()*+,-./:;<=>?@^_`{|}";
+                int n_raw = snprintf(raw, sizeof(raw), "%.*s%s%.*s", before, plain, odd[k].raw,
+                                     behind, plain);
+                (void)snprintf(wanted, sizeof(wanted), "\"%.*s%s%.*s\"", before, plain, odd[k].json,
+                               behind, plain);
+                weir_buf_reset(&b);
+                weir_buf_add_json_str(&b, (weir_str){raw, (size_t)n_raw});
+                assert_string_equal(b.data, wanted);
+            }
+        }
+    }
+    weir_buf_finish(&b);
+}
+
+static void fixed_memory_does_not_grow(void **state)
+{
+    (void)state;
+    char memory[16];
+    struct weir_buf b;
+    weir_buf_init_fixed(&b, memory, sizeof(memory));
+    weir_buf_add_text(&b, "0123456789");
+    weir_buf_add_u64(&b, 12345);
+    assert_false(b.failed);
+    assert_string_equal(memory, "012345678912345");
+    weir_buf_add_char(&b, 'x');
+    assert_true(b.failed);
+    assert_string_equal(memory, "012345678912345");
+}
+
+static void recycling_keeps_what_is_small(void **state)
+{
+    (void)state;
+    struct weir_buf b;
+    weir_buf_init(&b, 100000);
+    weir_buf_add_text(&b, "text");
+    char *kept = b.data;
+    weir_buf_recycle(&b, 4096);
+    assert_ptr_equal(b.data, kept);
+    assert_int_equal(b.len, 0);
+    assert_non_null(weir_buf_reserve(&b, 5000));
+    weir_buf_recycle(&b, 4096);
+    assert_null(b.data);
+    assert_int_equal(b.cap, 0);
+    weir_buf_finish(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(append_past_maximum_fails_and_stays_failed),
         cmocka_unit_test(json_string_escapes_and_repairs),
+        cmocka_unit_test(json_string_finds_what_is_odd_anywhere),
+        cmocka_unit_test(fixed_memory_does_not_grow),
+        cmocka_unit_test(recycling_keeps_what_is_small),
         cmocka_unit_test(numbers_and_printf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
