@@ -187,7 +187,7 @@ static struct weir_queue_entry *choose(struct weir_queue *q, bool only_below_sha
 static void count_grant(struct weir_queue *q, uint64_t now_us)
 {
     q->window_grants++;
-    uint64_t elapsed_us = now_us - q->window_start_us;
+    uint64_t elapsed_us = now_us > q->window_start_us ? now_us - q->window_start_us : 0;
     if (elapsed_us < RATE_WINDOW_US) {
         return;
     }
@@ -500,8 +500,11 @@ void weir_queue_release(struct weir_queue *q, struct weir_queue_entry *entry, ui
         leave_place(q, entry)->refuses = false;
         leave_tenant(q, entry);
     }
+    bool is_awaited = q->n_waiting > 0;
     (void)pthread_mutex_unlock(&q->mutex);
-    grant_all(q, now_us);
+    if (is_awaited) {
+        grant_all(q, now_us);
+    }
 }
 
 void weir_queue_charge(struct weir_queue *q, struct weir_queue_entry *entry,

@@ -30,6 +30,21 @@ static int make_ring(struct weir_flow *f, size_t n_bytes)
     return 0;
 }
 
+/* All that touches a direct flow is on one thread. */
+static void lock(struct weir_flow *f)
+{
+    if (!f->reader) {
+        (void)pthread_mutex_lock(&f->mutex);
+    }
+}
+
+static void unlock(struct weir_flow *f)
+{
+    if (!f->reader) {
+        (void)pthread_mutex_unlock(&f->mutex);
+    }
+}
+
 int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_inbox_item *item,
                    const struct weir_flow_reader *reader)
 {
@@ -196,9 +211,9 @@ int weir_flow_push(struct weir_flow *f, const weir_chunk *chunk)
             return taken;
         }
     }
-    (void)pthread_mutex_lock(&f->mutex);
+    lock(f);
     int r = push_locked(f, chunk);
-    (void)pthread_mutex_unlock(&f->mutex);
+    unlock(f);
     if (r == 0) {
         weir_inbox_post(f->inbox, f->item);
         wake_direct(f);
@@ -244,7 +259,7 @@ void weir_flow_end(struct weir_flow *f, const weir_outcome *outcome)
         end_direct(f, outcome);
         return;
     }
-    (void)pthread_mutex_lock(&f->mutex);
+    lock(f);
     bool first = !f->finished;
     if (first) {
         f->finished = true;
@@ -253,12 +268,12 @@ void weir_flow_end(struct weir_flow *f, const weir_outcome *outcome)
         weir_inbox_post(f->inbox, f->item);
         wake_direct(f); /* by the reader's own thread, so that the flow is there still */
     }
-    (void)pthread_mutex_unlock(&f->mutex);
+    unlock(f);
 }
 
 void weir_flow_abandon(struct weir_flow *f)
 {
-    (void)pthread_mutex_lock(&f->mutex);
+    lock(f);
     f->gone = true;
     f->head = f->tail = f->wrap = 0;
     bool ended = f->finished;
@@ -267,7 +282,7 @@ void weir_flow_abandon(struct weir_flow *f)
          * then must be told again, since nobody else will. */
         weir_inbox_post(f->inbox, f->item);
     }
-    (void)pthread_mutex_unlock(&f->mutex);
+    unlock(f);
     if (ended) {
         weir_inbox_wake(f->inbox);
     }
@@ -275,7 +290,7 @@ void weir_flow_abandon(struct weir_flow *f)
 
 const weir_chunk *weir_flow_peek(struct weir_flow *f)
 {
-    (void)pthread_mutex_lock(&f->mutex);
+    lock(f);
     const weir_chunk *chunk = NULL;
     if (f->head != f->tail) {
         if (f->wrap && f->head == f->wrap) {
@@ -284,13 +299,13 @@ const weir_chunk *weir_flow_peek(struct weir_flow *f)
         }
         chunk = &((const struct record *)(const void *)(f->ring + f->head))->chunk;
     }
-    (void)pthread_mutex_unlock(&f->mutex);
+    unlock(f);
     return chunk;
 }
 
 bool weir_flow_pop(struct weir_flow *f)
 {
-    (void)pthread_mutex_lock(&f->mutex);
+    lock(f);
     if (f->head != f->tail) { /* equal: abandoned since the peek */
         f->head += ((const struct record *)(const void *)(f->ring + f->head))->n_bytes;
     }
@@ -303,17 +318,17 @@ bool weir_flow_pop(struct weir_flow *f)
     if (wake) {
         f->starved = false;
     }
-    (void)pthread_mutex_unlock(&f->mutex);
+    unlock(f);
     return wake;
 }
 
 bool weir_flow_ended(struct weir_flow *f, weir_outcome *ret_outcome)
 {
-    (void)pthread_mutex_lock(&f->mutex);
+    lock(f);
     bool ended = f->finished && f->head == f->tail;
     if (ended) {
         *ret_outcome = f->outcome;
     }
-    (void)pthread_mutex_unlock(&f->mutex);
+    unlock(f);
     return ended;
 }

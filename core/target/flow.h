@@ -33,8 +33,9 @@ struct weir_flow {
     /* Of a direct flow, [loop-thread]: the reader is at work, or has called the target. What comes
      * meanwhile waits in the ring. */
     bool is_held;
-    pthread_mutex_t mutex; /* guards everything down to `outcome_text` */
-    char *ring;            /* of a direct flow NULL until it is needed */
+    /* Guards everything down to `outcome_text`; a direct flow, all [loop-thread], does without. */
+    pthread_mutex_t mutex;
+    char *ring; /* of a direct flow NULL until it is needed */
     size_t cap_bytes;
     size_t head, tail; /* read and write offsets; equal: empty */
     size_t wrap;       /* where the last record before the wrap ends; 0: no wrap */

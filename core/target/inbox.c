@@ -3,12 +3,17 @@
 
 #include <stddef.h>
 
+static bool is_queued(struct weir_inbox_item *item)
+{
+    return atomic_load_explicit(&item->queued, memory_order_acquire);
+}
+
 static void unlink_item(struct weir_inbox *in, struct weir_inbox_item *item)
 {
     *(item->prev ? &item->prev->next : &in->first) = item->next;
     *(item->next ? &item->next->prev : &in->last) = item->prev;
     item->next = item->prev = NULL;
-    item->queued = false;
+    atomic_store_explicit(&item->queued, false, memory_order_relaxed);
     in->n_queued--;
 }
 
@@ -29,7 +34,8 @@ static void drain(uv_async_t *async)
     struct weir_inbox *in = async->data;
     /* Cleared before the list is taken: a post that comes later sets it again and wakes us. */
     atomic_store_explicit(&in->dirty, false, memory_order_seq_cst);
-    /* What is posted from here on has a wake-up of its own: the other work of the loop comes first. */
+    /* What is posted from here on has a wake-up of its own: the other work of the loop comes first.
+     */
     (void)pthread_mutex_lock(&in->mutex);
     uint32_t n = in->n_queued;
     (void)pthread_mutex_unlock(&in->mutex);
@@ -59,8 +65,8 @@ void weir_inbox_finish(struct weir_inbox *in)
 void weir_inbox_post(struct weir_inbox *in, struct weir_inbox_item *item)
 {
     (void)pthread_mutex_lock(&in->mutex);
-    if (!item->queued) {
-        item->queued = true;
+    if (!is_queued(item)) {
+        atomic_store_explicit(&item->queued, true, memory_order_release);
         item->next = NULL;
         item->prev = in->last;
         *(in->last ? &in->last->next : &in->first) = item;
@@ -73,8 +79,11 @@ void weir_inbox_post(struct weir_inbox *in, struct weir_inbox_item *item)
 
 void weir_inbox_withdraw(struct weir_inbox *in, struct weir_inbox_item *item)
 {
+    if (!is_queued(item)) { /* and nobody posts it any more */
+        return;
+    }
     (void)pthread_mutex_lock(&in->mutex);
-    if (item->queued) {
+    if (is_queued(item)) {
         unlink_item(in, item);
     }
     (void)pthread_mutex_unlock(&in->mutex);

@@ -2,8 +2,8 @@
 #pragma once
 /* A worker's inbox: the one door through which other threads reach its loop.
  *
- * Why: engines and queues run elsewhere; a request belongs to one loop. An item is embedded in what it
- * wakes, so posting allocates nothing and cannot fail; posting an item that is still queued is a
+ * Why: engines and queues run elsewhere; a request belongs to one loop. An item is embedded in what
+ * it wakes, so posting allocates nothing and cannot fail; posting an item that is still queued is a
  * no-op, so the inbox is bounded by the number of objects alive.
  * Ownership: the poster keeps an item alive until its `run` was called or it was withdrawn.
  * Threads: post [any-thread]; run is called on [loop-thread]. */
@@ -13,8 +13,8 @@
 #include <uv.h>
 
 struct weir_inbox_item {
-    struct weir_inbox_item *next, *prev; /* guarded by the inbox's mutex, as is `queued` */
-    bool queued;
+    struct weir_inbox_item *next, *prev; /* guarded by the inbox's mutex */
+    atomic_bool queued;                  /* written under it */
     void (*run)(struct weir_inbox_item *item);
 };
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "target.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A ticket is a slot's number and the generation that it was given out with; while both agree, its
+ * flow is there, so that looking it up needs no lock. */
 struct slot {
-    uint32_t generation; /* odd: in use */
+    _Atomic uint32_t generation; /* odd: in use; written under the mutex */
     uint32_t next_free;
     struct weir_flow *flow;
 };
@@ -20,7 +23,7 @@ struct weir_target {
     uint32_t n_inboxes;
     void (*changed)(void *arg, struct weir_target *target);
     void *arg;
-    pthread_mutex_t mutex; /* guards slots and first_free */
+    pthread_mutex_t mutex; /* guards the giving out and taking back of slots */
     struct slot *slots;    /* [n_slots] */
     uint32_t n_slots, first_free;
 };
@@ -30,20 +33,26 @@ static struct weir_target *from_sink(const weir_sink *sink)
     return (struct weir_target *)(uintptr_t)sink;
 }
 
-static struct weir_flow *find_flow(struct weir_target *t, weir_ticket ticket, bool release)
+/* The slot of a ticket that has not ended, or NULL. */
+static struct slot *find_slot(struct weir_target *t, weir_ticket ticket)
 {
     uint32_t index = (uint32_t)ticket, generation = (uint32_t)(ticket >> 32);
+    struct slot *s = index < t->n_slots && (generation & 1) ? &t->slots[index] : NULL;
+    return s && atomic_load_explicit(&s->generation, memory_order_acquire) == generation ? s : NULL;
+}
+
+/* Ends the ticket; what it was for, or NULL when it had ended. */
+static struct weir_flow *release(struct weir_target *t, weir_ticket ticket)
+{
     struct weir_flow *flow = NULL;
     (void)pthread_mutex_lock(&t->mutex);
-    if (index < t->n_slots && t->slots[index].generation == generation && (generation & 1)) {
-        struct slot *s = &t->slots[index];
+    struct slot *s = find_slot(t, ticket);
+    if (s) {
         flow = s->flow;
-        if (release) {
-            s->generation++;
-            s->flow = NULL;
-            s->next_free = t->first_free;
-            t->first_free = index;
-        }
+        atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
+        s->flow = NULL;
+        s->next_free = t->first_free;
+        t->first_free = (uint32_t)(s - t->slots);
     }
     (void)pthread_mutex_unlock(&t->mutex);
     return flow;
@@ -51,13 +60,13 @@ static struct weir_flow *find_flow(struct weir_target *t, weir_ticket ticket, bo
 
 static int sink_push(const weir_sink *sink, weir_ticket ticket, const weir_chunk *chunk)
 {
-    struct weir_flow *flow = find_flow(from_sink(sink), ticket, false);
-    return flow ? weir_flow_push(flow, chunk) : WEIR_E_GONE;
+    const struct slot *s = find_slot(from_sink(sink), ticket);
+    return s ? weir_flow_push(s->flow, chunk) : WEIR_E_GONE;
 }
 
 static void sink_finish(const weir_sink *sink, weir_ticket ticket, const weir_outcome *outcome)
 {
-    struct weir_flow *flow = find_flow(from_sink(sink), ticket, true);
+    struct weir_flow *flow = release(from_sink(sink), ticket);
     if (flow) {
         weir_flow_end(flow, outcome);
     }
@@ -202,9 +211,10 @@ weir_ticket weir_target_begin(struct weir_target *t, struct weir_flow *flow)
     if (index < t->n_slots) {
         struct slot *s = &t->slots[index];
         t->first_free = s->next_free;
-        s->generation++;
         s->flow = flow;
-        ticket = (uint64_t)s->generation << 32 | index;
+        uint32_t generation =
+            atomic_fetch_add_explicit(&s->generation, 1, memory_order_release) + 1;
+        ticket = (uint64_t)generation << 32 | index;
     }
     (void)pthread_mutex_unlock(&t->mutex);
     return ticket;
@@ -212,7 +222,7 @@ weir_ticket weir_target_begin(struct weir_target *t, struct weir_flow *flow)
 
 void weir_target_forget(struct weir_target *t, weir_ticket ticket)
 {
-    (void)find_flow(t, ticket, true);
+    (void)release(t, ticket);
 }
 
 int weir_target_submit(struct weir_target *t, const weir_generation *g,
