@@ -8,16 +8,48 @@ static bool equals_nocase(weir_str a, weir_str b)
     return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
 }
 
-static enum weir_http_problem check_repeats(const struct weir_http_request *r)
+/* The fields that the rules are about, found in one walk. */
+enum rule_field {
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    EXPECT,
+    TRANSFER_ENCODING,
+    HOST,
+    CONTENT_LENGTH,
+    N_RULE_FIELDS
+};
+
+struct found {
+    const struct weir_http_field *first;
+    size_t n;
+};
+
+static void find_fields(const struct weir_http_request *r, struct found found[N_RULE_FIELDS])
 {
-    static const char *const single[] = {"authorization", "content-type", "expect",
-                                         "transfer-encoding"};
-    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
-        if (weir_http_request_count(r, single[i]) > 1) {
-            return WEIR_HTTP_REPEATED_HEADER;
+    static const weir_str names[N_RULE_FIELDS] = {
+        [AUTHORIZATION] = WEIR_STR_INIT("authorization"),
+        [CONTENT_TYPE] = WEIR_STR_INIT("content-type"),
+        [EXPECT] = WEIR_STR_INIT("expect"),
+        [TRANSFER_ENCODING] = WEIR_STR_INIT("transfer-encoding"),
+        [HOST] = WEIR_STR_INIT("host"),
+        [CONTENT_LENGTH] = WEIR_STR_INIT("content-length"),
+    };
+    memset(found, 0, N_RULE_FIELDS * sizeof(found[0]));
+    for (size_t i = 0; i < r->n_fields; i++) {
+        for (size_t k = 0; k < N_RULE_FIELDS; k++) {
+            if (equals_nocase(r->fields[i].name, names[k])) {
+                found[k].first = found[k].n++ ? found[k].first : &r->fields[i];
+                break;
+            }
         }
     }
-    return WEIR_HTTP_OK;
+}
+
+static enum weir_http_problem check_repeats(const struct found found[N_RULE_FIELDS])
+{
+    bool is_repeated = found[AUTHORIZATION].n > 1 || found[CONTENT_TYPE].n > 1 ||
+                       found[EXPECT].n > 1 || found[TRANSFER_ENCODING].n > 1;
+    return is_repeated ? WEIR_HTTP_REPEATED_HEADER : WEIR_HTTP_OK;
 }
 
 static enum weir_http_problem check_target(struct weir_http_request *r, weir_str target)
@@ -32,17 +64,16 @@ static enum weir_http_problem check_target(struct weir_http_request *r, weir_str
     return is_asterisk && !weir_str_is(r->method, "OPTIONS") ? WEIR_HTTP_BAD_TARGET : WEIR_HTTP_OK;
 }
 
-static enum weir_http_problem check_host(struct weir_http_request *r)
+static enum weir_http_problem check_host(struct weir_http_request *r, const struct found *hosts)
 {
-    size_t n_hosts = weir_http_request_count(r, "host");
-    if (n_hosts > 1 || (n_hosts == 0 && r->version_minor == 1)) {
+    if (hosts->n > 1 || (hosts->n == 0 && r->version_minor == 1)) {
         return WEIR_HTTP_BAD_HOST;
     }
     r->authority = r->target.authority;
-    if (n_hosts == 0) {
+    if (hosts->n == 0) {
         return WEIR_HTTP_OK;
     }
-    weir_str host = weir_http_request_find(r, "host")->value;
+    weir_str host = hosts->first->value;
     if (weir_http_host_check(host) < 0 ||
         (r->target.authority.p && !equals_nocase(host, r->target.authority))) {
         return WEIR_HTTP_BAD_HOST;
@@ -66,11 +97,12 @@ static bool parse_length(weir_str s, uint64_t *ret_length)
 }
 
 static enum weir_http_problem check_framing(struct weir_http_request *r,
+                                            const struct found found[N_RULE_FIELDS],
                                             const struct weir_http_limits *limits)
 {
     static const weir_str chunked = WEIR_STR_INIT("chunked");
-    const struct weir_http_field *coding = weir_http_request_find(r, "transfer-encoding");
-    const struct weir_http_field *length = weir_http_request_find(r, "content-length");
+    const struct weir_http_field *coding = found[TRANSFER_ENCODING].first;
+    const struct weir_http_field *length = found[CONTENT_LENGTH].first;
     if (coding && length) {
         return WEIR_HTTP_LENGTH_AND_CODING;
     }
@@ -85,18 +117,17 @@ static enum weir_http_problem check_framing(struct weir_http_request *r,
         return WEIR_HTTP_OK;
     }
     uint64_t n_bytes;
-    if (weir_http_request_count(r, "content-length") > 1 ||
-        !parse_length(length->value, &n_bytes)) {
+    if (found[CONTENT_LENGTH].n > 1 || !parse_length(length->value, &n_bytes)) {
         return WEIR_HTTP_BAD_LENGTH;
     }
     r->has_body = n_bytes > 0;
     return n_bytes > limits->max_body_bytes ? WEIR_HTTP_BODY_TOO_LARGE : WEIR_HTTP_OK;
 }
 
-static enum weir_http_problem check_expectation(struct weir_http_request *r)
+static enum weir_http_problem check_expectation(struct weir_http_request *r,
+                                                const struct weir_http_field *expect)
 {
     static const weir_str go_on = WEIR_STR_INIT("100-continue");
-    const struct weir_http_field *expect = weir_http_request_find(r, "expect");
     if (!expect) {
         return WEIR_HTTP_OK;
     }
@@ -111,15 +142,17 @@ static enum weir_http_problem check_expectation(struct weir_http_request *r)
 enum weir_http_problem weir_http_head_check(struct weir_http_request *r, weir_str target,
                                             const struct weir_http_limits *limits)
 {
+    struct found found[N_RULE_FIELDS];
     enum weir_http_problem problem = check_target(r, target);
+    find_fields(r, found);
     if (problem == WEIR_HTTP_OK) {
-        problem = check_repeats(r);
+        problem = check_repeats(found);
     }
     if (problem == WEIR_HTTP_OK) {
-        problem = check_host(r);
+        problem = check_host(r, &found[HOST]);
     }
     if (problem == WEIR_HTTP_OK) {
-        problem = check_framing(r, limits);
+        problem = check_framing(r, found, limits);
     }
-    return problem == WEIR_HTTP_OK ? check_expectation(r) : problem;
+    return problem == WEIR_HTTP_OK ? check_expectation(r, found[EXPECT].first) : problem;
 }

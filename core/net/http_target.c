@@ -13,15 +13,29 @@ static int hex_value(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-static bool is_alnum(char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-}
+/* What a byte may stand in by itself (RFC 3986). */
+enum { IN_HOST = 1, IN_PATH = 2, IN_QUERY = 4, IN_ALL = IN_HOST | IN_PATH | IN_QUERY };
 
-static bool is_one_of(char c, const char *set)
-{
-    return c != '\0' && strchr(set, c);
-}
+static const uint8_t byte_kinds[256] = {
+    ['0' ... '9'] = IN_ALL,
+    ['A' ... 'Z'] = IN_ALL,
+    ['a' ... 'z'] = IN_ALL,
+    ['-'] = IN_ALL,
+    ['.'] = IN_ALL,
+    ['_'] = IN_ALL,
+    ['~'] = IN_ALL,
+    ['!'] = IN_ALL,
+    ['$'] = IN_ALL,
+    ['&' ... '*'] = IN_ALL, /* & ' ( ) * */
+    ['+'] = IN_ALL,
+    [','] = IN_PATH | IN_QUERY,
+    [';'] = IN_ALL,
+    ['='] = IN_ALL,
+    [':'] = IN_PATH | IN_QUERY,
+    ['@'] = IN_PATH | IN_QUERY,
+    ['/'] = IN_PATH | IN_QUERY,
+    ['?'] = IN_QUERY,
+};
 
 /* 0..255, or -1 when s[i] does not begin a good escape. */
 static int escape_value(weir_str s, size_t i)
@@ -34,18 +48,17 @@ static int escape_value(weir_str s, size_t i)
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* Letters, digits, `others`, and escapes of anything but NUL. */
-static bool is_made_of(weir_str s, const char *others)
+/* Bytes of that kind, and escapes of anything but NUL. */
+static bool is_made_of(weir_str s, uint8_t kind)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '%') {
-            if (escape_value(s, i) <= 0) {
-                return false;
-            }
-            i += 2;
-        } else if (!is_alnum(s.p[i]) && !is_one_of(s.p[i], others)) {
+        if (byte_kinds[(unsigned char)s.p[i]] & kind) {
+            continue;
+        }
+        if (escape_value(s, i) <= 0) {
             return false;
         }
+        i += 2;
     }
     return true;
 }
@@ -100,8 +113,8 @@ int weir_http_target_parse(weir_str target, struct weir_http_target *ret_target)
     if (t.authority.p && t.path.n == 0) {
         t.path = root;
     }
-    if (t.path.n == 0 || t.path.p[0] != '/' || !is_made_of(t.path, "-._~!$&'()*+,;=:@/") ||
-        !is_made_of(t.query, "-._~!$&'()*+,;=:@/?")) {
+    if (t.path.n == 0 || t.path.p[0] != '/' || !is_made_of(t.path, IN_PATH) ||
+        !is_made_of(t.query, IN_QUERY)) {
         return WEIR_E_FORMAT;
     }
     *ret_target = t;
@@ -142,13 +155,13 @@ int weir_http_host_check(weir_str host)
         n_name = (size_t)(end - host.p) + 1;
         good = n_name > 2;
         for (size_t i = 1; i + 1 < n_name; i++) {
-            good = good && (hex_value(host.p[i]) >= 0 || is_one_of(host.p[i], ":."));
+            good = good && (hex_value(host.p[i]) >= 0 || host.p[i] == ':' || host.p[i] == '.');
         }
     } else {
         while (n_name < host.n && host.p[n_name] != ':') {
             n_name++;
         }
-        good = n_name > 0 && is_made_of((weir_str){host.p, n_name}, "-._~!$&'()*+;=");
+        good = n_name > 0 && is_made_of((weir_str){host.p, n_name}, IN_HOST);
     }
     return good && is_port_part(drop(host, n_name)) ? WEIR_OK : WEIR_E_FORMAT;
 }
