@@ -127,7 +127,7 @@ static void note_progress(struct weir_upstream_job *j)
     j->progress_ms = now_ms(j);
     if (!j->has_progress) {
         j->has_progress = true;
-        if (!j->answer.stream) {
+        if (!j->answer.stream || !j->sent_us) {
             return; /* all tokens came at once */
         }
         uint64_t us = now_us(j);
@@ -351,7 +351,7 @@ void weir_upstream_job_sent(struct weir_upstream_job *j)
 {
     j->was_sent = true;
     j->sent_ms = now_ms(j);
-    j->sent_us = now_us(j);
+    j->sent_us = j->g->stream ? now_us(j) : 0; /* for the first token's time */
 }
 
 void weir_upstream_job_cancel(struct weir_upstream_job *j)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admission.h"
 
-#include "base/clock.h"
 #include "core/request/answer.h"
 #include "core/request/generate.h"
 #include "core/request/observe.h"
@@ -18,14 +17,14 @@ void weir_admission_leave(struct weir_request *r)
 {
     if (r->has_place) {
         r->has_place = false;
-        weir_queue_release(queue_of(r), &r->entry, weir_clock_mono_us());
+        weir_queue_release(queue_of(r), &r->entry, weir_worker_now_us(r->worker));
     }
 }
 
 void weir_admission_put_back(struct weir_request *r)
 {
     r->has_place = false;
-    weir_queue_put_back(queue_of(r), &r->entry, weir_clock_mono_us());
+    weir_queue_put_back(queue_of(r), &r->entry, weir_worker_now_us(r->worker));
 }
 
 static void run(struct weir_request *r)
@@ -74,7 +73,7 @@ static void take_place(struct weir_request *r)
 {
     bool first = r->granted_us == 0;
     r->has_place = true;
-    r->granted_us = weir_clock_mono_us();
+    r->granted_us = weir_worker_now_us(r->worker);
     if (!r->ex || weir_http_response_begun(r->ex)) { /* left meanwhile */
         weir_admission_abandon(r);
         return;
@@ -122,7 +121,7 @@ void weir_admission_called(void *arg, struct weir_queue_entry *entry)
 
 void weir_admission_enqueue(struct weir_request *r)
 {
-    r->enqueued_us = weir_clock_mono_us();
+    r->enqueued_us = weir_worker_now_us(r->worker);
     uint64_t timeout_us = (uint64_t)weir_model_queue_timeout_ms(r->model) * 1000u;
     uint64_t deadline_us = r->enqueued_us + timeout_us;
     uint64_t wanted_us = r->arrived_us + (uint64_t)r->deadline_ms * 1000u;

@@ -114,7 +114,8 @@ static struct weir_target *read_body(struct weir_request *r, const char *const *
         weir_answer_unknown_model(r, name);
         return NULL;
     }
-    struct weir_target *target = weir_model_choose(r->model, NULL, NULL);
+    struct weir_target *target =
+        weir_model_choose(r->model, NULL, weir_worker_now_us(r->worker), NULL);
     if (!target) {
         weir_answer_busy(r, 503, "model_unavailable", 2000000, "The model '%s' cannot run now.",
                          weir_model_name(r->model));

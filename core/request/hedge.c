@@ -36,7 +36,8 @@ static struct weir_target *choose_target(struct weir_request *r, uint32_t *ret_i
 {
     struct weir_balance_ask ask = r->ask;
     ask.excluded |= r->tried | UINT64_C(1) << r->entry.target;
-    struct weir_target *target = weir_model_choose(r->model, &ask, ret_index);
+    struct weir_target *target =
+        weir_model_choose(r->model, &ask, weir_worker_now_us(r->worker), ret_index);
     return target && weir_target_is_on_loops(target) ? target : NULL;
 }
 
@@ -52,7 +53,7 @@ static bool take_place(struct weir_request *r, struct weir_hedge *h, uint32_t in
         .tenant_weight = r->resources.weight,
         .is_pinned = true,
     };
-    return weir_queue_try(weir_model_queue(h->model), &h->entry, weir_clock_mono_us());
+    return weir_queue_try(weir_model_queue(h->model), &h->entry, weir_worker_now_us(r->worker));
 }
 
 static bool submit(struct weir_request *r, struct weir_hedge *h)
@@ -97,7 +98,7 @@ static void begin(struct weir_request *r)
         leave_place(h, &h->entry);
         return;
     }
-    h->begun_us = weir_clock_mono_us();
+    h->begun_us = weir_worker_now_us(r->worker);
     h->runs = true;
     h->flow->flow.is_held = false;
     weir_request_hold(r, WEIR_HOLD_HEDGE);

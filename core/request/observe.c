@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "core/request/compat_vllm.h"
 #include "core/request/device_figures.h"
 #include "core/request/observe_targets.h"
 #include "core/request/request.h"
 #include "core/request/routes.h"
+#include "core/server/worker.h"
 
 enum { MAX_MODELS = 64 };
 
@@ -420,7 +420,7 @@ void weir_observe_request(struct weir_observer *o, struct weir_request *r)
     if (!r->route || !r->route->phases) {
         return; /* probes and scrapes would drown the rest */
     }
-    uint64_t total_us = weir_clock_mono_us() - r->arrived_us;
+    uint64_t total_us = weir_worker_now_us(r->worker) - r->arrived_us;
     count_ended(o, r);
     if (r->series) {
         weir_metric_observe(r->series->total_s, (double)total_us / 1e6);

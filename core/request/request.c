@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "core/admin/call.h"
@@ -66,7 +65,7 @@ struct weir_request *weir_request_create(struct weir_worker *worker, struct weir
     }
     r->worker = worker;
     r->ex = ex;
-    r->arrived_us = weir_clock_mono_us();
+    r->arrived_us = weir_worker_now_us(worker);
     r->holds = WEIR_HOLD_EXCHANGE;
     weir_buf_init(&r->out, weir_worker_settings(worker)->max_response_bytes);
     if (!r->arena.head) {
@@ -101,7 +100,7 @@ static void complete_plugins(struct weir_request *r)
         .completion_tokens = r->outcome.completion_tokens,
         .queue_us = r->granted_us ? r->granted_us - r->enqueued_us : 0,
         .first_token_us = r->first_chunk_us ? r->first_chunk_us - r->arrived_us : 0,
-        .total_us = weir_clock_mono_us() - r->arrived_us,
+        .total_us = weir_worker_now_us(r->worker) - r->arrived_us,
         .model = r->model ? weir_str_from(weir_model_name(r->model)) : (weir_str){NULL, 0},
         .target = r->replay   ? weir_str_from(r->replay->source)
                   : r->target ? weir_str_from(weir_target_name(r->target))

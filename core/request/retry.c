@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "retry.h"
 
-#include "base/clock.h"
 #include "core/balance/algorithm.h"
 #include "core/request/admission.h"
 #include "core/request/generate.h"
@@ -25,6 +24,7 @@ static bool is_failure(const weir_outcome *o, bool is_late)
 
 void weir_retry_count(struct weir_request *r, const struct weir_attempt_end *end)
 {
+    uint64_t now_us = weir_worker_now_us(r->worker);
     const weir_outcome *o = end->outcome;
     bool is_bad = is_failure(o, end->is_late);
     bool is_limit = o->rc == WEIR_E_BUSY && !(o->flags & WEIR_OUTCOME_TARGET_FAILED);
@@ -38,11 +38,11 @@ void weir_retry_count(struct weir_request *r, const struct weir_attempt_end *end
                             .begun_us = end->begun_us};
     weir_targets_tell(weir_worker_server(r->worker)->targets, end->model, end->target, &attempt);
     if (!is_neutral) {
-        weir_model_report(end->model, end->target, !is_bad, end->ttft_us);
+        weir_model_report(end->model, end->target, !is_bad, end->ttft_us, now_us);
     }
     if (o->rc < 0 && o->retry_after_us) {
         weir_health_postpone(weir_model_health(end->model), end->target,
-                             weir_clock_mono_us() + o->retry_after_us);
+                             now_us + o->retry_after_us);
         weir_model_refresh(end->model);
     }
 }
@@ -94,7 +94,7 @@ static uint64_t backoff_us(const struct weir_request *r, const struct weir_confi
 
 static bool is_in_time(const struct weir_request *r, uint64_t wait_us)
 {
-    uint64_t now_us = weir_clock_mono_us();
+    uint64_t now_us = weir_worker_now_us(r->worker);
     return r->deadline_ms == 0 ||
            now_us + wait_us < r->arrived_us + (uint64_t)r->deadline_ms * 1000;
 }
@@ -135,7 +135,8 @@ static bool begin_wait(struct weir_request *r, uint64_t wait_us)
 static uint64_t asked_wait_us(const struct weir_request *r)
 {
     struct weir_balance_ask ask = {.excluded = r->ask.excluded | r->tried};
-    if (r->outcome.retry_after_us == 0 || weir_model_choose(r->model, &ask, NULL) ||
+    if (r->outcome.retry_after_us == 0 ||
+        weir_model_choose(r->model, &ask, weir_worker_now_us(r->worker), NULL) ||
         r->n_fallbacks_tried < weir_model_n_fallbacks(r->asked_model)) {
         return 0;
     }

@@ -119,7 +119,8 @@ static bool follow_destination(struct weir_request *r, struct weir_model *model,
         named |= UINT64_C(1) << i;
         struct weir_balance_ask one = {.excluded = r->ask.excluded | ~(UINT64_C(1) << i)};
         if (!*ret_target) {
-            *ret_target = weir_model_choose(model, &one, &r->target_index);
+            *ret_target =
+                weir_model_choose(model, &one, weir_worker_now_us(r->worker), &r->target_index);
         }
     }
     if (named) {
@@ -144,7 +145,7 @@ static struct weir_target *choose_pinned(struct weir_request *r, struct weir_mod
 {
     uint64_t bit = UINT64_C(1) << r->pinned_index;
     r->ask.excluded |= bits_of(model) & ~bit;
-    return weir_model_choose(model, &r->ask, &r->target_index);
+    return weir_model_choose(model, &r->ask, weir_worker_now_us(r->worker), &r->target_index);
 }
 
 struct weir_target *weir_routing_choose(struct weir_request *r, struct weir_model *model)
@@ -163,10 +164,10 @@ struct weir_target *weir_routing_choose(struct weir_request *r, struct weir_mode
     if (follow_destination(r, model, &target)) {
         return target;
     }
-    target = weir_model_choose(model, &r->ask, &r->target_index);
+    target = weir_model_choose(model, &r->ask, weir_worker_now_us(r->worker), &r->target_index);
     if (!target && r->tried) { /* better once more than not at all */
         r->ask.excluded = allowed;
-        target = weir_model_choose(model, &r->ask, &r->target_index);
+        target = weir_model_choose(model, &r->ask, weir_worker_now_us(r->worker), &r->target_index);
     }
     return target;
 }

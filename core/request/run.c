@@ -3,7 +3,6 @@
  */
 #include "run.h"
 
-#include "base/clock.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
 #include "core/request/hedge.h"
@@ -66,7 +65,7 @@ int weir_run_begin(struct weir_request *r)
         return rc;
     }
     r->is_prepared = false; /* the target owns the prepared state now */
-    r->begun_us = r->last_piece_us = weir_clock_mono_us();
+    r->begun_us = r->last_piece_us = weir_worker_now_us(r->worker);
     weir_request_hold(r, WEIR_HOLD_TARGET);
     weir_hedge_expect(r);
     r->lead->flow.is_held = false;
@@ -162,7 +161,7 @@ static void send_out(struct weir_request *r)
 
 static void mark_chunk(struct weir_request *r, const weir_chunk *chunk)
 {
-    uint64_t now_us = weir_clock_mono_us();
+    uint64_t now_us = weir_worker_now_us(r->worker);
     r->last_piece_us = now_us;
     if (chunk->n_tokens) {
         weir_observe_token(weir_worker_observer(r->worker), r, now_us);
@@ -381,7 +380,7 @@ static void read_replay(struct weir_request *r)
 
 void weir_run_replay(struct weir_request *r)
 {
-    r->enqueued_us = weir_clock_mono_us();
+    r->enqueued_us = weir_worker_now_us(r->worker);
     r->granted_us = r->enqueued_us;
     r->outcome = r->replay->outcome;
     r->outcome.rc = 0;

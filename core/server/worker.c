@@ -14,13 +14,20 @@
 #include "core/server/server.h"
 #include "core/store/store.h"
 
-enum { TICK_MS = 100, MAX_POOLED_REQUESTS = 512, MAX_POOLED_BYTES = 32 * 1024 };
+enum {
+    TICK_MS = 100,
+    MAX_POOLED_REQUESTS = 512,
+    MAX_POOLED_BYTES = 32 * 1024,
+    MAX_POOLED_OUT_BYTES = 4096
+};
 
 struct weir_worker {
     struct weir_server *server;
     struct weir_worker_settings settings;
     uv_loop_t loop;
     uv_timer_t tick;
+    uv_prepare_t turn; /* the last thing before the loop sleeps */
+    uint64_t now_us;   /* 0: not read in this turn */
     struct weir_inbox inbox;
     struct weir_inbox_item drain_item, stop_item;
     struct weir_tenants_reader *tenants_reader;
@@ -118,7 +125,7 @@ static void on_drained(void *user)
 static void on_tick(uv_timer_t *timer)
 {
     struct weir_worker *w = timer->data;
-    uint64_t now_us = weir_clock_mono_us();
+    uint64_t now_us = weir_worker_now_us(w);
     weir_tenants_reader_turn(w->tenants_reader);
     atomic_store_explicit(&w->heartbeat_us, now_us, memory_order_relaxed);
     for (struct weir_request *r = w->requests, *next; r; r = next) {
@@ -128,6 +135,13 @@ static void on_tick(uv_timer_t *timer)
     if (w->stopping) {
         close_if_idle(w);
     }
+}
+
+/* Started before all others of the loop, so that libuv runs it as the last. */
+static void on_turn(uv_prepare_t *turn)
+{
+    struct weir_worker *w = turn->data;
+    w->now_us = 0;
 }
 
 static struct weir_worker *from_item(struct weir_inbox_item *item, size_t offset)
@@ -165,6 +179,7 @@ static void close_if_idle(struct weir_worker *w)
     }
     weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
     weir_inbox_finish(&w->inbox);
+    uv_close((uv_handle_t *)&w->turn, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
 }
 
@@ -197,6 +212,7 @@ static void undo_create(struct weir_worker *w, bool has_inbox, bool has_plugin_l
     if (has_inbox) {
         weir_inbox_finish(&w->inbox);
     }
+    uv_close((uv_handle_t *)&w->turn, NULL);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&w->loop);
     free(w);
@@ -219,6 +235,10 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
         free(w);
         return weir_error_set(err, WEIR_E_IO, "cannot make an event loop: %s", uv_strerror(r));
     }
+    (void)uv_prepare_init(&w->loop, &w->turn);
+    w->turn.data = w;
+    (void)uv_prepare_start(&w->turn, on_turn);
+    uv_unref((uv_handle_t *)&w->turn);
     bool has_inbox = weir_inbox_init(&w->inbox, &w->loop) == 0;
     bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
     if (!has_plugin_loop || weir_tenants_reader_add(server->tenants, &w->tenants_reader) < 0 ||
@@ -363,6 +383,14 @@ uint32_t weir_worker_n_requests(const struct weir_worker *w)
 uv_loop_t *weir_worker_loop(struct weir_worker *w)
 {
     return &w->loop;
+}
+
+uint64_t weir_worker_now_us(struct weir_worker *w)
+{
+    if (w->now_us == 0) {
+        w->now_us = weir_clock_mono_us();
+    }
+    return w->now_us;
 }
 
 struct weir_inbox *weir_worker_inbox(struct weir_worker *w)

@@ -60,6 +60,9 @@ uint64_t weir_worker_heartbeat_age_us(const struct weir_worker *w);
 uint32_t weir_worker_n_requests(const struct weir_worker *w); /* [any-thread] */
 
 uv_loop_t *weir_worker_loop(struct weir_worker *w);
+/* weir_clock_mono_us(), read once in a turn of the loop: what happens in one turn happens at once.
+ */
+uint64_t weir_worker_now_us(struct weir_worker *w);
 struct weir_inbox *weir_worker_inbox(struct weir_worker *w);
 struct weir_server *weir_worker_server(struct weir_worker *w);
 const struct weir_worker_settings *weir_worker_settings(const struct weir_worker *w);

@@ -255,11 +255,11 @@ struct weir_target *weir_model_target(struct weir_model *m, uint32_t index)
 }
 
 struct weir_target *weir_model_choose(struct weir_model *m, const struct weir_balance_ask *ask,
-                                      uint32_t *ret_index)
+                                      uint64_t now_us, uint32_t *ret_index)
 {
     static const struct weir_balance_ask nothing;
     (void)atomic_fetch_add_explicit(&m->n_asked, 1, memory_order_relaxed);
-    uint32_t i = weir_balance_choose(m->balance, ask ? ask : &nothing, weir_clock_mono_us());
+    uint32_t i = weir_balance_choose(m->balance, ask ? ask : &nothing, now_us);
     if (i == WEIR_BALANCE_NONE) {
         return NULL;
     }
@@ -310,9 +310,9 @@ uint32_t weir_model_find_target(const struct weir_model *m, weir_str endpoint)
     return WEIR_BALANCE_NONE;
 }
 
-void weir_model_report(struct weir_model *m, uint32_t index, bool is_good, uint64_t ttft_us)
+void weir_model_report(struct weir_model *m, uint32_t index, bool is_good, uint64_t ttft_us,
+                       uint64_t now_us)
 {
-    uint64_t now_us = weir_clock_mono_us();
     if (is_good && ttft_us) {
         weir_balance_note_ttft(m->balance, index, ttft_us, now_us);
     }

@@ -78,7 +78,7 @@ struct weir_target *weir_model_target(struct weir_model *m, uint32_t index);
 /* Where the request should run; NULL: nowhere now. Where it then runs is decided when it is
  * granted. `ask` and ret_index may be NULL. */
 struct weir_target *weir_model_choose(struct weir_model *m, const struct weir_balance_ask *ask,
-                                      uint32_t *ret_index);
+                                      uint64_t now_us, uint32_t *ret_index);
 /* How often choose() was asked: is there somebody who wants the model? */
 uint64_t weir_model_n_asked(const struct weir_model *m);
 const struct weir_affinity *weir_model_affinity(const struct weir_model *m);
@@ -89,7 +89,8 @@ const struct weir_target_terms *weir_model_terms(const struct weir_model *m, uin
 /* The target with that endpoint or name; WEIR_BALANCE_NONE. */
 uint32_t weir_model_find_target(const struct weir_model *m, weir_str endpoint);
 /* How a request of the target went; the first token's time where it had one (0: none). */
-void weir_model_report(struct weir_model *m, uint32_t index, bool is_good, uint64_t ttft_us);
+void weir_model_report(struct weir_model *m, uint32_t index, bool is_good, uint64_t ttft_us,
+                       uint64_t now_us);
 /* Every target is an upstream: that it is away says nothing of this daemon. */
 bool weir_model_is_remote(const struct weir_model *m);
 /* READY when one target is; else the best that can be said of it. */

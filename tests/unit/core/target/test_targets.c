@@ -127,7 +127,7 @@ static void watchers_know_when_they_are_there(void **state)
     assert_true(weir_str_is(info.endpoint, "10.0.0.1:80"));
     assert_int_equal(info.flags, WEIR_TARGET_UPSTREAM);
     uint64_t n_asked = info.n_asked;
-    (void)weir_model_choose(list[1], NULL, NULL);
+    (void)weir_model_choose(list[1], NULL, 1, NULL);
     assert_int_equal(weir_targets_get(targets, 3, &info), 0);
     assert_int_equal(info.model, 2);
     assert_int_equal(info.flags, 0);
