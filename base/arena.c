@@ -2,6 +2,7 @@
 #include "arena.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -82,12 +83,17 @@ static struct weir_arena_block *add_block(struct weir_arena *a, size_t n_bytes)
     return b;
 }
 
-void *weir_arena_alloc(struct weir_arena *a, size_t n_bytes)
+static size_t round_up(size_t n_bytes)
+{
+    return (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+void *weir_arena_take(struct weir_arena *a, size_t n_bytes)
 {
     if (n_bytes > SIZE_MAX - ALIGN) {
         return NULL;
     }
-    size_t rounded = (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t rounded = round_up(n_bytes);
     struct weir_arena_block *b = a->head;
     if (!b || b->cap - b->used < rounded) {
         b = add_block(a, rounded);
@@ -97,7 +103,35 @@ void *weir_arena_alloc(struct weir_arena *a, size_t n_bytes)
     }
     void *p = b->data + b->used;
     b->used += rounded;
-    memset(p, 0, rounded);
+    return p;
+}
+
+void *weir_arena_alloc(struct weir_arena *a, size_t n_bytes)
+{
+    void *p = weir_arena_take(a, n_bytes);
+    if (p) {
+        memset(p, 0, n_bytes);
+    }
+    return p;
+}
+
+void *weir_arena_resize(struct weir_arena *a, void *piece, size_t old_bytes, size_t n_bytes)
+{
+    struct weir_arena_block *b = a->head;
+    size_t old = round_up(old_bytes);
+    bool is_newest = b && b->used >= old && (unsigned char *)piece == b->data + b->used - old;
+    if (is_newest && n_bytes <= b->cap - (b->used - old)) {
+        size_t used = b->used - old + round_up(n_bytes);
+        b->used = used < b->cap ? used : b->cap;
+        return piece;
+    }
+    if (n_bytes <= old) {
+        return piece;
+    }
+    void *p = weir_arena_take(a, n_bytes);
+    if (p) {
+        memcpy(p, piece, old_bytes);
+    }
     return p;
 }
 
@@ -112,13 +146,14 @@ void *weir_arena_array(struct weir_arena *a, size_t n, size_t size)
 
 weir_str weir_arena_copy(struct weir_arena *a, weir_str s)
 {
-    char *p = s.n < SIZE_MAX ? weir_arena_alloc(a, s.n + 1) : NULL;
+    char *p = s.n < SIZE_MAX ? weir_arena_take(a, s.n + 1) : NULL;
     if (!p) {
         return (weir_str){NULL, 0};
     }
     if (s.n) {
         memcpy(p, s.p, s.n);
     }
+    p[s.n] = '\0';
     return (weir_str){p, s.n};
 }
 

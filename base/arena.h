@@ -27,7 +27,12 @@ void weir_arena_recycle(struct weir_arena *a, size_t max_bytes);
 
 /* 16-byte aligned, zeroed. */
 void *weir_arena_alloc(struct weir_arena *a, size_t n_bytes);
-/* n * size with overflow check. */
+/* The same, not zeroed. */
+void *weir_arena_take(struct weir_arena *a, size_t n_bytes);
+/* Gives a piece of old_bytes from weir_arena_take() another size, in its place where it is the
+ * newest and there is room. What is new in it is not zeroed. */
+void *weir_arena_resize(struct weir_arena *a, void *piece, size_t old_bytes, size_t n_bytes);
+/* n * size with overflow check, zeroed. */
 void *weir_arena_array(struct weir_arena *a, size_t n, size_t size);
 /* A NUL-ended copy; .p is NULL on failure. */
 weir_str weir_arena_copy(struct weir_arena *a, weir_str s);

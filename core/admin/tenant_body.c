@@ -51,7 +51,7 @@ yyjson_doc *weir_tenant_body_parse(struct weir_request *r)
 {
     struct weir_error err = {0};
     yyjson_doc *doc = NULL;
-    if (weir_json_body_parse(weir_http_body(r->ex), &doc, &err) < 0) {
+    if (weir_json_body_parse(weir_http_body(r->ex), NULL, &doc, &err) < 0) {
         weir_answer_error(r, 400, "", "invalid_json", "%s.", err.message);
     }
     return doc;

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "embedding_input.h"
+#include "json_arena.h"
 #include "messages.h"
 #include "param.h"
 #include "response_format.h"
@@ -329,11 +330,7 @@ static int read_ignore_eos(struct reading *rd, const char *name, yyjson_val *v)
 
 static int copy_json(struct reading *rd, const char *name, yyjson_val *v, weir_str *ret)
 {
-    size_t len = 0;
-    char *text = yyjson_val_write(v, 0, &len);
-    *ret = text ? weir_arena_copy(rd->arena, (weir_str){text, len}) : (weir_str){NULL, 0};
-    free(text);
-    return ret->p ? 0 : no_memory(rd, name);
+    return weir_json_write(v, rd->arena, ret) == 0 ? 0 : no_memory(rd, name);
 }
 
 static int read_template_args(struct reading *rd, const char *name, yyjson_val *v)
@@ -431,64 +428,65 @@ static int refuse_always(struct reading *rd, const char *name, yyjson_val *v)
 
 /* Sorted by name. */
 static const struct param {
-    const char *name;
+    weir_str name;
     uint32_t kinds;
     read_fn read;
 } params[] = {
-    {"audio", FOR_CHAT, refuse_always},
-    {"best_of", FOR_COMPLETION, only_one},
-    {"chat_template_kwargs", FOR_CHAT, read_template_args},
-    {"dimensions", FOR_EMBEDDING, read_dimensions},
-    {"echo", FOR_COMPLETION, read_echo},
-    {"encoding_format", FOR_EMBEDDING, read_encoding},
-    {"frequency_penalty", FOR_BOTH, read_frequency_penalty},
-    {"function_call", FOR_CHAT, refuse_always},
-    {"functions", FOR_CHAT, refuse_always},
-    {"ignore_eos", FOR_BOTH, read_ignore_eos},
-    {"input", FOR_EMBEDDING, read_input},
-    {"logit_bias", FOR_BOTH, read_logit_bias},
-    {"logprobs", FOR_CHAT, read_chat_logprobs},
-    {"logprobs", FOR_COMPLETION, read_completion_logprobs},
-    {"max_completion_tokens", FOR_CHAT, read_max_completion_tokens},
-    {"max_tokens", FOR_BOTH, read_max_tokens},
-    {"messages", FOR_CHAT, read_messages},
-    {"metadata", FOR_CHAT, accept_note},
-    {"min_p", FOR_BOTH, read_min_p},
-    {"modalities", FOR_CHAT, only_text},
-    {"model", FOR_ALL, read_model},
-    {"n", FOR_BOTH, read_n},
-    {"parallel_tool_calls", FOR_CHAT, read_parallel_tool_calls},
-    {"prediction", FOR_CHAT, refuse_always},
-    {"presence_penalty", FOR_BOTH, read_presence_penalty},
-    {"prompt", FOR_COMPLETION, read_prompt},
-    {"prompt_cache_key", FOR_CHAT, accept_note},
-    {"reasoning_effort", FOR_CHAT, refuse_always},
-    {"repetition_penalty", FOR_BOTH, read_repetition_penalty},
-    {"response_format", FOR_CHAT, read_response_format},
-    {"safety_identifier", FOR_CHAT, accept_note},
-    {"seed", FOR_BOTH, read_seed},
-    {"service_tier", FOR_CHAT, only_default_tier},
-    {"stop", FOR_BOTH, read_stop},
-    {"store", FOR_CHAT, only_false},
-    {"stream", FOR_BOTH, read_stream},
-    {"stream_options", FOR_BOTH, read_stream_options},
-    {"suffix", FOR_COMPLETION, refuse_always},
-    {"temperature", FOR_BOTH, read_temperature},
-    {"tool_choice", FOR_CHAT, read_tool_choice},
-    {"tools", FOR_CHAT, read_tools},
-    {"top_k", FOR_BOTH, read_top_k},
-    {"top_logprobs", FOR_CHAT, read_top_logprobs},
-    {"top_p", FOR_BOTH, read_top_p},
-    {"typical_p", FOR_BOTH, read_typical_p},
-    {"user", FOR_ALL, read_user},
-    {"verbosity", FOR_CHAT, refuse_always},
-    {"web_search_options", FOR_CHAT, refuse_always},
+    {WEIR_STR_INIT("audio"), FOR_CHAT, refuse_always},
+    {WEIR_STR_INIT("best_of"), FOR_COMPLETION, only_one},
+    {WEIR_STR_INIT("chat_template_kwargs"), FOR_CHAT, read_template_args},
+    {WEIR_STR_INIT("dimensions"), FOR_EMBEDDING, read_dimensions},
+    {WEIR_STR_INIT("echo"), FOR_COMPLETION, read_echo},
+    {WEIR_STR_INIT("encoding_format"), FOR_EMBEDDING, read_encoding},
+    {WEIR_STR_INIT("frequency_penalty"), FOR_BOTH, read_frequency_penalty},
+    {WEIR_STR_INIT("function_call"), FOR_CHAT, refuse_always},
+    {WEIR_STR_INIT("functions"), FOR_CHAT, refuse_always},
+    {WEIR_STR_INIT("ignore_eos"), FOR_BOTH, read_ignore_eos},
+    {WEIR_STR_INIT("input"), FOR_EMBEDDING, read_input},
+    {WEIR_STR_INIT("logit_bias"), FOR_BOTH, read_logit_bias},
+    {WEIR_STR_INIT("logprobs"), FOR_CHAT, read_chat_logprobs},
+    {WEIR_STR_INIT("logprobs"), FOR_COMPLETION, read_completion_logprobs},
+    {WEIR_STR_INIT("max_completion_tokens"), FOR_CHAT, read_max_completion_tokens},
+    {WEIR_STR_INIT("max_tokens"), FOR_BOTH, read_max_tokens},
+    {WEIR_STR_INIT("messages"), FOR_CHAT, read_messages},
+    {WEIR_STR_INIT("metadata"), FOR_CHAT, accept_note},
+    {WEIR_STR_INIT("min_p"), FOR_BOTH, read_min_p},
+    {WEIR_STR_INIT("modalities"), FOR_CHAT, only_text},
+    {WEIR_STR_INIT("model"), FOR_ALL, read_model},
+    {WEIR_STR_INIT("n"), FOR_BOTH, read_n},
+    {WEIR_STR_INIT("parallel_tool_calls"), FOR_CHAT, read_parallel_tool_calls},
+    {WEIR_STR_INIT("prediction"), FOR_CHAT, refuse_always},
+    {WEIR_STR_INIT("presence_penalty"), FOR_BOTH, read_presence_penalty},
+    {WEIR_STR_INIT("prompt"), FOR_COMPLETION, read_prompt},
+    {WEIR_STR_INIT("prompt_cache_key"), FOR_CHAT, accept_note},
+    {WEIR_STR_INIT("reasoning_effort"), FOR_CHAT, refuse_always},
+    {WEIR_STR_INIT("repetition_penalty"), FOR_BOTH, read_repetition_penalty},
+    {WEIR_STR_INIT("response_format"), FOR_CHAT, read_response_format},
+    {WEIR_STR_INIT("safety_identifier"), FOR_CHAT, accept_note},
+    {WEIR_STR_INIT("seed"), FOR_BOTH, read_seed},
+    {WEIR_STR_INIT("service_tier"), FOR_CHAT, only_default_tier},
+    {WEIR_STR_INIT("stop"), FOR_BOTH, read_stop},
+    {WEIR_STR_INIT("store"), FOR_CHAT, only_false},
+    {WEIR_STR_INIT("stream"), FOR_BOTH, read_stream},
+    {WEIR_STR_INIT("stream_options"), FOR_BOTH, read_stream_options},
+    {WEIR_STR_INIT("suffix"), FOR_COMPLETION, refuse_always},
+    {WEIR_STR_INIT("temperature"), FOR_BOTH, read_temperature},
+    {WEIR_STR_INIT("tool_choice"), FOR_CHAT, read_tool_choice},
+    {WEIR_STR_INIT("tools"), FOR_CHAT, read_tools},
+    {WEIR_STR_INIT("top_k"), FOR_BOTH, read_top_k},
+    {WEIR_STR_INIT("top_logprobs"), FOR_CHAT, read_top_logprobs},
+    {WEIR_STR_INIT("top_p"), FOR_BOTH, read_top_p},
+    {WEIR_STR_INIT("typical_p"), FOR_BOTH, read_typical_p},
+    {WEIR_STR_INIT("user"), FOR_ALL, read_user},
+    {WEIR_STR_INIT("verbosity"), FOR_CHAT, refuse_always},
+    {WEIR_STR_INIT("web_search_options"), FOR_CHAT, refuse_always},
 };
 
 static const struct param *find_param(yyjson_val *key, uint32_t kind)
 {
+    weir_str name = {yyjson_get_str(key), yyjson_get_len(key)};
     for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
-        if ((params[i].kinds & 1u << kind) && yyjson_equals_str(key, params[i].name)) {
+        if ((params[i].kinds & 1u << kind) && weir_str_eq(name, params[i].name)) {
             return &params[i];
         }
     }
@@ -583,7 +581,7 @@ int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *a
         if (yyjson_is_null(value)) { /* the API's word for "left out" */
             continue;
         }
-        int r = p->read(&rd, p->name, value);
+        int r = p->read(&rd, p->name.p, value);
         if (r < 0) {
             return r;
         }

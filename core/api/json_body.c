@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "json_arena.h"
+
 /* Objects up to this size are checked pairwise for duplicate keys; larger ones are sorted. */
 enum { PAIRWISE_KEYS = 12 };
 
@@ -122,12 +124,24 @@ static int check_tree(yyjson_val *root, struct weir_error *err)
     return r;
 }
 
-int weir_json_body_parse(weir_str body, yyjson_doc **ret_doc, struct weir_error *err)
+static yyjson_doc *read_text(weir_str text, const yyjson_alc *alc, yyjson_read_err *ret_err)
 {
-    yyjson_read_err read_err = {0};
     /* Without YYJSON_READ_INSITU the input is not written to. */
-    yyjson_doc *doc =
-        yyjson_read_opts((char *)(uintptr_t)body.p, body.n, YYJSON_READ_NOFLAG, NULL, &read_err);
+    return yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NOFLAG, alc, ret_err);
+}
+
+int weir_json_body_parse(weir_str body, struct weir_arena *arena, yyjson_doc **ret_doc,
+                         struct weir_error *err)
+{
+    yyjson_read_err read_err = {.code = YYJSON_READ_ERROR_MEMORY_ALLOCATION};
+    yyjson_doc *doc = NULL;
+    if (arena && body.n <= WEIR_JSON_PIECE_BYTES) {
+        yyjson_alc alc = weir_json_arena(arena);
+        doc = read_text(body, &alc, &read_err);
+    }
+    if (!doc && read_err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) {
+        doc = read_text(body, NULL, &read_err);
+    }
     if (!doc) {
         size_t line = 0, column = 0;
         locate(body, read_err.pos, &line, &column);

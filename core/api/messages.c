@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api_request.h"
+#include "json_arena.h"
 #include "param.h"
 
 enum { MAX_PARAM = 64 };
@@ -118,8 +119,9 @@ static int check_tool_calls(yyjson_val *calls, const char *param, weir_refusal *
 static int check_message(yyjson_val *message, const char *param, enum role *ret_role,
                          weir_refusal *refusal)
 {
-    static const char *const known[] = {"role",         "content",           "name", "tool_calls",
-                                        "tool_call_id", "reasoning_content", "refusal", NULL};
+    static const char *const known[] = {
+        "role",         "content",           "name",    "tool_calls",
+        "tool_call_id", "reasoning_content", "refusal", NULL};
     if (!yyjson_is_obj(message)) {
         return weir_param_wrong_type(message, param, "an object", refusal);
     }
@@ -149,8 +151,8 @@ static int check_message(yyjson_val *message, const char *param, enum role *ret_
     return r;
 }
 
-/* The messages' text with developers as system; free(). */
-static char *write_renamed(yyjson_val *messages, size_t *ret_len)
+/* The messages' text with developers as system. */
+static int write_renamed(yyjson_val *messages, struct weir_arena *arena, weir_str *ret_json)
 {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *copy = doc ? yyjson_val_mut_copy(doc, messages) : NULL;
@@ -165,19 +167,11 @@ static char *write_renamed(yyjson_val *messages, size_t *ret_len)
             }
         }
     }
-    char *text = copy ? yyjson_mut_val_write(copy, 0, ret_len) : NULL;
-    yyjson_mut_doc_free(doc);
-    return text;
-}
-
-static int copy_json(yyjson_val *messages, bool rename_developer, struct weir_arena *arena,
-                     weir_str *ret_json)
-{
-    size_t len = 0;
-    char *text = rename_developer ? write_renamed(messages, &len)
-                                  : yyjson_val_write(messages, 0, &len);
-    *ret_json = text ? weir_arena_copy(arena, (weir_str){text, len}) : (weir_str){NULL, 0};
+    size_t n = 0;
+    char *text = copy ? yyjson_mut_val_write(copy, 0, &n) : NULL;
+    *ret_json = text ? weir_arena_copy(arena, (weir_str){text, n}) : (weir_str){NULL, 0};
     free(text);
+    yyjson_mut_doc_free(doc);
     return ret_json->p ? 0 : WEIR_E_NOMEM;
 }
 
@@ -207,7 +201,8 @@ int weir_messages_read(yyjson_val *messages, struct weir_arena *arena, weir_str 
     }
     size_t n_messages = yyjson_arr_size(messages);
     if (n_messages == 0 || n_messages > WEIR_MAX_MESSAGES) {
-        return weir_refuse(refusal, 400, "messages", n_messages ? "array_above_max_length" : "empty_array",
+        return weir_refuse(refusal, 400, "messages",
+                           n_messages ? "array_above_max_length" : "empty_array",
                            "Invalid 'messages': %zu messages; 1 to %d are allowed.", n_messages,
                            WEIR_MAX_MESSAGES);
     }
@@ -225,7 +220,8 @@ int weir_messages_read(yyjson_val *messages, struct weir_arena *arena, weir_str 
         }
         rename_developer |= role == ROLE_DEVELOPER;
     }
-    int r = copy_json(messages, rename_developer, arena, ret_json);
+    int r = rename_developer ? write_renamed(messages, arena, ret_json)
+                             : weir_json_write(messages, arena, ret_json);
     return r < 0 ? weir_refuse(refusal, 413, "messages", "request_too_large",
                                "The messages need more memory than one request may use.")
                  : 0;

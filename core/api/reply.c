@@ -5,6 +5,8 @@
 
 #include "error_body.h"
 
+enum { MAX_SPARE_BYTES = 4096 };
+
 struct weir_reply_choice {
     bool opened;     /* streamed chat: the role went out */
     bool call_open;  /* a tool call's JSON object is being gathered */
@@ -37,6 +39,7 @@ int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena)
         return WEIR_E_NOMEM;
     }
     weir_buf_init(&reply->head, reply->max_bytes);
+    reply->spare.max_bytes = reply->max_bytes;
     for (uint32_t i = 0; i < reply->n_choices; i++) {
         struct weir_reply_choice *c = &reply->choices[i];
         weir_buf_init(&c->text, reply->max_bytes);
@@ -47,12 +50,30 @@ int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena)
             weir_buf_init(&c->columns[k], reply->max_bytes * 4);
         }
     }
+    if (reply->n_choices > 0) {
+        reply->choices[0].text = reply->spare;
+        weir_buf_init(&reply->spare, 0);
+    }
     return 0;
+}
+
+void weir_reply_recycle(struct weir_reply *reply)
+{
+    struct weir_buf text = reply->spare;
+    if (reply->choices && reply->n_choices > 0) {
+        text = reply->choices[0].text;
+        weir_buf_init(&reply->choices[0].text, 0);
+    }
+    weir_buf_recycle(&text, MAX_SPARE_BYTES);
+    weir_buf_init(&reply->spare, 0);
+    weir_reply_finish(reply);
+    reply->spare = text;
 }
 
 void weir_reply_finish(struct weir_reply *reply)
 {
     weir_buf_finish(&reply->head);
+    weir_buf_finish(&reply->spare);
     for (uint32_t i = 0; reply->choices && i < reply->n_choices; i++) {
         struct weir_reply_choice *c = &reply->choices[i];
         weir_buf_finish(&c->text);

@@ -26,11 +26,14 @@ struct weir_reply {
     uint32_t n_choices;
     struct weir_reply_choice *choices; /* [n_choices], in the arena */
     size_t max_bytes;
-    struct weir_buf head; /* streamed: what each event begins with, once it is known */
+    struct weir_buf head;  /* streamed: what each event begins with, once it is known */
+    struct weir_buf spare; /* memory for the first choice's text, kept from reply to reply */
 };
 
 int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena);
 void weir_reply_finish(struct weir_reply *reply);
+/* The same, but leaves in `spare` what the next reply in this memory can use. */
+void weir_reply_recycle(struct weir_reply *reply);
 
 /* Streamed: appends the chunk's SSE event(s) to `out` (nothing for an empty piece). Otherwise
  * gathers it; `out` is left alone. */

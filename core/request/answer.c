@@ -8,7 +8,7 @@
 #include "core/api/error_body.h"
 #include "core/server/worker.h"
 
-enum { MAX_BODY_BYTES = 64 * 1024 * 1024, POLICY_RETRY_US = 1000000 };
+enum { MAX_BODY_BYTES = 64 * 1024 * 1024, POLICY_RETRY_US = 1000000, MAX_TIMES_BYTES = 256 };
 
 static bool can_answer(const struct weir_request *r)
 {
@@ -49,14 +49,14 @@ static void add_headers(struct weir_request *r, bool whole)
 {
     (void)weir_http_add_header(r->ex, weir_str_from("x-request-id"), weir_str_from(r->id));
     if (r->granted_us) {
+        char memory[MAX_TIMES_BYTES];
         struct weir_buf times;
-        weir_buf_init(&times, 256);
+        weir_buf_init_fixed(&times, memory, sizeof(memory));
         add_first_times(r, &times);
         if (whole && r->first_chunk_us) {
             add_last_times(r, &times);
         }
         (void)weir_http_add_header(r->ex, weir_str_from("Server-Timing"), weir_buf_view(&times));
-        weir_buf_finish(&times);
     }
     if (r->asked_model && r->model && r->model != r->asked_model) {
         (void)weir_http_add_header(r->ex, weir_str_from("x-weir-model"),
@@ -82,11 +82,11 @@ void weir_answer_stream_headers(struct weir_request *r)
 void weir_answer_stream_trailers(struct weir_request *r)
 {
     if (r->first_chunk_us && weir_http_takes_trailers(r->ex)) {
+        char memory[MAX_TIMES_BYTES];
         struct weir_buf times;
-        weir_buf_init(&times, 256);
+        weir_buf_init_fixed(&times, memory, sizeof(memory));
         add_last_times(r, &times);
         (void)weir_http_add_trailer(r->ex, weir_str_from("Server-Timing"), weir_buf_view(&times));
-        weir_buf_finish(&times);
     }
 }
 

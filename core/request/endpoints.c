@@ -96,7 +96,7 @@ void weir_endpoint_model(struct weir_request *r)
 static struct weir_target *read_body(struct weir_request *r, const char *const *known)
 {
     struct weir_error err = {0};
-    if (weir_json_body_parse(weir_http_body(r->ex), &r->body, &err) < 0) {
+    if (weir_json_body_parse(weir_http_body(r->ex), &r->arena, &r->body, &err) < 0) {
         weir_answer_error(r, 400, "", "invalid_json", "%s.", err.message);
         return NULL;
     }

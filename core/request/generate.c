@@ -214,6 +214,7 @@ static int init_reply(struct weir_request *r)
         .created_s = weir_clock_wall_us() / 1000000u,
         .n_choices = g->n,
         .max_bytes = weir_worker_settings(r->worker)->max_response_bytes,
+        .spare = r->reply.spare,
     };
     return r->reply.id.p ? weir_reply_init(&r->reply, &r->arena) : WEIR_E_NOMEM;
 }
@@ -267,7 +268,7 @@ static void generate(struct weir_request *r, uint32_t kind)
     if (!read_deadline(r)) {
         return;
     }
-    int rc = weir_json_body_parse(weir_http_body(r->ex), &r->body, &err);
+    int rc = weir_json_body_parse(weir_http_body(r->ex), &r->arena, &r->body, &err);
     if (rc < 0) {
         weir_answer_error(r, 400, "", "invalid_json", "%s.", err.message);
         return;
@@ -346,7 +347,7 @@ void weir_generate_finish(struct weir_request *r)
         weir_streams_give(weir_worker_server(r->worker)->streams, r->tenant_hash);
     }
     weir_flow_finish(&r->first.flow);
-    weir_reply_finish(&r->reply);
+    weir_reply_recycle(&r->reply);
     weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->first.item);
     weir_hedge_finish(r);
     yyjson_doc_free(r->body);

@@ -67,7 +67,7 @@ struct weir_request *weir_request_create(struct weir_worker *worker, struct weir
     r->ex = ex;
     r->arrived_us = weir_worker_now_us(worker);
     r->holds = WEIR_HOLD_EXCHANGE;
-    weir_buf_init(&r->out, weir_worker_settings(worker)->max_response_bytes);
+    r->out.max_bytes = weir_worker_settings(worker)->max_response_bytes;
     if (!r->arena.head) {
         weir_arena_init(&r->arena, weir_worker_settings(worker)->request_arena_bytes);
     }
@@ -125,7 +125,6 @@ static void end_request(struct weir_request *r)
     weir_admin_finish(r);
     weir_observe_request(weir_worker_observer(r->worker), r);
     weir_generate_finish(r);
-    weir_buf_finish(&r->out);
     weir_worker_return_request(r->worker, r);
 }
 

@@ -79,7 +79,7 @@ static int forget_answer(struct weir_request *r)
     r->deliver_rc = 0;
     r->finish = WEIR_FINISH_NONE;
     weir_buf_reset(&r->out);
-    weir_reply_finish(&r->reply);
+    weir_reply_recycle(&r->reply);
     return weir_reply_init(&r->reply, &r->arena);
 }
 

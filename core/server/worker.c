@@ -353,6 +353,14 @@ void weir_worker_join(struct weir_worker *w)
     }
 }
 
+static void free_request(struct weir_request *r)
+{
+    weir_arena_finish(&r->arena);
+    weir_buf_finish(&r->out);
+    weir_buf_finish(&r->reply.spare);
+    free(r);
+}
+
 void weir_worker_destroy(struct weir_worker *w)
 {
     if (!w) {
@@ -362,8 +370,7 @@ void weir_worker_destroy(struct weir_worker *w)
     while (w->pool) {
         struct weir_request *r = w->pool;
         w->pool = r->next;
-        weir_arena_finish(&r->arena);
-        free(r);
+        free_request(r);
     }
     free(w);
 }
@@ -449,8 +456,9 @@ struct weir_request *weir_worker_take_request(struct weir_worker *w)
     if (r) {
         w->pool = r->next;
         w->n_pooled--;
-        struct weir_arena arena = r->arena; /* with the block that it keeps */
-        *r = (struct weir_request){.arena = arena};
+        struct weir_arena arena = r->arena; /* with what they keep */
+        struct weir_buf out = r->out, spare = r->reply.spare;
+        *r = (struct weir_request){.arena = arena, .out = out, .reply.spare = spare};
     } else {
         r = calloc(1, sizeof(*r));
         if (!r) {
@@ -482,8 +490,8 @@ void weir_worker_return_request(struct weir_worker *w, struct weir_request *r)
         w->pool = r;
         w->n_pooled++;
         weir_arena_recycle(&r->arena, MAX_POOLED_BYTES);
+        weir_buf_recycle(&r->out, MAX_POOLED_OUT_BYTES);
     } else {
-        weir_arena_finish(&r->arena);
-        free(r);
+        free_request(r);
     }
 }

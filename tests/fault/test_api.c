@@ -19,7 +19,7 @@ static int parse_request(void *arg)
     (void)arg;
     yyjson_doc *doc = NULL;
     struct weir_error err;
-    int r = weir_json_body_parse(weir_str_from(body), &doc, &err);
+    int r = weir_json_body_parse(weir_str_from(body), NULL, &doc, &err);
     if (r < 0) {
         return r;
     }

@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     yyjson_doc *doc = NULL;
     struct weir_error err = {0};
     weir_str body = {(const char *)data, size};
-    if (weir_json_body_parse(body, &doc, &err) < 0) {
+    if (weir_json_body_parse(body, NULL, &doc, &err) < 0) {
         require(err.message[0] != '\0');
         return 0;
     }

@@ -65,6 +65,34 @@ static void printf_formats(void **state)
     weir_arena_finish(&a);
 }
 
+static void a_piece_grows_in_place_while_it_is_the_newest(void **state)
+{
+    (void)state;
+    struct weir_arena a;
+    weir_arena_init(&a, 1 << 20);
+
+    char *first = weir_arena_take(&a, 100);
+    memset(first, 'a', 100);
+    assert_ptr_equal(weir_arena_resize(&a, first, 100, 500), first);
+    assert_ptr_equal(weir_arena_resize(&a, first, 500, 50), first);
+    char *second = weir_arena_take(&a, 100);
+    assert_ptr_equal(second, first + 64); /* what was given back is used */
+    memset(second, 'b', 100);
+
+    char *moved = weir_arena_resize(&a, first, 50, 200); /* no longer the newest */
+    assert_ptr_not_equal(moved, first);
+    assert_memory_equal(moved, first, 50);
+    char *far = weir_arena_resize(&a, moved, 200, 100000); /* more than the block has */
+    assert_memory_equal(far, first, 50);
+    assert_ptr_equal(weir_arena_resize(&a, second, 100, 10), second);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(second[i], 'b');
+    }
+    assert_null(weir_arena_resize(&a, far, 100000, 2 << 20));
+
+    weir_arena_finish(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -72,6 +100,7 @@ int main(void)
         cmocka_unit_test(limit_is_never_exceeded),
         cmocka_unit_test(reset_reuses_memory),
         cmocka_unit_test(printf_formats),
+        cmocka_unit_test(a_piece_grows_in_place_while_it_is_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,10 +38,8 @@ static weir_chunk end(uint32_t choice, uint32_t finish)
                         .finish = finish};
 }
 
-static const weir_outcome outcome = {.struct_size = sizeof(outcome),
-                                     .prompt_tokens = 7,
-                                     .cached_tokens = 4,
-                                     .completion_tokens = 3};
+static const weir_outcome outcome = {
+    .struct_size = sizeof(outcome), .prompt_tokens = 7, .cached_tokens = 4, .completion_tokens = 3};
 
 static const char *str_at(yyjson_doc *doc, const char *pointer)
 {
@@ -184,8 +182,8 @@ static void completion_logprobs_come_in_columns(void **state)
     yyjson_doc *doc = yyjson_read(out.data, out.len, 0);
     assert_non_null(doc);
     assert_string_equal(str_at(doc, "/choices/0/logprobs/tokens/1"), "\xC3\xA9");
-    assert_int_equal(
-        yyjson_get_uint(yyjson_doc_ptr_get(doc, "/choices/0/logprobs/text_offset/1")), 1);
+    assert_int_equal(yyjson_get_uint(yyjson_doc_ptr_get(doc, "/choices/0/logprobs/text_offset/1")),
+                     1);
     assert_true(yyjson_get_real(yyjson_doc_ptr_get(doc, "/choices/0/logprobs/token_logprobs/0")) ==
                 -0.25);
     yyjson_doc_free(doc);
@@ -214,6 +212,32 @@ static void answers_over_the_limit_fail(void **state)
     weir_arena_finish(&arena);
 }
 
+static void the_next_reply_uses_the_memory_of_the_last(void **state)
+{
+    (void)state;
+    struct weir_arena arena;
+    struct weir_reply r;
+    struct weir_buf out;
+    weir_buf_init(&out, 100000);
+    init(&r, &arena, WEIR_GENERATION_CHAT, false, 1);
+    weir_chunk chunk = text(0, "some words");
+    assert_int_equal(weir_reply_add(&r, &chunk, &out), 0);
+    weir_reply_recycle(&r);
+    char *kept = r.spare.data;
+    assert_non_null(kept);
+
+    assert_int_equal(weir_reply_init(&r, &arena), 0);
+    assert_int_equal(weir_reply_add(&r, &chunk, &out), 0);
+    assert_int_equal(weir_reply_end(&r, &outcome, &out), 0);
+    assert_non_null(strstr(out.data, "\"content\":\"some words\""));
+    weir_reply_recycle(&r);
+    assert_ptr_equal(r.spare.data, kept);
+
+    weir_reply_finish(&r);
+    weir_buf_finish(&out);
+    weir_arena_finish(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +246,7 @@ int main(void)
         cmocka_unit_test(stream_opens_with_the_role_and_ends_with_done),
         cmocka_unit_test(completion_logprobs_come_in_columns),
         cmocka_unit_test(answers_over_the_limit_fail),
+        cmocka_unit_test(the_next_reply_uses_the_memory_of_the_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
