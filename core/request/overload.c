@@ -17,6 +17,9 @@ static struct weir_shedding *shedding_of(const struct weir_request *r)
 
 static struct weir_shed look_up(const struct weir_request *r, const struct weir_model *model)
 {
+    if (weir_shedding_is_at_rest(shedding_of(r), model, r->class_rank)) {
+        return (struct weir_shed){0}; /* the usual case needs no look at the configuration */
+    }
     struct weir_config *config = weir_server_config(weir_worker_server(r->worker));
     struct weir_shed shed =
         weir_shedding_of(shedding_of(r), &config->shedding, model, r->class_rank);

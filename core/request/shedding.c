@@ -165,6 +165,14 @@ static uint32_t index_of(const struct weir_shedding *s, const struct weir_model 
     return i;
 }
 
+bool weir_shedding_is_at_rest(const struct weir_shedding *s, const struct weir_model *model,
+                              uint32_t class_rank)
+{
+    uint32_t index = index_of(s, model);
+    return index == s->n_models ||
+           atomic_load_explicit(&s->states[index][class_rank].level, memory_order_relaxed) == 0;
+}
+
 struct weir_shed weir_shedding_of(const struct weir_shedding *s,
                                   const struct weir_config_shedding *config,
                                   const struct weir_model *model, uint32_t class_rank)

@@ -31,6 +31,9 @@ struct weir_shed {
     uint32_t max_tokens; /* 0: as asked */
     bool fallback, cached_only, reject;
 };
+/* True: nothing holds for them, which is known without the ladders. */
+bool weir_shedding_is_at_rest(const struct weir_shedding *s, const struct weir_model *model,
+                              uint32_t class_rank);
 struct weir_shed weir_shedding_of(const struct weir_shedding *s,
                                   const struct weir_config_shedding *config,
                                   const struct weir_model *model, uint32_t class_rank);
