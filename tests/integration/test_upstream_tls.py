@@ -133,7 +133,7 @@ def test_the_client_certificate_is_shown(start, pki, tmp_path):
         url = f"https://127.0.0.1:{port}"
         good = start(config(url, ["up"], more="model: echo, " + client_tls(pki, f", cert: {pki}/client.crt, key: {pki}/client.key")))
         assert chat(good, "up")[0] == 200
-        assert "CN=client" in (directory / "proto.log").read_text()
+        wait_until(lambda: "CN=client" in (directory / "proto.log").read_text(), what="a line of the log")
         without = start(config(url, ["up"], more="model: echo, " + client_tls(pki)))
         status, _, body = chat(without, "up")
         assert status in (400, 502, 503) and "upstream" in body["error"]["code"] or status == 400
