@@ -172,6 +172,7 @@ bool weir_retry_after(struct weir_request *r)
     weir_observe_retry(weir_worker_observer(r->worker), r, r->is_late ? "timeout" : "failure");
     r->n_retries++;
     r->cancelled = false;
+    r->admitted = false; /* ADMIT is told of the next target, and of a fallback's model */
     weir_admission_leave(r);
     weir_flow_finish(&r->lead->flow);
     weir_inbox_withdraw(weir_worker_inbox(r->worker), &r->lead->item);

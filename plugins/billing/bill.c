@@ -289,8 +289,6 @@ static void find_price(struct bill *bill, weir_str model)
     bill->facts.has_price = price != NULL;
     if (price) {
         bill->facts.price = *price;
-    } else {
-        billing_count(b, BILLING_UNPRICED);
     }
     billing_copy(bill->facts.currency, sizeof(bill->facts.currency),
                  weir_str_from(b->book ? price_book_currency(b->book) : ""));
@@ -351,6 +349,7 @@ void bill_admitted(struct bill *bill, weir_req *r)
         bill->facts.attempts++;
     }
     bill->admitted = true;
+    find_price(bill, field(bill->b, r, WEIR_FIELD_MODEL)); /* it may be another model by now */
     /* The old facts do when there is no memory for new ones. */
     if (write_facts(bill, r) == 0) {
         tell_store(bill, true);
@@ -476,6 +475,9 @@ static struct billing_totals totals_of(const weir_usage *u)
 static void settle(struct bill *bill, const weir_usage *u)
 {
     struct billing *b = bill->b;
+    if (!bill->facts.has_price) {
+        billing_count(b, BILLING_UNPRICED);
+    }
     struct settlement_order order = {
         .facts = &bill->facts,
         .facts_text = bill->facts_text,

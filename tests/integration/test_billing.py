@@ -64,6 +64,34 @@ def test_a_finished_answer_is_billed_as_the_client_counts_it(paced, stream, n_to
     assert daemon.metric("weir_billing_lost_total") == 0
 
 
+def test_a_fallback_is_billed_as_the_model_that_answered(start, tmp_path):
+    book = tmp_path / "two.yaml"
+    book.write_text("currency: EUR\nmodels: {echo: [{from: 2020-01-01, completion: 1000}], "
+                    "spare: [{from: 2020-01-01, completion: 7}]}\n")
+    daemon = start(f"""
+server: {{listen: ["127.0.0.1:0"], admin: "127.0.0.1:0", workers: 1}}
+models:
+  echo:
+    fallback: [spare]
+    targets: [{{engine: {{backend: echo, options: {{delay_us: 500000}}}}}}]
+  spare: {{targets: [{{engine: {{backend: echo}}}}]}}
+timeouts: {{first_token: 200ms}}
+gateway: {{retries: {{budget_percent: 100}}}}
+plugins: [{{billing: {{price_book: {book}}}}}]
+""")
+    e = None
+    for i in range(20):  # the slow one may be left out already
+        status, _, body = ask(daemon, f"r{i}", max_tokens=5)
+        assert status == 200
+        e = wait_for_entry(daemon, f"r{i}")
+        price = {"echo": 1000, "spare": 7}[body["model"]]
+        assert e["model"] == body["model"] and e["target"] == body["model"] + "/0"
+        assert e["amount_micro"] == price * e["delivered_tokens"] > 0
+        if e["attempts"] == 1 and e["model"] == "spare":
+            return
+    pytest.fail(f"nothing was tried again: {e}")
+
+
 def test_a_client_that_leaves_pays_for_what_it_got(paced):
     daemon = paced()
     truth = billing.Truth(daemon.address, "gone", 2000, True).run(until_tokens=150)

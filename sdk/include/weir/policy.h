@@ -32,7 +32,7 @@ enum weir_phase {
     WEIR_PHASE_HEADERS = 1, /* request line and headers */
     WEIR_PHASE_BODY = 2,    /* body parsed, prompt tokens counted */
     WEIR_PHASE_ROUTE = 3,   /* targets that could run it are known */
-    WEIR_PHASE_ADMIT = 4,   /* about to take capacity */
+    WEIR_PHASE_ADMIT = 4,   /* about to take capacity; again for each further attempt */
     WEIR_PHASE_OUTPUT = 5,  /* only in on_resume: after host->pause() */
     /* A plugin answers with output that it kept (weir/answer.h), in place of ADMIT and a run. */
     WEIR_PHASE_REPLAY = 6
