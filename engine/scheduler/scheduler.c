@@ -20,7 +20,10 @@ static int allocate(struct weir_scheduler *s)
     s->parts = calloc(c->max_batch, sizeof(*s->parts));
     s->part_sequences = calloc(c->max_batch, sizeof(*s->part_sequences));
     s->results = calloc(c->max_batch, sizeof(*s->results));
-    if (!s->live || !s->slots || !s->parts || !s->part_sequences || !s->results) {
+    s->last_results = calloc(c->max_batch, sizeof(*s->last_results));
+    s->pending = calloc(c->max_batch, sizeof(*s->pending));
+    if (!s->live || !s->slots || !s->parts || !s->part_sequences || !s->results ||
+        !s->last_results || !s->pending) {
         return WEIR_E_NOMEM;
     }
     uint32_t n_shares = c->max_live + KEPT_TENANTS;
@@ -69,6 +72,8 @@ void weir_scheduler_destroy(struct weir_scheduler *s)
     free(s->parts);
     free(s->part_sequences);
     free(s->results);
+    free(s->last_results);
+    free(s->pending);
     free(s);
 }
 
@@ -213,27 +218,69 @@ static bool advance_constraint(struct weir_scheduler *s, struct weir_sequence *q
     return weir_grammar_is_complete(&q->constraint->state);
 }
 
-/* One sampled token. */
-static void take_token(struct weir_scheduler *s, struct weir_sequence *q,
-                       const weir_step_result *result, uint32_t index)
+/* What a token alone says about its sequence. */
+enum token_says { GOES_ON, IS_THE_END, IS_COMPLETE, IS_THE_LAST };
+
+/* One sampled token, without its text. */
+static enum token_says accept_token(struct weir_scheduler *s, struct weir_sequence *q,
+                                    int32_t token)
 {
     const struct weir_vocabulary *v = s->config.vocabulary;
-    int32_t token = result->tokens[index];
     q->tokens[q->n_tokens++] = token;
     q->delivery.n_uncounted++;
     q->job->completion_tokens++;
     s->config.counters->completion_tokens++;
     weir_tenant_share_charge(q->job->share, WEIR_SHARE_COMPLETION_TOKEN);
     bool complete = advance_constraint(s, q, token);
-    if (q->state == WEIR_SEQUENCE_DONE) {
-        return;
-    }
     if (v->is_end(v->impl, token) && (q->constraint || !q->job->ignore_eos)) {
+        return IS_THE_END;
+    }
+    return complete                                     ? IS_COMPLETE
+           : q->n_tokens == q->n_prompt + q->max_tokens ? IS_THE_LAST
+                                                        : GOES_ON;
+}
+
+/* Its text, and what follows from that. */
+static void take_text(struct weir_scheduler *s, struct weir_sequence *q,
+                      const weir_step_result *result, uint32_t index, enum token_says says)
+{
+    if (says == IS_THE_END) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
-    } else if (weir_output_add(&q->output, result, index) || feed_tools(s, q) || complete) {
+    } else if (weir_output_add(&q->output, result, index) || feed_tools(s, q) ||
+               says == IS_COMPLETE) {
         finish_sampling(s, q, WEIR_FINISH_STOP);
-    } else if (q->n_tokens == q->n_prompt + q->max_tokens) {
+    } else if (says == IS_THE_LAST) {
         finish_sampling(s, q, WEIR_FINISH_LENGTH);
+    }
+}
+
+static bool overlaps(const struct weir_scheduler *s)
+{
+    return WEIR_HAS_FN(s->config.backend, step_begin) && WEIR_HAS_FN(s->config.backend, step_end);
+}
+
+/* Sampled tokens: as text at once, or, where the sequence goes on and the device works by itself,
+ * while it is at the next step. */
+static void take_tokens(struct weir_scheduler *s, struct weir_sequence *q,
+                        const weir_step_result *result)
+{
+    for (uint32_t i = 0;
+         i < result->n_tokens && q->finish == WEIR_FINISH_NONE && q->state != WEIR_SEQUENCE_DONE;
+         i++) {
+        enum token_says says = accept_token(s, q, result->tokens[i]);
+        if (q->state == WEIR_SEQUENCE_DONE) {
+            return;
+        }
+        if (says == GOES_ON && result->n_tokens == 1 && overlaps(s)) {
+            s->pending[s->n_pending++] = (struct weir_pending_token){q, result};
+            q->state = weir_sequence_running_state(q);
+            return;
+        }
+        take_text(s, q, result, i, says);
+    }
+    if (q->state != WEIR_SEQUENCE_DONE) {
+        q->state = weir_sequence_running_state(q);
+        deliver(s, q);
     }
 }
 
@@ -283,15 +330,22 @@ static void take_result(struct weir_scheduler *s, struct weir_sequence *q, uint3
     if (q->choice == 0 && q->job->first_token_us == 0) {
         q->job->first_token_us = weir_scheduler_now_us(s);
     }
-    for (uint32_t i = 0;
-         i < result->n_tokens && q->finish == WEIR_FINISH_NONE && q->state != WEIR_SEQUENCE_DONE;
-         i++) {
-        take_token(s, q, result, i);
+    take_tokens(s, q, result);
+}
+
+/* The text of the last step's tokens. */
+static void take_pending(struct weir_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->n_pending; i++) {
+        struct weir_sequence *q = s->pending[i].sequence;
+        if (q->state != WEIR_SEQUENCE_DONE) {
+            take_text(s, q, s->pending[i].result, 0, GOES_ON);
+        }
+        if (q->state != WEIR_SEQUENCE_DONE) {
+            deliver(s, q);
+        }
     }
-    if (q->state != WEIR_SEQUENCE_DONE) {
-        q->state = weir_sequence_running_state(q);
-        deliver(s, q);
-    }
+    s->n_pending = 0;
 }
 
 static void report_end(struct weir_scheduler *s, struct weir_job *job)
@@ -314,6 +368,14 @@ static void report_end(struct weir_scheduler *s, struct weir_job *job)
     s->config.job_ended(s->config.arg, job, &outcome);
 }
 
+static void flush(struct weir_scheduler *s)
+{
+    if (s->pushed) {
+        s->pushed = false;
+        s->config.sink->flush(s->config.sink);
+    }
+}
+
 /* Reports the jobs that ended in this round and wakes the sink's readers. */
 static void close_round(struct weir_scheduler *s)
 {
@@ -332,10 +394,7 @@ static void close_round(struct weir_scheduler *s)
         report_end(s, job);
         s->pushed = true;
     }
-    if (s->pushed) {
-        s->pushed = false;
-        s->config.sink->flush(s->config.sink);
-    }
+    flush(s);
 }
 
 static uint64_t work_of(const struct weir_scheduler *s, uint32_t part)
@@ -381,6 +440,36 @@ static void charge_time(struct weir_scheduler *s, uint64_t took_us)
     }
 }
 
+static int step_at_once(struct weir_scheduler *s, const weir_step_batch *batch)
+{
+    set_running(s);
+    int r = s->config.backend->step(s->config.model, batch, s->results);
+    return was_given_up(s) ? WEIR_E_TIMEOUT : r;
+}
+
+/* Ends of sequences while the device is at work leave the batch as it is: their results are not
+ * looked at. */
+static int step_in_halves(struct weir_scheduler *s, const weir_step_batch *batch)
+{
+    const weir_backend_step *backend = s->config.backend;
+    set_running(s);
+    int r = backend->step_begin(s->config.model, batch, s->results);
+    if (was_given_up(s)) {
+        return WEIR_E_TIMEOUT;
+    }
+    uint32_t n_parts = s->n_parts;
+    s->n_parts = 0;
+    take_pending(s);
+    flush(s);
+    s->n_parts = n_parts;
+    if (r < 0) {
+        return r;
+    }
+    set_running(s);
+    r = backend->step_end(s->config.model);
+    return was_given_up(s) ? WEIR_E_TIMEOUT : r;
+}
+
 static int step(struct weir_scheduler *s)
 {
     weir_step_batch batch = {
@@ -390,13 +479,12 @@ static int step(struct weir_scheduler *s)
         .n_parts = s->n_parts,
         .n_tokens = s->n_step_tokens,
     };
-    memset(s->results, 0, s->n_parts * sizeof(*s->results));
+    weir_step_result *results = s->last_results;
+    s->last_results = s->results; /* pending tokens are there */
+    s->results = results;
+    memset(results, 0, s->n_parts * sizeof(*results));
     uint64_t began = weir_scheduler_now_us(s);
-    set_running(s);
-    int r = s->config.backend->step(s->config.model, &batch, s->results);
-    if (was_given_up(s)) {
-        return WEIR_E_TIMEOUT;
-    }
+    int r = overlaps(s) ? step_in_halves(s, &batch) : step_at_once(s, &batch);
     if (r < 0) {
         return r;
     }
@@ -416,6 +504,7 @@ int weir_scheduler_run(struct weir_scheduler *s)
     weir_admission_run(s);
     weir_batch_build(s);
     if (s->n_parts == 0) {
+        take_pending(s);
         bool made_room = s->ended || s->config.counters->preemptions != preemptions;
         close_round(s);
         return made_room;
@@ -424,12 +513,13 @@ int weir_scheduler_run(struct weir_scheduler *s)
     if (r < 0) {
         return r;
     }
-    /* From here on nothing is taken out of the batch: ended sequences are skipped by their state.
-     */
+    /* From here on nothing is taken out of the batch: ended sequences are skipped by their state,
+     * and those that were paused meanwhile, which have no room for a token more: theirs is sampled
+     * again. */
     uint32_t n_parts = s->n_parts;
     s->n_parts = 0;
     for (uint32_t i = 0; i < n_parts; i++) {
-        if (s->part_sequences[i]->state != WEIR_SEQUENCE_DONE) {
+        if (weir_sequence_runs(s->part_sequences[i])) {
             take_result(s, s->part_sequences[i], s->parts[i].n_tokens, &s->results[i]);
         }
     }
@@ -444,7 +534,7 @@ uint64_t weir_scheduler_idle_us(const struct weir_scheduler *s)
 
 void weir_scheduler_abort(struct weir_scheduler *s, int rc, const char *message)
 {
-    s->n_parts = 0;
+    s->n_parts = s->n_pending = 0;
     for (uint32_t i = 0; i < s->n_live; i++) {
         weir_scheduler_fail_job(s, s->live[i]->job, rc, message);
     }

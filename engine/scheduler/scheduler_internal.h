@@ -7,6 +7,12 @@
 #include "engine/scheduler/page_pool.h"
 #include "engine/scheduler/scheduler.h"
 
+/* A token of the last step whose text is still to come. */
+struct weir_pending_token {
+    struct weir_sequence *sequence;
+    const weir_step_result *result;
+};
+
 struct weir_scheduler {
     struct weir_scheduler_config config;
     struct weir_page_pool *pool;
@@ -26,7 +32,9 @@ struct weir_scheduler {
     /* The step in preparation; [max_batch] each. */
     weir_step_part *parts;
     struct weir_sequence **part_sequences;
-    weir_step_result *results;
+    weir_step_result *results, *last_results; /* of this step, of the one before */
+    struct weir_pending_token *pending;       /* [n_pending] of max_batch, in last_results */
+    uint32_t n_pending;
     uint32_t n_parts, n_step_tokens, n_decode_rows;
     bool others_want; /* somebody whose time is not used up can run */
     uint64_t idle_us; /* nothing runs, but somebody who owes may do so after this; 0: nobody */
