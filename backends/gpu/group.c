@@ -3,12 +3,11 @@
 
 #include <string.h>
 
-static void run_member(struct weir_gpu_member *m)
+static void take_rc(struct weir_gpu_member *m, int rc)
 {
-    struct weir_gpu_group *g = m->group;
-    m->rc = g->fn(g->arg, m->rank);
-    if (m->rc < 0 && m->rc != WEIR_E_CANCELLED) {
-        weir_gpu_group_fail(g, m->rank);
+    m->rc = rc;
+    if (rc < 0 && rc != WEIR_E_CANCELLED) {
+        weir_gpu_group_fail(m->group, m->rank);
     }
 }
 
@@ -27,7 +26,7 @@ static void *work(void *arg)
         }
         round = g->round;
         (void)pthread_mutex_unlock(&g->lock);
-        run_member(m);
+        take_rc(m, g->fn(g->arg, m->rank));
         (void)pthread_mutex_lock(&g->lock);
         if (--g->n_running == 0) {
             (void)pthread_cond_signal(&g->ended);
@@ -95,7 +94,7 @@ void weir_gpu_group_close(struct weir_gpu_group *g)
     *g = (struct weir_gpu_group){0};
 }
 
-int weir_gpu_group_run(struct weir_gpu_group *g, int (*fn)(void *arg, uint32_t rank), void *arg)
+void weir_gpu_group_begin(struct weir_gpu_group *g, int (*fn)(void *arg, uint32_t rank), void *arg)
 {
     (void)pthread_mutex_lock(&g->lock);
     g->fn = fn;
@@ -104,7 +103,11 @@ int weir_gpu_group_run(struct weir_gpu_group *g, int (*fn)(void *arg, uint32_t r
     g->round++;
     (void)pthread_cond_broadcast(&g->begins);
     (void)pthread_mutex_unlock(&g->lock);
-    run_member(&g->members[0]);
+}
+
+int weir_gpu_group_end(struct weir_gpu_group *g, int rc)
+{
+    take_rc(&g->members[0], rc);
     (void)pthread_mutex_lock(&g->lock);
     while (g->n_running > 0) {
         (void)pthread_cond_wait(&g->ended, &g->lock);
@@ -112,6 +115,12 @@ int weir_gpu_group_run(struct weir_gpu_group *g, int (*fn)(void *arg, uint32_t r
     (void)pthread_mutex_unlock(&g->lock);
     int failed = atomic_load(&g->failed_rank);
     return g->members[failed < 0 ? 0 : failed].rc;
+}
+
+int weir_gpu_group_run(struct weir_gpu_group *g, int (*fn)(void *arg, uint32_t rank), void *arg)
+{
+    weir_gpu_group_begin(g, fn, arg);
+    return weir_gpu_group_end(g, fn(arg, 0));
 }
 
 int weir_gpu_group_sum(struct weir_gpu_group *g, uint32_t rank, void *stream, float *data, size_t n)

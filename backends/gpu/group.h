@@ -49,6 +49,10 @@ void weir_gpu_group_close(struct weir_gpu_group *g); /* copes with a zeroed grou
 /* fn(arg, rank) for all ranks beside each other; returns when all have returned. */
 WEIR_NODISCARD int weir_gpu_group_run(struct weir_gpu_group *g, int (*fn)(void *arg, uint32_t rank),
                                       void *arg);
+/* The same in two halves: in between the caller does rank 0's work, of which rc is the result. A
+ * rank 0 that fails says so at once: weir_gpu_group_fail(). */
+void weir_gpu_group_begin(struct weir_gpu_group *g, int (*fn)(void *arg, uint32_t rank), void *arg);
+WEIR_NODISCARD int weir_gpu_group_end(struct weir_gpu_group *g, int rc);
 
 /* data[n] becomes the sum over all ranks, in the order of this rank's stream. */
 WEIR_NODISCARD int weir_gpu_group_sum(struct weir_gpu_group *g, uint32_t rank, void *stream,

@@ -19,7 +19,7 @@ struct weir_gpu_model {
     /* What ranks other than the first say of a step's parts, which is the same. */
     weir_step_result *echoes[WEIR_GPU_RANKS_MAX];
     const weir_step_batch *batch; /* of the step that runs */
-    weir_step_result *results;
+    int begin_rc;                 /* of its begin on the first rank */
     weir_model_info info;
 };
 
@@ -212,18 +212,43 @@ const weir_model_info *weir_gpu_model_info(const struct weir_gpu_model *m)
     return &m->info;
 }
 
+/* Of the ranks behind the first. */
 static int step_rank(void *arg, uint32_t rank)
 {
     struct weir_gpu_model *m = arg;
-    return weir__gpu_rank_step(m->ranks[rank], m->batch, rank == 0 ? m->results : m->echoes[rank]);
+    int rc = weir__gpu_rank_begin(m->ranks[rank], m->batch, m->echoes[rank]);
+    return rc < 0 ? rc : weir__gpu_rank_end(m->ranks[rank]);
+}
+
+int weir_gpu_model_begin(struct weir_gpu_model *m, const weir_step_batch *batch,
+                         weir_step_result *results)
+{
+    if (m->n_ranks == 1) {
+        return weir__gpu_rank_begin(m->ranks[0], batch, results);
+    }
+    m->batch = batch;
+    weir_gpu_group_begin(&m->group, step_rank, m);
+    m->begin_rc = weir__gpu_rank_begin(m->ranks[0], batch, results);
+    if (m->begin_rc < 0) {
+        weir_gpu_group_fail(&m->group, 0);
+    }
+    return 0; /* the others are at work: end() tells */
+}
+
+int weir_gpu_model_end(struct weir_gpu_model *m)
+{
+    if (m->n_ranks == 1) {
+        return weir__gpu_rank_end(m->ranks[0]);
+    }
+    return weir_gpu_group_end(&m->group,
+                              m->begin_rc < 0 ? m->begin_rc : weir__gpu_rank_end(m->ranks[0]));
 }
 
 int weir_gpu_model_step(struct weir_gpu_model *m, const weir_step_batch *batch,
                         weir_step_result *results)
 {
-    m->batch = batch;
-    m->results = results;
-    return m->n_ranks > 1 ? weir_gpu_group_run(&m->group, step_rank, m) : step_rank(m, 0);
+    int rc = weir_gpu_model_begin(m, batch, results);
+    return rc < 0 ? rc : weir_gpu_model_end(m);
 }
 
 void weir_gpu_model_interrupt(struct weir_gpu_model *m)

@@ -25,6 +25,9 @@ WEIR_NODISCARD int weir_gpu_model_create(const struct weir_gpu_backend *backend,
                                          struct weir_gpu_model **ret_model, struct weir_error *err);
 void weir_gpu_model_unload(struct weir_gpu_model *m); /* NULL ok */
 const weir_model_info *weir_gpu_model_info(const struct weir_gpu_model *m);
+WEIR_NODISCARD int weir_gpu_model_begin(struct weir_gpu_model *m, const weir_step_batch *batch,
+                                        weir_step_result *results);
+WEIR_NODISCARD int weir_gpu_model_end(struct weir_gpu_model *m);
 WEIR_NODISCARD int weir_gpu_model_step(struct weir_gpu_model *m, const weir_step_batch *batch,
                                        weir_step_result *results);
 /* Why the last step failed; names no device. */

@@ -113,10 +113,9 @@ int weir_gpu_info(void *model, weir_model_info *out)
     return 0;
 }
 
-int weir_gpu_step(void *model, const weir_step_batch *batch, weir_step_result *results)
+/* Logs why a step failed; gives rc. */
+static int report(const struct handle *h, int rc)
 {
-    struct handle *h = model;
-    int rc = weir_gpu_model_step(h->model, batch, results);
     if (rc < 0 && rc != WEIR_E_CANCELLED && h->host) {
         char line[SENTENCE_BYTES];
         int n = snprintf(line, sizeof(line), "a step failed on %s: %s",
@@ -125,6 +124,24 @@ int weir_gpu_step(void *model, const weir_step_batch *batch, weir_step_result *r
         h->host->log(h->host, WEIR_LEVEL_ERROR, NULL, (weir_str){line, len});
     }
     return rc;
+}
+
+int weir_gpu_step(void *model, const weir_step_batch *batch, weir_step_result *results)
+{
+    struct handle *h = model;
+    return report(h, weir_gpu_model_step(h->model, batch, results));
+}
+
+int weir_gpu_step_begin(void *model, const weir_step_batch *batch, weir_step_result *results)
+{
+    struct handle *h = model;
+    return report(h, weir_gpu_model_begin(h->model, batch, results));
+}
+
+int weir_gpu_step_end(void *model)
+{
+    struct handle *h = model;
+    return report(h, weir_gpu_model_end(h->model));
 }
 
 void weir_gpu_interrupt(void *model)

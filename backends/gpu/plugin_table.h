@@ -12,6 +12,8 @@ int weir_gpu_load(const struct weir_gpu_backend *backend, const weir_host *host,
 void weir_gpu_unload(void *model);
 int weir_gpu_info(void *model, weir_model_info *out);
 int weir_gpu_step(void *model, const weir_step_batch *batch, weir_step_result *results);
+int weir_gpu_step_begin(void *model, const weir_step_batch *batch, weir_step_result *results);
+int weir_gpu_step_end(void *model);
 void weir_gpu_interrupt(void *model);
 void weir_gpu_stats(void *model, void (*each)(void *arg, const char *name, double value),
                     void *arg);
@@ -38,6 +40,8 @@ void weir_gpu_stats(void *model, void (*each)(void *arg, const char *name, doubl
         .interrupt = weir_gpu_interrupt,                                                           \
         .stats = weir_gpu_stats,                                                                   \
         .max_devices = WEIR_GPU_RANKS_MAX,                                                         \
+        .step_begin = weir_gpu_step_begin,                                                         \
+        .step_end = weir_gpu_step_end,                                                             \
     };                                                                                             \
     static const void *get_ext(const char *id)                                                     \
     {                                                                                              \

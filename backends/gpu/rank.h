@@ -83,8 +83,9 @@ struct weir_gpu_rank {
     bool has_run_bucket[WEIR_GPU_BUCKETS];
     void *begin_event, *end_event, *spare_event; /* of this step, of this or the last one */
     bool has_run;                                /* end_event holds a step's end */
-    uint64_t last_end_us;                        /* when the last step returned */
-    bool is_hung; /* a step did not end: the context cannot be destroyed */
+    uint64_t begin_us, last_end_us; /* when this step was sent, when the last one returned */
+    bool is_cut_short;              /* this step was interrupted while it was sent */
+    bool is_hung;                   /* a step did not end: the context cannot be destroyed */
 
     void *monitor;
     pthread_mutex_t monitor_lock;
@@ -128,8 +129,10 @@ WEIR_NODISCARD int weir__gpu_forward(struct weir_gpu_rank *m, uint32_t n_rows, u
 WEIR_NODISCARD int weir__gpu_rank_sum(struct weir_gpu_rank *m, float *data, size_t n);
 
 /* step.c */
-WEIR_NODISCARD int weir__gpu_rank_step(struct weir_gpu_rank *m, const weir_step_batch *batch,
-                                       weir_step_result *results);
+/* The two halves of a step, as weir/backend_step.h says. */
+WEIR_NODISCARD int weir__gpu_rank_begin(struct weir_gpu_rank *m, const weir_step_batch *batch,
+                                        weir_step_result *results);
+WEIR_NODISCARD int weir__gpu_rank_end(struct weir_gpu_rank *m);
 /* A sum over the group that checks it, and makes it connect. */
 WEIR_NODISCARD int weir__gpu_rank_try_sum(struct weir_gpu_rank *m);
 WEIR_NODISCARD int weir__gpu_rank_logits(struct weir_gpu_rank *m, uint32_t i, float *out);

@@ -152,28 +152,34 @@ static void count_time(struct weir_gpu_rank *m, uint64_t begin_us, float gap_ms)
     m->counters.step_us += m->last_end_us - begin_us;
 }
 
-static int run_step(struct weir_gpu_rank *m)
+/* Puts the step behind the stream. A pass that was interrupted ends early, but it ends. */
+static int send_step(struct weir_gpu_rank *m)
 {
-    const struct weir_gpu_api *api = m->device.api;
-    const uint64_t begin_us = weir_clock_mono_us();
-    /* Swap: the last step's end stays readable until this step's begin is known. */
-    int launched = launch_step(m);
-    float gap_ms = 0;
-    int rc = launched < 0 && launched != WEIR_E_CANCELLED ? launched : 0;
-    if (rc >= 0 && m->has_run) {
+    m->begin_us = weir_clock_mono_us();
+    int rc = launch_step(m);
+    m->is_cut_short = rc == WEIR_E_CANCELLED;
+    if (rc < 0 && !m->is_cut_short) {
+        return rc;
+    }
+    if (m->has_run) { /* the last step's end stays readable until this step's begin is known */
         void *last_end = m->end_event;
         m->end_event = m->spare_event;
         m->spare_event = last_end;
     }
-    rc = rc < 0 ? rc : api->event_record(m->end_event, m->device.stream);
-    rc = rc < 0 ? rc : wait_for(m, m->end_event);
-    if (rc < 0 || launched < 0) {
-        return rc < 0 ? rc : launched;
+    return m->device.api->event_record(m->end_event, m->device.stream);
+}
+
+static int await_step(struct weir_gpu_rank *m)
+{
+    float gap_ms = 0;
+    int rc = wait_for(m, m->end_event);
+    if (rc < 0 || m->is_cut_short) {
+        return rc < 0 ? rc : WEIR_E_CANCELLED;
     }
     if (m->has_run) {
-        (void)api->event_elapsed_ms(m->spare_event, m->begin_event, &gap_ms);
+        (void)m->device.api->event_elapsed_ms(m->spare_event, m->begin_event, &gap_ms);
     }
-    count_time(m, begin_us, gap_ms);
+    count_time(m, m->begin_us, gap_ms);
     return 0;
 }
 
@@ -187,11 +193,14 @@ static int say_why(struct weir_gpu_rank *m, int rc)
     return rc == WEIR_E_TIMEOUT ? rc : WEIR_E_DEVICE;
 }
 
-int weir__gpu_rank_step(struct weir_gpu_rank *m, const weir_step_batch *batch,
-                        weir_step_result *results)
+int weir__gpu_rank_begin(struct weir_gpu_rank *m, const weir_step_batch *batch,
+                         weir_step_result *results)
 {
     atomic_store_explicit(&m->interrupted, false, memory_order_relaxed);
     int rc = weir_gpu_batch_set(&m->batch, batch, results);
+    if (rc < 0) {
+        snprintf(m->failure, sizeof(m->failure), "the batch is beyond the model's limits");
+    }
     if (rc < 0 || m->batch.n_rows == 0) {
         return rc;
     }
@@ -199,7 +208,16 @@ int weir__gpu_rank_step(struct weir_gpu_rank *m, const weir_step_batch *batch,
         weir_gpu_sampling_set(&m->sampling, &m->batch);
     }
     rc = weir_gpu_device_use(&m->device);
-    rc = rc < 0 ? rc : run_step(m);
+    rc = rc < 0 ? rc : send_step(m);
+    return rc < 0 ? say_why(m, rc) : 0;
+}
+
+int weir__gpu_rank_end(struct weir_gpu_rank *m)
+{
+    if (m->batch.n_rows == 0) {
+        return 0;
+    }
+    int rc = await_step(m);
     if (rc < 0) {
         return rc == WEIR_E_CANCELLED ? rc : say_why(m, rc);
     }

@@ -20,7 +20,10 @@ static int allocate(struct weir_scheduler *s)
     s->parts = calloc(c->max_batch, sizeof(*s->parts));
     s->part_sequences = calloc(c->max_batch, sizeof(*s->part_sequences));
     s->results = calloc(c->max_batch, sizeof(*s->results));
-    if (!s->live || !s->slots || !s->parts || !s->part_sequences || !s->results) {
+    s->last_results = calloc(c->max_batch, sizeof(*s->last_results));
+    s->pending = calloc(c->max_batch, sizeof(*s->pending));
+    if (!s->live || !s->slots || !s->parts || !s->part_sequences || !s->results ||
+        !s->last_results || !s->pending) {
         return WEIR_E_NOMEM;
     }
     uint32_t n_shares = c->max_live + KEPT_TENANTS;
@@ -69,6 +72,8 @@ void weir_scheduler_destroy(struct weir_scheduler *s)
     free(s->parts);
     free(s->part_sequences);
     free(s->results);
+    free(s->last_results);
+    free(s->pending);
     free(s);
 }
 
@@ -112,8 +117,7 @@ void weir_scheduler_add(struct weir_scheduler *s, struct weir_job *job)
     }
 }
 
-/* The sequence is over; its job, too, when it was the last one open. */
-static void end_sequence(struct weir_scheduler *s, struct weir_sequence *q)
+void weir_scheduler_end_sequence(struct weir_scheduler *s, struct weir_sequence *q)
 {
     weir_holdings_release(s, q);
     q->state = WEIR_SEQUENCE_DONE;
@@ -133,7 +137,7 @@ void weir_scheduler_fail_job(struct weir_scheduler *s, struct weir_job *job, int
     job->message = message;
     for (uint32_t i = 0; i < job->n_sequences; i++) {
         if (job->sequences[i].state != WEIR_SEQUENCE_DONE) {
-            end_sequence(s, &job->sequences[i]);
+            weir_scheduler_end_sequence(s, &job->sequences[i]);
         }
     }
 }
@@ -146,151 +150,12 @@ void weir_scheduler_cancel(struct weir_scheduler *s, struct weir_job *job)
     }
 }
 
-/* Sends what is settled. Afterwards the sequence runs on, is paused, or is over. */
-static void deliver(struct weir_scheduler *s, struct weir_sequence *q)
-{
-    int r = weir_delivery_send(&q->delivery, &q->output, q->tools, q->finish, s->config.sink,
-                               &s->scratch);
-    s->pushed = true;
-    if (r == 0 && q->finish != WEIR_FINISH_NONE) {
-        end_sequence(s, q);
-    } else if (r == 0 && q->state == WEIR_SEQUENCE_PAUSED) {
-        q->state =
-            q->slot == WEIR_NO_SLOT ? WEIR_SEQUENCE_PREEMPTED : weir_sequence_running_state(q);
-    } else if (r == WEIR_E_BUSY) {
-        q->state = WEIR_SEQUENCE_PAUSED;
-        q->paused_at_us = weir_scheduler_now_us(s);
-        if (q->finish != WEIR_FINISH_NONE) {
-            weir_holdings_release(s, q); /* only text is left to send */
-        }
-    } else if (r < 0) {
-        weir_scheduler_cancel(s, q->job);
-    }
-}
-
 void weir_scheduler_wake(struct weir_scheduler *s, struct weir_job *job)
 {
     for (uint32_t i = 0; i < job->n_sequences; i++) {
         if (job->sequences[i].state == WEIR_SEQUENCE_PAUSED) {
-            deliver(s, &job->sequences[i]);
+            weir_tokens_deliver(s, &job->sequences[i]);
         }
-    }
-}
-
-static void finish_sampling(struct weir_scheduler *s, struct weir_sequence *q,
-                            enum weir_finish finish)
-{
-    q->finish = finish;
-    weir_output_end(&q->output);
-    if (q->tools && weir_tool_stream_feed(q->tools, &q->output, true) < 0) {
-        weir_scheduler_fail_job(s, q->job, WEIR_E_NOMEM, "out of memory for tool calls");
-    } else if (q->tools && finish == WEIR_FINISH_STOP && weir_tool_stream_has_calls(q->tools)) {
-        q->finish = WEIR_FINISH_TOOL_CALLS;
-    }
-    uint32_t n = q->n_tokens - q->n_prompt;
-    s->mean_completion += ((double)n - s->mean_completion) / 16;
-}
-
-/* Lets the tool parser read what is settled; true when the answer ends with a whole call. */
-static bool feed_tools(struct weir_scheduler *s, struct weir_sequence *q)
-{
-    if (q->tools && weir_tool_stream_feed(q->tools, &q->output, false) < 0) {
-        weir_scheduler_fail_job(s, q->job, WEIR_E_NOMEM, "out of memory for tool calls");
-    }
-    return q->tools && q->tools->complete;
-}
-
-/* Moves the grammar on; true when nothing but the end may follow. */
-static bool advance_constraint(struct weir_scheduler *s, struct weir_sequence *q, int32_t token)
-{
-    if (!q->constraint) {
-        return false;
-    }
-    if (weir_grammar_advance(&q->constraint->state, s->walker, token) < 0) {
-        weir_scheduler_fail_job(s, q->job, WEIR_E_DEVICE,
-                                "the backend sampled a token that the mask forbids");
-    }
-    return weir_grammar_is_complete(&q->constraint->state);
-}
-
-/* One sampled token. */
-static void take_token(struct weir_scheduler *s, struct weir_sequence *q,
-                       const weir_step_result *result, uint32_t index)
-{
-    const struct weir_vocabulary *v = s->config.vocabulary;
-    int32_t token = result->tokens[index];
-    q->tokens[q->n_tokens++] = token;
-    q->delivery.n_uncounted++;
-    q->job->completion_tokens++;
-    s->config.counters->completion_tokens++;
-    weir_tenant_share_charge(q->job->share, WEIR_SHARE_COMPLETION_TOKEN);
-    bool complete = advance_constraint(s, q, token);
-    if (q->state == WEIR_SEQUENCE_DONE) {
-        return;
-    }
-    if (v->is_end(v->impl, token) && (q->constraint || !q->job->ignore_eos)) {
-        finish_sampling(s, q, WEIR_FINISH_STOP);
-    } else if (weir_output_add(&q->output, result, index) || feed_tools(s, q) || complete) {
-        finish_sampling(s, q, WEIR_FINISH_STOP);
-    } else if (q->n_tokens == q->n_prompt + q->max_tokens) {
-        finish_sampling(s, q, WEIR_FINISH_LENGTH);
-    }
-}
-
-static void count_computed(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n)
-{
-    struct weir_scheduler_counters *c = s->config.counters;
-    c->step_tokens += n;
-    if (q->n_preempted > 0 && q->state == WEIR_SEQUENCE_PREFILL) {
-        c->recomputed_tokens += n;
-    } else if (q->state == WEIR_SEQUENCE_PREFILL || q->n_tokens == q->n_prompt) {
-        c->prompt_tokens += n;
-        weir_tenant_share_charge(q->job->share, (uint64_t)n * WEIR_SHARE_PROMPT_TOKEN);
-    }
-}
-
-static bool tokens_valid(const struct weir_scheduler *s, const weir_step_result *r)
-{
-    if (r->n_tokens == 0 || r->n_tokens > WEIR_STEP_MAX_TOKENS_OUT || r->n_top > 20) {
-        return false;
-    }
-    for (uint32_t i = 0; i < r->n_tokens; i++) {
-        if (r->tokens[i] < 0 || (uint32_t)r->tokens[i] >= s->config.info->n_vocab) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void take_result(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_fed,
-                        const weir_step_result *result)
-{
-    if (result->rc < 0) {
-        weir_scheduler_fail_job(s, q->job, result->rc, "the backend failed on this sequence");
-        return;
-    }
-    count_computed(s, q, n_fed);
-    q->n_computed += n_fed;
-    weir_holdings_publish(s, q);
-    if (q->n_computed < q->n_tokens) {
-        q->state = weir_sequence_running_state(q);
-        return;
-    }
-    if (!tokens_valid(s, result)) {
-        weir_scheduler_fail_job(s, q->job, WEIR_E_DEVICE, "the backend sampled no valid token");
-        return;
-    }
-    if (q->choice == 0 && q->job->first_token_us == 0) {
-        q->job->first_token_us = weir_scheduler_now_us(s);
-    }
-    for (uint32_t i = 0;
-         i < result->n_tokens && q->finish == WEIR_FINISH_NONE && q->state != WEIR_SEQUENCE_DONE;
-         i++) {
-        take_token(s, q, result, i);
-    }
-    if (q->state != WEIR_SEQUENCE_DONE) {
-        q->state = weir_sequence_running_state(q);
-        deliver(s, q);
     }
 }
 
@@ -314,6 +179,14 @@ static void report_end(struct weir_scheduler *s, struct weir_job *job)
     s->config.job_ended(s->config.arg, job, &outcome);
 }
 
+static void flush(struct weir_scheduler *s)
+{
+    if (s->pushed) {
+        s->pushed = false;
+        s->config.sink->flush(s->config.sink);
+    }
+}
+
 /* Reports the jobs that ended in this round and wakes the sink's readers. */
 static void close_round(struct weir_scheduler *s)
 {
@@ -332,10 +205,7 @@ static void close_round(struct weir_scheduler *s)
         report_end(s, job);
         s->pushed = true;
     }
-    if (s->pushed) {
-        s->pushed = false;
-        s->config.sink->flush(s->config.sink);
-    }
+    flush(s);
 }
 
 static uint64_t work_of(const struct weir_scheduler *s, uint32_t part)
@@ -381,6 +251,36 @@ static void charge_time(struct weir_scheduler *s, uint64_t took_us)
     }
 }
 
+static int step_at_once(struct weir_scheduler *s, const weir_step_batch *batch)
+{
+    set_running(s);
+    int r = s->config.backend->step(s->config.model, batch, s->results);
+    return was_given_up(s) ? WEIR_E_TIMEOUT : r;
+}
+
+/* Ends of sequences while the device is at work leave the batch as it is: their results are not
+ * looked at. */
+static int step_in_halves(struct weir_scheduler *s, const weir_step_batch *batch)
+{
+    const weir_backend_step *backend = s->config.backend;
+    set_running(s);
+    int r = backend->step_begin(s->config.model, batch, s->results);
+    if (was_given_up(s)) {
+        return WEIR_E_TIMEOUT;
+    }
+    uint32_t n_parts = s->n_parts;
+    s->n_parts = 0;
+    weir_tokens_take_pending(s);
+    flush(s);
+    s->n_parts = n_parts;
+    if (r < 0) {
+        return r;
+    }
+    set_running(s);
+    r = backend->step_end(s->config.model);
+    return was_given_up(s) ? WEIR_E_TIMEOUT : r;
+}
+
 static int step(struct weir_scheduler *s)
 {
     weir_step_batch batch = {
@@ -390,13 +290,12 @@ static int step(struct weir_scheduler *s)
         .n_parts = s->n_parts,
         .n_tokens = s->n_step_tokens,
     };
-    memset(s->results, 0, s->n_parts * sizeof(*s->results));
+    weir_step_result *results = s->last_results;
+    s->last_results = s->results; /* pending tokens are there */
+    s->results = results;
+    memset(results, 0, s->n_parts * sizeof(*results));
     uint64_t began = weir_scheduler_now_us(s);
-    set_running(s);
-    int r = s->config.backend->step(s->config.model, &batch, s->results);
-    if (was_given_up(s)) {
-        return WEIR_E_TIMEOUT;
-    }
+    int r = weir_tokens_overlap(s) ? step_in_halves(s, &batch) : step_at_once(s, &batch);
     if (r < 0) {
         return r;
     }
@@ -416,6 +315,7 @@ int weir_scheduler_run(struct weir_scheduler *s)
     weir_admission_run(s);
     weir_batch_build(s);
     if (s->n_parts == 0) {
+        weir_tokens_take_pending(s);
         bool made_room = s->ended || s->config.counters->preemptions != preemptions;
         close_round(s);
         return made_room;
@@ -424,13 +324,14 @@ int weir_scheduler_run(struct weir_scheduler *s)
     if (r < 0) {
         return r;
     }
-    /* From here on nothing is taken out of the batch: ended sequences are skipped by their state.
-     */
+    /* From here on nothing is taken out of the batch: ended sequences are skipped by their state,
+     * and those that were paused meanwhile, which have no room for a token more: theirs is sampled
+     * again. */
     uint32_t n_parts = s->n_parts;
     s->n_parts = 0;
     for (uint32_t i = 0; i < n_parts; i++) {
-        if (s->part_sequences[i]->state != WEIR_SEQUENCE_DONE) {
-            take_result(s, s->part_sequences[i], s->parts[i].n_tokens, &s->results[i]);
+        if (weir_sequence_runs(s->part_sequences[i])) {
+            weir_tokens_take_result(s, s->part_sequences[i], s->parts[i].n_tokens, &s->results[i]);
         }
     }
     close_round(s);
@@ -444,7 +345,7 @@ uint64_t weir_scheduler_idle_us(const struct weir_scheduler *s)
 
 void weir_scheduler_abort(struct weir_scheduler *s, int rc, const char *message)
 {
-    s->n_parts = 0;
+    s->n_parts = s->n_pending = 0;
     for (uint32_t i = 0; i < s->n_live; i++) {
         weir_scheduler_fail_job(s, s->live[i]->job, rc, message);
     }

@@ -7,6 +7,8 @@
  * for KV is short. A round of the scheduler settles all three.
  * A round: admit waiting sequences while their predicted KV fits -> one row per decoding sequence,
  * prompt chunks in what is left of the step -> the backend's step -> tokens to text to the sink.
+ * Where the backend has a step in two halves, tokens after which a sequence goes on become text
+ * while the next step is on the device. A stop string found then costs a row that is thrown away.
  * Order: class, then the least served tenant by weight, then priority and arrival; it says who is
  * admitted and whose prompt is computed. A waiting sequence takes the slot of a tenant that has
  * more of them by weight than its own would then have. When pages run out, paused sequences and

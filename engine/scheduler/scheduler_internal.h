@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The scheduler's state, shared by its files: scheduler.c (jobs, rounds), admission.c (waiting to
- * running), turn.c (whose turn it is), holdings.c (slots and pages), batch.c (the step's parts).
- * Nobody else includes this. */
+ * running), turn.c (whose turn it is), holdings.c (slots and pages), batch.c (the step's parts),
+ * tokens.c (what comes of it). Nobody else includes this. */
 #include "engine/scheduler/pacer.h"
 #include "engine/scheduler/page_pool.h"
 #include "engine/scheduler/scheduler.h"
+
+/* A token of the last step whose text is still to come. */
+struct weir_pending_token {
+    struct weir_sequence *sequence;
+    const weir_step_result *result;
+};
 
 struct weir_scheduler {
     struct weir_scheduler_config config;
@@ -26,7 +32,9 @@ struct weir_scheduler {
     /* The step in preparation; [max_batch] each. */
     weir_step_part *parts;
     struct weir_sequence **part_sequences;
-    weir_step_result *results;
+    weir_step_result *results, *last_results; /* of this step, of the one before */
+    struct weir_pending_token *pending;       /* [n_pending] of max_batch, in last_results */
+    uint32_t n_pending;
     uint32_t n_parts, n_step_tokens, n_decode_rows;
     bool others_want; /* somebody whose time is not used up can run */
     uint64_t idle_us; /* nothing runs, but somebody who owes may do so after this; 0: nobody */
@@ -36,6 +44,21 @@ uint64_t weir_scheduler_now_us(const struct weir_scheduler *s);
 /* Ends a job early: its sequences give everything back; it is reported at the end of the round. */
 void weir_scheduler_fail_job(struct weir_scheduler *s, struct weir_job *job, int rc,
                              const char *message);
+
+/* The sequence is over; its job, too, when it was the last one open. */
+void weir_scheduler_end_sequence(struct weir_scheduler *s, struct weir_sequence *q);
+
+/* tokens.c */
+
+/* What a step gave a sequence that took part with n_fed tokens. */
+void weir_tokens_take_result(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_fed,
+                             const weir_step_result *result);
+/* The text of tokens that take_result() left for the time of the next step. */
+void weir_tokens_take_pending(struct weir_scheduler *s);
+/* The backend has steps in two halves. */
+bool weir_tokens_overlap(const struct weir_scheduler *s);
+/* Sends what is settled. Afterwards the sequence runs on, is paused, or is over. */
+void weir_tokens_deliver(struct weir_scheduler *s, struct weir_sequence *q);
 
 /* holdings.c */
 

@@ -16,6 +16,7 @@ struct rig {
     const weir_host *host;
     void *model;
     weir_model_info info;
+    uint32_t n_steps;
 };
 
 /* A sequence under generation. */
@@ -223,6 +224,17 @@ static bool take_result(struct rig *g, struct sequence *s, const weir_step_part 
     return true;
 }
 
+/* Every other time in two halves, where the backend has them: the same tokens must come. */
+static int run_step(struct rig *g, const weir_step_batch *batch, weir_step_result *results)
+{
+    bool has_halves = WEIR_HAS_FN(g->backend, step_begin) && WEIR_HAS_FN(g->backend, step_end);
+    if (!has_halves || ++g->n_steps % 2 == 0) {
+        return g->backend->step(g->model, batch, results);
+    }
+    int rc = g->backend->step_begin(g->model, batch, results);
+    return rc < 0 ? rc : g->backend->step_end(g->model);
+}
+
 /* Runs sequences side by side to NEW_TOKENS each. */
 static bool generate(struct rig *g, struct sequence *all, uint32_t n, uint32_t chunk)
 {
@@ -247,7 +259,7 @@ static bool generate(struct rig *g, struct sequence *all, uint32_t n, uint32_t c
         }
         const uint32_t n_parts = batch.n_parts;
         busy = n_parts > 0;
-        int rc = busy ? g->backend->step(g->model, &batch, results) : 0;
+        int rc = busy ? run_step(g, &batch, results) : 0;
         if (rc < 0) {
             weir_kit_find(g->bench.probe, "a sound step failed with %d", rc);
             ok = false;

@@ -153,6 +153,7 @@ static int fake_load(const weir_host *host, const weir_load_params *params, void
     }
     memset(f->open, 0, sizeof(f->open));
     f->is_loaded = true;
+    f->begun = false;
     *model = f;
     return 0;
 }
@@ -366,9 +367,8 @@ static uint64_t cost(const struct fake_backend *f, const weir_step_batch *batch)
     return us;
 }
 
-static int fake_step(void *model, const weir_step_batch *batch, weir_step_result *results)
+static int compute(struct fake_backend *f, const weir_step_batch *batch, weir_step_result *results)
 {
-    struct fake_backend *f = model;
     int r = wait_while_blocked(f);
     if (r < 0) {
         return r;
@@ -378,7 +378,6 @@ static int fake_step(void *model, const weir_step_batch *batch, weir_step_result
         return WEIR_E_DEVICE;
     }
     uint32_t step = atomic_fetch_add(&f->n_steps, 1) + 1;
-    check_batch(f, batch);
     atomic_fetch_add(&f->now_us, cost(f, batch));
     for (uint32_t i = 0; i < batch->n_parts; i++) {
         write_tokens(f, &batch->parts[i], step);
@@ -392,6 +391,37 @@ static int fake_step(void *model, const weir_step_batch *batch, weir_step_result
         }
     }
     return 0;
+}
+
+static int fake_step(void *model, const weir_step_batch *batch, weir_step_result *results)
+{
+    check_batch(model, batch);
+    return compute(model, batch, results);
+}
+
+static int fake_step_begin(void *model, const weir_step_batch *batch, weir_step_result *results)
+{
+    struct fake_backend *f = model;
+    if (f->begun) {
+        violate(f, "a step begins before the last one's end", 0, 0);
+    }
+    check_batch(f, batch);
+    f->batch = *batch;
+    f->results = results;
+    f->begun = true;
+    return 0;
+}
+
+/* The device reads what it was given as late as it may. */
+static int fake_step_end(void *model)
+{
+    struct fake_backend *f = model;
+    if (!f->begun) {
+        violate(f, "a step ends that did not begin", 0, 0);
+        return WEIR_E_ARG;
+    }
+    f->begun = false;
+    return compute(f, &f->batch, f->results);
 }
 
 const weir_backend_step *fake_backend(void)
@@ -409,5 +439,15 @@ const weir_backend_step *fake_backend(void)
         .step = fake_step,
         .interrupt = fake_interrupt,
     };
+    return &backend;
+}
+
+const weir_backend_step *fake_backend_in_halves(void)
+{
+    static weir_backend_step backend;
+    backend = *fake_backend();
+    backend.step = NULL;
+    backend.step_begin = fake_step_begin;
+    backend.step_end = fake_step_end;
     return &backend;
 }

@@ -42,12 +42,17 @@ struct fake_backend {
     struct fake_position *kv; /* [n_pages * 16] */
     bool open[FAKE_MAX_SLOTS];
     bool is_loaded;
+    weir_step_batch batch; /* of the step that has begun */
+    weir_step_result *results;
+    bool begun;
 };
 
 /* Defaults: 1024 pages, context 4096, 32 sequences, 512 tokens a step. */
 void fake_backend_init(struct fake_backend *f);
 void fake_backend_finish(struct fake_backend *f);
 const weir_backend_step *fake_backend(void);
+/* With step_begin and step_end in place of step. */
+const weir_backend_step *fake_backend_in_halves(void);
 void fake_backend_block(struct fake_backend *f, bool blocked);
 
 /* Ready for use without load(), for tests of the scheduler alone. */

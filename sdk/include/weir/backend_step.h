@@ -180,6 +180,12 @@ typedef struct weir_backend_step {
     /* Devices that one model can be split over. */
     uint32_t max_devices; /* 0 or not there: 1 */
     uint32_t reserved2;
+    /* Optional, both or none: step() in two halves, for devices that work by themselves. begin sends
+     * the step on its way; end waits for it. The host turns the last step's tokens into text in
+     * between, and may call seq_close for sequences of the batch. The batch, what its parts point to
+     * and results stay until end. After a begin that failed there is no end. */
+    int (*step_begin)(void *model, const weir_step_batch *batch, weir_step_result *results);
+    int (*step_end)(void *model);
 } weir_backend_step;
 
 #ifdef __cplusplus

@@ -34,8 +34,8 @@ FUNCTION(ncclCommInitAll, void **comms, int n, const int *devices)
 {
     (void)devices;
     int fault = (int)fault_value("nccl", 0);
-    if (fault) {
-        return fault;
+    if (fault || n < 1) {
+        return fault ? fault : INVALID_ARGUMENT;
     }
     void *group = NULL;
     uint32_t *n_left = malloc(sizeof(*n_left));

@@ -9,6 +9,7 @@ void rig_init(struct rig *r)
 {
     memset(r, 0, sizeof(*r));
     fake_backend_init(&r->backend);
+    r->in_halves = getenv("WEIR_RIG_IN_HALVES") != NULL;
     r->max_batch = 8;
     r->max_live = 200;
     r->max_step_tokens = 64;
@@ -50,7 +51,7 @@ void rig_open(struct rig *r)
         .page_bytes = WEIR_PAGE_TOKENS,
     };
     struct weir_scheduler_config config = {
-        .backend = fake_backend(),
+        .backend = r->in_halves ? fake_backend_in_halves() : fake_backend(),
         .model = r->model,
         .info = &r->info,
         .vocabulary = &r->vocabulary,
