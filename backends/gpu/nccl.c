@@ -29,6 +29,7 @@ enum {
 static struct {
     void *library;
     bool is_open;
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration's name and parameters take none */
 #define X(name, parameters) int(*name) parameters;
     NCCL_SYMBOLS(X)
 #undef X
