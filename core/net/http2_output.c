@@ -27,7 +27,7 @@ static void add(struct field_list *list, const char *name, size_t n_name, weir_s
 static int add_fields(struct field_list *list, struct weir_buf *fields)
 {
     char *at = fields->data;
-    char *end = fields->data + fields->len;
+    char *end = at ? at + fields->len : NULL;
     while (at < end) {
         char *colon = memchr(at, ':', (size_t)(end - at));
         char *line_end = memchr(at, '\r', (size_t)(end - at));

@@ -83,6 +83,7 @@ static void instance_destroy(void *instance)
     }
     auth_keys_destroy(a->keys);
     auth_cache_destroy(a->cache);
+    auth_digest_close();
     a->host->free(a->host, a);
 }
 
@@ -154,6 +155,7 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
         return NULL;
     }
     *a = (struct auth){.host = host};
+    auth_digest_open();
     find_extensions(a);
     if (!read_config(a, config_json, &times, &n_keys) ||
         auth_cache_create(host, n_keys, times, &a->cache) < 0) {

@@ -4,7 +4,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <pthread.h>
 #include <stdio.h>
 
 enum { SECRET_BYTES = 32, SECRET_CHARS = 52, ID_BYTES = 10 };
@@ -91,16 +90,25 @@ int auth_key_make(weir_str tenant, const char *id, char ret_text[AUTH_KEY_TEXT_B
 }
 
 static EVP_MD *sha256;
+static unsigned n_open;
 
-static void fetch_sha256(void)
+void auth_digest_open(void)
 {
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); /* each time it would cost more than the hash */
+    if (n_open++ == 0) {
+        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    }
+}
+
+void auth_digest_close(void)
+{
+    if (--n_open == 0) {
+        EVP_MD_free(sha256);
+        sha256 = NULL;
+    }
 }
 
 bool auth_digest(weir_str text, unsigned char ret_digest[AUTH_DIGEST_BYTES])
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, fetch_sha256);
     return sha256 && EVP_Digest(text.p, text.n, ret_digest, NULL, sha256, NULL) == 1;
 }
 

@@ -37,6 +37,9 @@ FUNCTION(ncclCommInitAll, void **comms, int n, const int *devices)
     if (fault || n < 1) {
         return fault ? fault : INVALID_ARGUMENT;
     }
+    if (n < 1) {
+        return INVALID_ARGUMENT;
+    }
     void *group = NULL;
     uint32_t *n_left = malloc(sizeof(*n_left));
     if (!n_left || weir_emu_collective()->create(NULL, (uint32_t)n, &group) < 0) {

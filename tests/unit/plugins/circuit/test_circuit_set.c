@@ -349,7 +349,7 @@ static void one_replica_tries_it_and_all_follow(void **state)
     pass(10 * S + TICK_US);
     assert_int_equal(a->permits[0] + b->permits[0], 1);
     assert_int_equal(world.n_leases, 1);
-    struct replica *tries = a->permits[0] ? a : b, *waits = tries == a ? b : a;
+    struct replica *tries = a->permits[0] ? a : b, *waits;
     note(tries, 0, false, 1);
     assert_int_equal(a->permits[0], 0);
     assert_int_equal(b->permits[0], 0);
