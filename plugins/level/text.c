@@ -86,3 +86,10 @@ void text_add_json(struct text *t, weir_str s)
     }
     text_add_char(t, '"');
 }
+
+void text_add_store_loss(struct text *t, int rc)
+{
+    text_add(t, weir_str_from(rc == WEIR_E_TIMEOUT ? "the store does not answer in time; "
+                              : rc == WEIR_E_NOMEM ? "the store is full; "
+                                                   : "the store is not there; "));
+}

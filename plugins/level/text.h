@@ -35,3 +35,5 @@ void text_add_seconds(struct text *t, uint64_t us);
 void text_add_json(struct text *t, weir_str s);
 /* A literal. */
 #define TEXT_ADD(t, literal) text_add((t), (weir_str)WEIR_STR_INIT(literal))
+/* What a store's answer means that is none: "the store is full; ". */
+void text_add_store_loss(struct text *t, int rc);

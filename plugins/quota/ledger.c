@@ -35,8 +35,7 @@ static void say_lost(struct ledger *l, int rc)
                                        "each replica spends its share of what was left"};
     char line[200];
     struct text t = text_on(line, sizeof(line));
-    text_add(&t, weir_str_from(rc == WEIR_E_TIMEOUT ? "the store does not answer in time; "
-                                                    : "the store is not there; "));
+    text_add_store_loss(&t, rc);
     text_add(&t, weir_str_from(what[l->on_loss]));
     TEXT_ADD(&t, " until it is back (on_store_loss)");
     l->host->log(l->host, WEIR_LEVEL_ERROR, NULL, text_view(&t));

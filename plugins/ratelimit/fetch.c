@@ -57,8 +57,7 @@ void limiter_lost(struct limiter *l, int rc)
                                            "each replica counts its own share"};
         char line[160];
         struct text t = text_on(line, sizeof(line));
-        text_add(&t, weir_str_from(rc == WEIR_E_TIMEOUT ? "the store does not answer in time; "
-                                                        : "the store is not there; "));
+        text_add_store_loss(&t, rc);
         text_add(&t, weir_str_from(what[l->on_loss]));
         TEXT_ADD(&t, " until it is back (on_store_loss)");
         l->host->log(l->host, WEIR_LEVEL_ERROR, NULL, text_view(&t));

@@ -27,6 +27,7 @@ enum fake_fault {
     FAKE_STORE_WORKS,
     FAKE_STORE_HANGS,   /* nothing happens; fake_time_out() answers WEIR_E_TIMEOUT */
     FAKE_STORE_IS_GONE, /* WEIR_E_IO at once */
+    FAKE_STORE_IS_FULL, /* WEIR_E_NOMEM at once */
     FAKE_STORE_FORGETS, /* it happens, and the answer is a timeout */
 };
 

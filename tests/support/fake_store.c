@@ -262,6 +262,7 @@ static int submit(const weir_host *host, struct fake_call *c, weir_store_done do
     w->n_waiting++;
     switch (w->fault) {
     case FAKE_STORE_IS_GONE: c->result.rc = WEIR_E_IO; break;
+    case FAKE_STORE_IS_FULL: c->result.rc = WEIR_E_NOMEM; break;
     case FAKE_STORE_HANGS: c->hangs = true; break;
     case FAKE_STORE_FORGETS:
         perform(w, c);

@@ -65,6 +65,14 @@ static void allow_lets_everything_pass(void **state)
     assert_non_null(strstr(h->log, "the store is not there; requests pass without limits"));
 }
 
+static void a_full_store_is_called_full(void **state)
+{
+    (void)state;
+    struct fake_host *h = begin(CONFIG(LIMITS, "deny"), FAKE_STORE_IS_FULL);
+    assert_int_equal(ask(h)->status, 503);
+    assert_non_null(strstr(h->log, "the store is full; requests are refused"));
+}
+
 static void local_gives_each_replica_its_share(void **state)
 {
     (void)state;
@@ -174,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(deny_answers_503, end),
         cmocka_unit_test_teardown(allow_lets_everything_pass, end),
+        cmocka_unit_test_teardown(a_full_store_is_called_full, end),
         cmocka_unit_test_teardown(local_gives_each_replica_its_share, end),
         cmocka_unit_test_teardown(local_places_are_a_share_too, end),
         cmocka_unit_test_teardown(a_store_that_comes_back_is_found, end),
