@@ -65,7 +65,9 @@ static void feed_text(struct weir_tool_parser *p, char c);
 /* What was held is no call: it becomes content. */
 static void give_up(struct weir_tool_parser *p)
 {
-    add_content(p, p->held.data, p->held.len);
+    if (p->held.data) {
+        add_content(p, p->held.data, p->held.len);
+    }
     weir_buf_reset(&p->held);
     weir_buf_reset(&p->name);
     p->mode = WEIR_TOOL_TEXT;
@@ -79,8 +81,8 @@ static bool is_known(const struct weir_tool_parser *p)
     yyjson_arr_foreach(p->tools, i, n, tool)
     {
         yyjson_val *name = yyjson_obj_get(yyjson_obj_get(tool, "function"), "name");
-        if (weir_str_eq((weir_str){yyjson_get_str(name), yyjson_get_len(name)},
-                        weir_buf_view(&p->name))) {
+        const char *text = yyjson_get_str(name);
+        if (text && weir_str_eq((weir_str){text, yyjson_get_len(name)}, weir_buf_view(&p->name))) {
             return true;
         }
     }
@@ -238,7 +240,8 @@ static bool take_object(struct weir_tool_parser *p)
         weir_str text = {NULL, 0};
         if (doc) {
             yyjson_val *v = yyjson_doc_get_root(doc);
-            text = (weir_str){yyjson_get_str(v), yyjson_get_len(v)};
+            const char *string = yyjson_get_str(v);
+            text = (weir_str){string, string ? yyjson_get_len(v) : 0};
         }
         give_arguments(p, text);
         yyjson_doc_free(doc);
