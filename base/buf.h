@@ -7,6 +7,7 @@
  * Ownership: the buffer owns its bytes; take() hands them to the caller (free()).
  * Threads: none. Errors: sticky `failed`. Invariant: len <= max_bytes; data[len] is NUL when data.
  */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 
@@ -39,6 +40,7 @@ void weir_buf_add_growing(struct weir_buf *b, const void *bytes, size_t n_bytes)
  * compiler then knows. */
 static inline void weir_buf_add(struct weir_buf *b, const void *bytes, size_t n_bytes)
 {
+    assert(bytes || n_bytes == 0);
     if (n_bytes >= b->cap - b->len || b->failed) { /* else there is room, also for the NUL */
         weir_buf_add_growing(b, bytes, n_bytes);
     } else if (n_bytes) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api_request.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -485,6 +486,7 @@ static const struct param {
 static const struct param *find_param(yyjson_val *key, uint32_t kind)
 {
     weir_str name = {yyjson_get_str(key), yyjson_get_len(key)};
+    assert(name.p); /* keys are texts */
     for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
         if ((params[i].kinds & 1u << kind) && weir_str_eq(name, params[i].name)) {
             return &params[i];
