@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redis_fixture.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +35,8 @@ static void take_notice(void *arg, bool is_bad, const char *text)
 void redis_store_open(struct redis_store *s, const struct weir_store_redis_options *options)
 {
     *s = (struct redis_store){0};
+    (void)signal(SIGPIPE,
+                 SIG_IGN); /* as the daemon does: a server may be gone when it is written to */
     struct weir_store_redis_options o = *options;
     o.notice = take_notice;
     o.notice_arg = s;
