@@ -60,7 +60,7 @@ enum auth_verdict auth_check(struct auth *a, weir_req *r, const char *header, ui
         return AUTH_MISSING;
     }
     weir_str secret = secret_of(header, value);
-    if (secret.n == 0 || !auth_digest(secret, digest)) {
+    if (secret.n == 0 || !auth_digest(secret, a->sha256, digest)) {
         return AUTH_UNKNOWN;
     }
     enum auth_found found = claimed(a, r, secret, digest, round, &key);

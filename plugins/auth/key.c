@@ -82,7 +82,7 @@ static bool read_secret(struct auth_key *key, yyjson_val *root, char error[AUTH_
     }
     size_t len = yyjson_get_len(secret);
     if (secret && (!yyjson_is_str(secret) || len < 8 || len > AUTH_MAX_SECRET_BYTES ||
-                   !auth_digest((weir_str){yyjson_get_str(secret), len}, key->digest))) {
+                   !auth_digest((weir_str){yyjson_get_str(secret), len}, NULL, key->digest))) {
         return fail(error, "secret must be a text of 8 to 512 bytes");
     }
     yyjson_val *previous = yyjson_obj_get(root, "previous");

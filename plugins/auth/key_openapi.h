@@ -56,11 +56,12 @@
 #define KEY_OPENAPI_REVOKE                                                                         \
     "{" KEY_IF_MATCH                                                                               \
     ",\"responses\":{\"204\":{\"description\":\"it is revoked\"}," KEY_CHANGE_ERRORS "}}"
-#define KEY_OPENAPI_ROTATE                                                                                                         \
-    "{" KEY_IF_MATCH                                                                                                               \
-    "," KEY_BODY("false",                                                                                                          \
-                 "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"                                            \
-                 "\"grace_seconds\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":7776000,"                                      \
-                 "\"default\":86400,\"description\":\"how long the old secret is good as "                                         \
-                 "well\"}}}") ",\"responses\":{" KEY_ANSWER("200") "," KEY_ERROR("400") "," KEY_ERROR("415") "," KEY_CHANGE_ERRORS \
-                                                                                                             "}}"
+#define KEY_OPENAPI_ROTATE                                                                                              \
+    "{" KEY_IF_MATCH "," KEY_BODY(                                                                                      \
+        "false",                                                                                                        \
+        "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"                                          \
+        "\"grace_seconds\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":7776000,"                                    \
+        "\"default\":86400,\"description\":\"how long the old secret is good as "                                       \
+        "well\"}}}") ",\"responses\":{" KEY_ANSWER("200") "," KEY_ERROR("400") "," KEY_ERROR("41"                       \
+                                                                                             "5") "," KEY_CHANGE_ERRORS \
+                                                                                                  "}}"

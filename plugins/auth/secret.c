@@ -89,27 +89,9 @@ int auth_key_make(weir_str tenant, const char *id, char ret_text[AUTH_KEY_TEXT_B
     return 0;
 }
 
-static EVP_MD *sha256;
-static unsigned n_open;
-
-void auth_digest_open(void)
+bool auth_digest(weir_str text, const EVP_MD *sha256, unsigned char ret_digest[AUTH_DIGEST_BYTES])
 {
-    if (n_open++ == 0) {
-        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    }
-}
-
-void auth_digest_close(void)
-{
-    if (--n_open == 0) {
-        EVP_MD_free(sha256);
-        sha256 = NULL;
-    }
-}
-
-bool auth_digest(weir_str text, unsigned char ret_digest[AUTH_DIGEST_BYTES])
-{
-    return sha256 && EVP_Digest(text.p, text.n, ret_digest, NULL, sha256, NULL) == 1;
+    return EVP_Digest(text.p, text.n, ret_digest, NULL, sha256 ? sha256 : EVP_sha256(), NULL) == 1;
 }
 
 static int hex_value(char c)
