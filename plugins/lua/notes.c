@@ -10,7 +10,6 @@ void lua_notes_destroy(struct lua_notes *notes)
     }
     if (notes) {
         free(notes->list);
-        free(notes->tags);
     }
     free(notes);
 }
@@ -30,32 +29,22 @@ const struct lua_note *lua_notes_find(const struct lua_notes *notes, weir_str na
     return find((struct lua_notes *)notes, name);
 }
 
+/* Without clearing what is not counted: every tagged request pays for it. */
 static bool make(struct lua_notes **notes)
 {
     if (!*notes && (*notes = malloc(sizeof(**notes)))) {
-        **notes = (struct lua_notes){.list = NULL};
+        (*notes)->list = NULL;
+        (*notes)->n = (*notes)->n_tags = 0;
     }
     return *notes != NULL;
 }
 
 static bool make_list(struct lua_notes **notes)
 {
-    if (!make(notes)) {
-        return false;
+    if (make(notes) && !(*notes)->list) {
+        (*notes)->list = malloc(LUA_NOTES_MAX * sizeof(*(*notes)->list));
     }
-    struct lua_notes *n = *notes;
-    n->list = n->list ? n->list : malloc(LUA_NOTES_MAX * sizeof(*n->list));
-    return n->list != NULL;
-}
-
-static bool make_tags(struct lua_notes **notes)
-{
-    if (!make(notes)) {
-        return false;
-    }
-    struct lua_notes *n = *notes;
-    n->tags = n->tags ? n->tags : malloc(LUA_NOTES_MAX_TAGS * sizeof(*n->tags));
-    return n->tags != NULL;
+    return *notes && (*notes)->list;
 }
 
 int lua_notes_put(struct lua_notes **notes, weir_str name, const struct lua_note *note)
@@ -129,7 +118,7 @@ int lua_notes_tag(struct lua_notes **notes, weir_str name, weir_str value)
     if (!is_tag_name(name) || !is_tag_value(value)) {
         return WEIR_E_ARG;
     }
-    if (!make_tags(notes)) {
+    if (!make(notes)) {
         return WEIR_E_NOMEM;
     }
     struct lua_notes *n = *notes;

@@ -31,12 +31,12 @@ struct lua_tag {
     char name[LUA_NOTE_NAME_BYTES], value[LUA_TAG_BYTES + 1];
 };
 
-/* Either list is made when it is first written: few requests have both. */
 struct lua_notes {
-    struct lua_note *list; /* [LUA_NOTES_MAX] */
+    struct lua_note
+        *list; /* of ctx: [LUA_NOTES_MAX]; NULL before the first, as many only have tags */
     uint32_t n;
-    struct lua_tag *tags; /* [LUA_NOTES_MAX_TAGS] */
     uint32_t n_tags;
+    struct lua_tag tags[LUA_NOTES_MAX_TAGS];
 };
 
 void lua_notes_destroy(struct lua_notes *notes);                                     /* NULL ok */
