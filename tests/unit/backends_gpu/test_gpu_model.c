@@ -11,6 +11,7 @@
 #include "kernels/emu/emu.h"
 #include "kernels/kv/kv_layout.h"
 #include "tests/support/cmocka.h"
+#include "tests/support/relative_error.h"
 
 enum { STREAMS = 5, CTX = 400, PAGES = CTX / WEIR_PAGE_TOKENS, GOLDEN_TOKENS = 300, ROWS_MAX = 16 };
 enum { WAVE_32 = 0, WAVE_64 = 2 }; /* devices of the emulator */
@@ -116,17 +117,6 @@ static void number_pages(uint32_t *pages, uint32_t stream)
     for (uint32_t i = 0; i < PAGES; i++) {
         pages[i] = (i * 7 % PAGES) * STREAMS + stream;
     }
-}
-
-static double relative_error(const float *got, const float *want, uint32_t n)
-{
-    double distance = 0;
-    double length = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        distance += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
-        length += (double)want[i] * want[i];
-    }
-    return sqrt(distance / length);
 }
 
 static void check_golden(uint32_t device, uint32_t kv_type, double most)

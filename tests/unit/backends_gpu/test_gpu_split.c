@@ -11,6 +11,7 @@
 #include "backends/gpu/share.h"
 #include "kernels/emu/emu.h"
 #include "tests/support/cmocka.h"
+#include "tests/support/relative_error.h"
 #include "tests/support/small_decoder.h"
 
 enum { CTX = 320, PAGES = CTX / WEIR_PAGE_TOKENS, N_TOKENS = 70, N_NEXT = 6 };
@@ -94,17 +95,6 @@ static void write_text(struct weir_gpu_model *m, int32_t *next, float *logits)
         assert_int_equal(run(m, &next[i - 1], N_TOKENS + i - 1, 1, &next[i]), 0);
     }
     assert_int_equal(weir_gpu_model_logits(m, 0, logits), 0);
-}
-
-static double relative_error(const float *got, const float *want, uint32_t n)
-{
-    double distance = 0;
-    double length = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        distance += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
-        length += (double)want[i] * want[i];
-    }
-    return sqrt(distance / length);
 }
 
 /* The model on n devices is the model on the first of them. */
