@@ -28,6 +28,7 @@ class Daemon:
             self.process.wait(60)
             raise SystemExit(f"{binary} did not start: {pathlib.Path(self.log.name).read_text()}")
         self.host, self.port = ready[1], int(ready[2])
+        self.idle = []  # connections, each its reader and writer
 
     def __enter__(self):
         return self
@@ -42,27 +43,52 @@ class Daemon:
         return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
 
+async def read_chunks(reader):
+    while n := int(await reader.readline(), 16):
+        yield await reader.readexactly(n)
+        await reader.readline()
+    await reader.readline()
+
+
+async def read_answer(reader):
+    """The head's lines, then pieces of the body."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    yield head
+    length = re.search(rb"content-length: (\d+)", head)
+    if length:
+        yield await reader.readexactly(int(length[1]))
+    else:
+        async for piece in read_chunks(reader):
+            yield piece
+
+
 async def ask(daemon, body, key=None, timeout=120):
-    """(status, seconds to the first token or None, seconds in all); status 0: no answer."""
+    """(status, seconds to the first token or None, seconds in all); status 0: no answer. Connections are
+    kept for the next request, as the clients' libraries do."""
     data = json.dumps(body).encode()
     auth = f"Authorization: Bearer {key}\r\n" if key else ""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{auth}Content-Length: {len(data)}\r\n\r\n"
-    began, first, status, writer = time.monotonic(), None, 0, None
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n{auth}Content-Length: {len(data)}\r\n\r\n"
+    began, first, status, connection = time.monotonic(), None, 0, None
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(daemon.host, daemon.port)
+            connection = daemon.idle.pop() if daemon.idle else await asyncio.open_connection(daemon.host, daemon.port)
+            reader, writer = connection
             began = time.monotonic()  # what the server sees; the generator's own queue is not its matter
             writer.write(head.encode() + data)
-            line = await reader.readline()
-            status = int(line.split()[1])
-            while part := await reader.read(65536):
-                if first is None and b'"content":"' in part and status == 200:
+            async for part in read_answer(reader):
+                if status == 0:
+                    keeps = b"connection: close" not in part
+                    status = int(part.split()[1])
+                elif first is None and status == 200 and b'"content":"' in part:
                     first = time.monotonic() - began
-    except (OSError, TimeoutError, IndexError, ValueError):
+            if keeps:
+                daemon.idle.append(connection)
+                connection = None
+    except (OSError, EOFError, TimeoutError, IndexError, ValueError):
         status = 0
     finally:
-        if writer:
-            writer.close()
+        if connection:
+            connection[1].close()
     return status, first, time.monotonic() - began
 
 
