@@ -37,6 +37,7 @@ struct weir_tenant_resources weir_tenant_resources_read(yyjson_val *json)
         .share_ppm = ppm_of(json, "gpu_share"),
         .share_is_hard = yyjson_get_bool(yyjson_obj_get(json, "gpu_share_hard")),
         .kv_bytes = bytes_of(json, "kv_memory"),
+        .cache_bytes = bytes_of(json, "cache"),
         .queue = number_of(json, "queue"),
         .streams = number_of(json, "streams"),
     };

@@ -13,6 +13,7 @@ struct weir_tenant_resources {
     uint32_t share_ppm; /* of the device's time */
     bool share_is_hard;
     uint64_t kv_bytes;
+    uint64_t cache_bytes; /* of kept answers */
     uint32_t queue;   /* waiting requests, of each model */
     uint32_t streams; /* at a time */
 };

@@ -77,7 +77,7 @@ static int req_set(const weir_host *h, weir_req *r, int field, weir_str value)
 
 static int req_get_num(const weir_host *h, weir_req *r, int number, int64_t *out)
 {
-    if (!r || !out || number < WEIR_NUMBER_PROMPT_TOKENS || number > WEIR_NUMBER_CACHED_ONLY) {
+    if (!r || !out || number < WEIR_NUMBER_PROMPT_TOKENS || number > WEIR_NUMBER_CACHE_BYTES) {
         return WEIR_E_ARG;
     }
     return ops_of(h)->get_num(r, number, out);

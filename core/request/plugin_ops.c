@@ -131,6 +131,7 @@ static int get_num(weir_req *req, int number, int64_t *out)
     case WEIR_NUMBER_DEADLINE_MS: *out = r->deadline_ms; return 0;
     case WEIR_NUMBER_ARRIVED_US: *out = (int64_t)r->arrived_us; return 0;
     case WEIR_NUMBER_CACHED_ONLY: *out = r->cached_only; return 0;
+    case WEIR_NUMBER_CACHE_BYTES: *out = weir_tenant_cache_bytes(r); return 0;
     case WEIR_NUMBER_OUTPUT_TOKENS: *out = (int64_t)r->n_out_tokens; return 0;
     default: return WEIR_E_ARG;
     }

@@ -68,6 +68,13 @@ static uint32_t usual_queue(const struct weir_request *r)
     return queue.limit > 1 ? queue.limit / 2 : 1;
 }
 
+int64_t weir_tenant_cache_bytes(const struct weir_request *r)
+{
+    const struct weir_tenant *tenant = tenant_of(r);
+    uint64_t n = tenant ? tenant->resources.cache_bytes : 0;
+    return n < INT64_MAX ? (int64_t)n : INT64_MAX;
+}
+
 void weir_tenant_read_resources(struct weir_request *r)
 {
     const struct weir_tenant *tenant = tenant_of(r);

@@ -8,6 +8,7 @@
  * every model.
  * Threads: [loop-thread]. */
 #include <stdbool.h>
+#include <stdint.h>
 
 struct weir_model;
 struct weir_request;
@@ -19,5 +20,7 @@ bool weir_tenant_allows(struct weir_request *r, const struct weir_model *model);
 /* Its share, for the queue and, in the generation, for the target; before the prompt is prepared.
  */
 void weir_tenant_read_resources(struct weir_request *r);
+/* Bytes of kept answers that its tenant may have; 0: nothing was said. */
+int64_t weir_tenant_cache_bytes(const struct weir_request *r);
 /* The tenant's class, else the model's; a class that a plugin chose stays. */
 void weir_tenant_choose_class(struct weir_request *r);

@@ -6,9 +6,10 @@
  * store (lookup.c). Found: it is answered with what was kept. Not found: its output is gathered
  * (recording.c), and kept in on_complete when it came whole and good.
  * In the store an answer has one of `max_size` places of its tenant, chosen by its key; another
- * answer with the same place replaces it. So the number of answers is bounded without counting them,
- * and a look-up is one operation.
- * Threads: hooks on the request's loop; the timer, admin routes and messages on [main]. */
+ * answer with the same place replaces it. So the number of answers is bounded without counting
+ * them, and a look-up is one operation. A tenant whose bytes are bounded has as many places as the
+ * largest answers need, so that its bound holds without counting bytes either. Threads: hooks on
+ * the request's loop; the timer, admin routes and messages on [main]. */
 #include "control.h"
 #include "flights.h"
 #include "memory.h"
@@ -26,8 +27,8 @@ struct cache_settings {
     size_t memory_bytes, max_answer_bytes, max_request_bytes;
     uint32_t coalesce_ms; /* 0: off */
     enum cache_partition partition;
-    bool sampled;       /* keep drawn answers too */
-    bool deny_on_loss;  /* of the store */
+    bool sampled;      /* keep drawn answers too */
+    bool deny_on_loss; /* of the store */
 };
 
 enum cache_count {
@@ -73,9 +74,12 @@ struct ask {
     bool lost;     /* the store said nothing */
     weir_ticket ticket;
     struct answer *found;
-    uint64_t oldest_us; /* an older answer is not good enough */
-    bool limited;       /* WEIR_ANSWER_LIMITED */
-    bool waited;        /* for an equal request; not again */
+    uint64_t oldest_us;      /* an older answer is not good enough */
+    uint64_t places;         /* of its tenant, in the store */
+    size_t max_answer_bytes; /* of one in a place */
+    size_t max_bytes;        /* of its tenant in this process; 0: no bound of its own */
+    bool limited;            /* WEIR_ANSWER_LIMITED */
+    bool waited;             /* for an equal request; not again */
 
     /* The output, when nothing was found. */
     bool records, failed; /* failed: what was gathered is of no use */
@@ -130,7 +134,7 @@ int lookup_resumed(struct cache *c, weir_req *r, struct state *s, int rc);
 /* The request has done with it. */
 void ask_end(struct ask *a);
 void ask_drop(struct flight *left); /* for flights_finish() */
-void cache_place(const struct cache *c, const uint8_t *digest, char out[CACHE_PLACE_BYTES]);
+void cache_place(const struct ask *a, char out[CACHE_PLACE_BYTES]);
 
 /* recording.c */
 void recording_begin(struct ask *a);

@@ -57,6 +57,24 @@ static bool narrow(const struct cache *c, weir_req *r, uint8_t digest[WEIR_ANSWE
     return ok;
 }
 
+/* What the tenant's bytes allow; see cache.h. */
+static void bound(const struct cache *c, weir_req *r, struct ask *a)
+{
+    int64_t n = 0;
+    a->places = c->settings.places;
+    a->max_answer_bytes = c->settings.max_answer_bytes;
+    if (c->host->req_get_num(c->host, r, WEIR_NUMBER_CACHE_BYTES, &n) < 0 || n <= 0) {
+        return;
+    }
+    uint64_t bytes = (uint64_t)n;
+    a->max_bytes = bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
+    if (bytes < a->max_answer_bytes) {
+        a->max_answer_bytes = (size_t)bytes;
+    }
+    uint64_t places = bytes / a->max_answer_bytes;
+    a->places = places < a->places ? places : a->places;
+}
+
 static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key *key,
                             const struct cache_control *control)
 {
@@ -66,6 +84,7 @@ static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key 
         return NULL;
     }
     *a = (struct ask){.c = c, .refs = 1, .n_tenant = tenant.n, .n_model = model.n};
+    bound(c, r, a);
     a->limited = (key->flags & WEIR_ANSWER_LIMITED) != 0;
     memcpy(a->digest, key->digest, sizeof(a->digest));
     if (tenant.n) {
@@ -82,13 +101,13 @@ static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key 
     return a;
 }
 
-void cache_place(const struct cache *c, const uint8_t *digest, char out[CACHE_PLACE_BYTES])
+void cache_place(const struct ask *a, char out[CACHE_PLACE_BYTES])
 {
     uint64_t number;
-    memcpy(&number, digest + 8, sizeof(number));
+    memcpy(&number, a->digest + 8, sizeof(number));
     struct text t = text_on(out, CACHE_PLACE_BYTES - 1);
     TEXT_ADD(&t, "answer/");
-    text_add_u64(&t, number % c->settings.places);
+    text_add_u64(&t, number % a->places);
     out[t.n] = '\0';
 }
 
@@ -139,7 +158,7 @@ static bool give(struct cache *c, weir_req *r, struct state *s, struct answer *a
     cache_count(c, COUNT_COALESCED, s->ask->waited);
     cache_count(c, COUNT_TOKENS, a->completion_tokens);
     if (from_store && c->memory) {
-        memory_add(c->memory, a, ask_tenant(s->ask), ask_model(s->ask));
+        memory_add(c->memory, a, ask_tenant(s->ask), ask_model(s->ask), s->ask->max_bytes);
     }
     ask_end(s->ask); /* `a` may be gone with it */
     s->ask = NULL;
@@ -241,7 +260,7 @@ static int look(struct cache *c, weir_req *r, struct state *s)
         return given ? WEIR_RESPOND : not_found(c, r, s);
     }
     char place[CACHE_PLACE_BYTES];
-    cache_place(c, a->digest, place);
+    cache_place(a, place);
     a->waits = true;
     a->ticket = 0;
     a->refs++; /* the operation's */

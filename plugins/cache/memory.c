@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SHARDS = 16, CHAINS = 1024 };
+enum { SHARDS = 16, CHAINS = 1024, TENANTS = 256 };
 
 struct node {
     struct node *next;          /* of its chain */
@@ -19,6 +19,7 @@ struct shard {
     struct node *chains[CHAINS];
     struct node *newest, *oldest;
     size_t bytes;
+    size_t tenant_bytes[TENANTS]; /* by the tenant's hash: those that meet share a bound */
     uint64_t entries, evicted;
 };
 
@@ -89,6 +90,7 @@ static void remove_node(struct shard *s, struct node **at)
     *at = n->next;
     unlink_use(s, n);
     s->bytes -= cost(n->answer);
+    s->tenant_bytes[n->tenant % TENANTS] -= cost(n->answer);
     s->entries--;
     answer_unref(n->answer);
     free(n);
@@ -122,9 +124,31 @@ struct answer *memory_find(struct memory *m, const uint8_t digest[WEIR_ANSWER_DI
     return found;
 }
 
-void memory_add(struct memory *m, struct answer *a, weir_str tenant, weir_str model)
+static void evict(struct shard *s, const struct node *victim)
 {
-    struct node *n = cost(a) <= m->max_bytes ? malloc(sizeof(*n)) : NULL;
+    remove_node(s, find(s, victim->answer->digest));
+    s->evicted++;
+}
+
+/* Until the tenant's answers and `more` are within the bound. */
+static void evict_of_tenant(struct shard *s, uint64_t tenant, size_t more, size_t max_bytes)
+{
+    struct node *n = s->oldest;
+    while (n && s->tenant_bytes[tenant % TENANTS] + more > max_bytes) {
+        struct node *newer = n->newer;
+        if (n->tenant % TENANTS == tenant % TENANTS) {
+            evict(s, n);
+        }
+        n = newer;
+    }
+}
+
+void memory_add(struct memory *m, struct answer *a, weir_str tenant, weir_str model,
+                size_t tenant_bytes)
+{
+    size_t bound = tenant_bytes ? tenant_bytes / SHARDS : m->max_bytes;
+    bound = bound < m->max_bytes ? bound : m->max_bytes;
+    struct node *n = cost(a) <= bound ? malloc(sizeof(*n)) : NULL;
     if (!n) {
         return;
     }
@@ -136,15 +160,18 @@ void memory_add(struct memory *m, struct answer *a, weir_str tenant, weir_str mo
     if (*at) {
         remove_node(s, at);
     }
+    if (tenant_bytes) {
+        evict_of_tenant(s, n->tenant, cost(a), bound);
+    }
     while (s->oldest && s->bytes + cost(a) > m->max_bytes) {
-        remove_node(s, find(s, s->oldest->answer->digest));
-        s->evicted++;
+        evict(s, s->oldest);
     }
     struct node **chain = chain_of(s, a->digest);
     n->next = *chain;
     *chain = n;
     link_newest(s, n);
     s->bytes += cost(a);
+    s->tenant_bytes[n->tenant % TENANTS] += cost(a);
     s->entries++;
     pthread_mutex_unlock(&s->lock);
 }

@@ -5,7 +5,7 @@
 void recording_begin(struct ask *a)
 {
     a->records = true;
-    a->writer.max_bytes = a->c->settings.max_answer_bytes;
+    a->writer.max_bytes = a->max_answer_bytes;
     a->epoch = atomic_load_explicit(&a->c->epoch, memory_order_acquire);
 }
 
@@ -37,8 +37,9 @@ int recording_add(struct ask *a, const weir_chunk *chunk)
 static bool is_good(const struct ask *a, const weir_usage *u)
 {
     uint64_t all = u->n_choices >= 64 ? UINT64_MAX : (UINT64_C(1) << u->n_choices) - 1;
-    return !a->failed && u->http_status == 200 && weir_str_eq(u->model, ask_model(a)) && u->error_code.n == 0 && is_whole(a, u->finish) &&
-           u->n_choices > 0 && a->finished == all &&
+    return !a->failed && u->http_status == 200 && weir_str_eq(u->model, ask_model(a)) &&
+           u->error_code.n == 0 && is_whole(a, u->finish) && u->n_choices > 0 &&
+           a->finished == all &&
            a->epoch == atomic_load_explicit(&a->c->epoch, memory_order_acquire);
 }
 
@@ -60,14 +61,14 @@ static void keep(struct ask *ask, const weir_usage *u)
     if (!a) {
         return;
     }
-    cache_place(c, ask->digest, place);
+    cache_place(ask, place);
     const weir_str tags[] = {cache_tag((weir_str){NULL, 0}, tag), cache_tag(ask_model(ask), tag)};
     if (c->memory) {
-        memory_add(c->memory, a, ask_tenant(ask), ask_model(ask));
+        memory_add(c->memory, a, ask_tenant(ask), ask_model(ask), ask->max_bytes);
     }
-    int rc = c->store->set(c->host, ask_tenant(ask), weir_str_from(place),
-                           (weir_str){a->bytes, a->n}, c->settings.ttl_us / 1000, tags, 2, on_set,
-                           c);
+    int rc =
+        c->store->set(c->host, ask_tenant(ask), weir_str_from(place), (weir_str){a->bytes, a->n},
+                      c->settings.ttl_us / 1000, tags, 2, on_set, c);
     cache_count(c, rc < 0 ? COUNT_STORE_FAILURES : COUNT_KEPT, 1);
     answer_unref(a);
 }

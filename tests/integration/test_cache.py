@@ -286,6 +286,22 @@ def test_no_tenant_sees_anothers_answer(cached):
     assert ask(daemon, body(), other)[0] == "HIT"
 
 
+def test_a_tenants_bytes_bound_its_answers_and_nobody_elses(cached):
+    """8 KiB hold four answers of 2 KiB at most; another tenant keeps all of its own."""
+    keys = "keys: [{name: k, secret: %s-0123456789}]"
+    daemon = cached("cache: {max_answer_kb: 2, memory_mb: 0}", before="- auth",
+                    extra=f"tenants:\n  small: {{resources: {{cache: 8Ki}}, {keys % 'small'}}}\n"
+                          f"  large: {{{keys % 'large'}}}\n")
+    texts = [f"question {i}" for i in range(30)]
+    for name, kept in (("small", range(1, 5)), ("large", range(30, 31))):
+        headers = {"Authorization": f"Bearer {name}-0123456789"}
+        for text in texts:
+            assert ask(daemon, body(text), headers)[1] == 200
+        # Only looks, so that nothing takes another's place meanwhile.
+        found = [ask(daemon, body(text), {**headers, "Cache-Control": "only-if-cached"})[0] for text in texts]
+        assert found.count("HIT") in kept, found
+
+
 def test_users_may_have_their_own(cached):
     daemon = cached("cache: {partition: user}")
     assert ask(daemon, body(user="a"))[0] == "MISS"

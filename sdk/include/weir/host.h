@@ -72,7 +72,9 @@ enum weir_number {
      * client, or delivered. */
     WEIR_NUMBER_OUTPUT_TOKENS = 8,
     /* 1: so many wait that nothing but a plugin may answer this one; from BODY on */
-    WEIR_NUMBER_CACHED_ONLY = 9
+    WEIR_NUMBER_CACHED_ONLY = 9,
+    /* Bytes of answers that may be kept for the request's tenant; 0: nothing bounds them. */
+    WEIR_NUMBER_CACHE_BYTES = 10
 };
 
 struct weir_host {

@@ -14,8 +14,8 @@ static void name(uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], int number)
     memcpy(digest + 1, &number, sizeof(number));
 }
 
-static void add(struct memory *m, int number, uint64_t made_us, const char *tenant,
-                const char *model)
+static void add_within(struct memory *m, int number, uint64_t made_us, const char *tenant,
+                       const char *model, size_t tenant_bytes)
 {
     static char text[TEXT_BYTES];
     uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
@@ -24,8 +24,14 @@ static void add(struct memory *m, int number, uint64_t made_us, const char *tena
     const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = {text, sizeof(text)}};
     assert_int_equal(answer_add(&w, &c), 0);
     struct answer *a = answer_finish(&w, digest, made_us, 1, 1);
-    memory_add(m, a, weir_str_from(tenant), weir_str_from(model));
+    memory_add(m, a, weir_str_from(tenant), weir_str_from(model), tenant_bytes);
     answer_unref(a);
+}
+
+static void add(struct memory *m, int number, uint64_t made_us, const char *tenant,
+                const char *model)
+{
+    add_within(m, number, made_us, tenant, model, 0);
 }
 
 static bool has(struct memory *m, int number, uint64_t oldest_us)
@@ -109,10 +115,31 @@ static void a_tenants_or_a_models_answers_are_dropped(void **state)
     memory_destroy(m);
 }
 
+static void a_tenants_bytes_bound_it_and_nobody_else(void **state)
+{
+    (void)state;
+    enum { ANSWER_BYTES = TEXT_BYTES + 250, SHARDS = 16 };
+    struct memory *m = create(20 * ANSWER_BYTES);
+    for (int i = 0; i < 5; i++) {
+        add(m, i, 1, "other", "m");
+    }
+    for (int i = 10; i < 20; i++) {
+        add_within(m, i, 1, "small", "m", (size_t)2 * ANSWER_BYTES * SHARDS);
+    }
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(has(m, i, 0), i < 5 || i >= 18);
+    }
+    assert_int_equal(memory_count(m).evicted, 8);
+    add_within(m, 30, 1, "tiny", "m", (size_t)100 * SHARDS); /* larger than all that it may have */
+    assert_false(has(m, 30, 0));
+    memory_destroy(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_least_used_goes_first),
+        cmocka_unit_test(a_tenants_bytes_bound_it_and_nobody_else),
         cmocka_unit_test(bytes_stay_within_the_bound),
         cmocka_unit_test(old_answers_and_replaced_ones_are_gone),
         cmocka_unit_test(a_tenants_or_a_models_answers_are_dropped),
