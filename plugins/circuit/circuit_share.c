@@ -84,23 +84,29 @@ static bool read_value(weir_str value, uint64_t *ret_until_us, uint32_t *ret_tim
     return end != rest;
 }
 
-static void on_read(void *arg, const weir_store_result *result)
+/* `lock` held */
+static void take_answer(struct member *m, const weir_store_result *result)
 {
-    struct member *m = arg;
-    const struct circuit_set_config *config = &m->set->config;
+    const weir_host *h = m->set->config.host;
     uint64_t until_us = 0;
     uint32_t n_times = 0;
-    bool is_there = result->rc >= 0 && read_value(result->value, &until_us, &n_times);
-    pthread_mutex_lock(&m->set->lock);
-    m->is_busy = false;
-    if (m->is_dirty) { /* what happened here meanwhile is newer */
-    } else if (is_there) {
+    if (result->rc >= 0 && read_value(result->value, &until_us, &n_times)) {
         obey(m, until_us, n_times);
     } else if (result->rc == WEIR_E_NOTFOUND && m->circuit.state != CIRCUIT_CLOSED) {
-        circuit_close(&m->circuit, config->host->now_us(config->host));
+        circuit_close(&m->circuit, h->now_us(h));
         circuit__entered(m, "another replica's word");
     } else if (result->rc < 0 && result->rc != WEIR_E_NOTFOUND) {
         m->must_read = true;
+    }
+}
+
+static void on_read(void *arg, const weir_store_result *result)
+{
+    struct member *m = arg;
+    pthread_mutex_lock(&m->set->lock);
+    m->is_busy = false;
+    if (!m->is_dirty) { /* else what happened here meanwhile is newer */
+        take_answer(m, result);
     }
     pthread_mutex_unlock(&m->set->lock);
 }
