@@ -186,7 +186,9 @@ def test_every_fault_behind_http2_becomes_a_well_formed_error(start, pki, tmp_pa
 def test_cancel_resets_the_stream_and_no_other(start, pki, tmp_path):
     with mock_upstream.Server() as mock:
         with nginx(tmp_path / "nginx", f"http://127.0.0.1:{mock.port}", "http2") as (port, _):
-            front = start(config(f"http://127.0.0.1:{port}", ["endless_stream", "ok"], "timeouts: {total: 60s}", more="http2: on,"))
+            # One worker, so that both streams are on one connection.
+            yaml = config(f"http://127.0.0.1:{port}", ["endless_stream", "ok"], "timeouts: {total: 60s}", more="http2: on,")
+            front = start(yaml.replace("server: {", "server: {workers: 1, "))
             front_client = openai.OpenAI(base_url=front.url + "/v1", api_key="x", max_retries=0)
             streams = [front_client.chat.completions.create(model="endless_stream", messages=HELLO, stream=True) for _ in range(2)]
             for s in streams:
