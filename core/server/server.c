@@ -551,6 +551,9 @@ static void close_watches(struct weir_server *s)
 static void finish(struct weir_server *s)
 {
     join_workers(s);
+    if (s->watching) {
+        (void)uv_timer_stop(&s->watch); /* the store's end turns the loop once more */
+    }
     if (s->observer) {
         weir_observer_set_models(s->observer, NULL);
     }
