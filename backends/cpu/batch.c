@@ -8,6 +8,7 @@
 
 enum {
     TILE_ROWS = 48,       /* query rows per attention item: K and V are read once for all */
+    READ_ROWS = 5,        /* what reading them costs, in rows */
     ITEMS_PER_THREAD = 4, /* fewer items than this per thread: split the keys as well */
     PARTIALS_LIMIT = 4096
 };
@@ -26,6 +27,7 @@ int weir_cpu_batch_init(struct weir_cpu_batch *b, const struct weir_hparams *hpa
     *b = (struct weir_cpu_batch){
         .limits = *limits,
         .n_head_kv = hparams->n_head_kv,
+        .group = group,
         .tile_queries = tile,
         .max_items = (uint32_t)(n_tiles * hparams->n_head_kv + max_partials),
         .max_partials = (uint32_t)max_partials,
@@ -103,17 +105,44 @@ static void add_rows(struct weir_cpu_batch *b, const weir_step_part *in, weir_st
     b->parts[b->n_parts++] = (struct weir_cpu_part){in, result, row};
 }
 
-static void add_tiles(struct weir_cpu_batch *b, uint32_t part)
+static uint32_t tiles_of(const struct weir_cpu_batch *b, uint32_t tile_queries)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->n_parts; i++) {
+        n += (b->parts[i].in->n_tokens + tile_queries - 1) / tile_queries;
+    }
+    return n;
+}
+
+/* The most queries per item, or fewer where the threads' shares are then more even. */
+static uint32_t choose_tile(const struct weir_cpu_batch *b)
+{
+    uint32_t best = b->tile_queries;
+    uint64_t least = UINT64_MAX;
+    for (uint32_t cut = 1; cut <= 4 && b->tile_queries / cut >= 2; cut++) {
+        uint32_t tile = b->tile_queries / cut;
+        uint64_t n_items = (uint64_t)tiles_of(b, tile) * b->n_head_kv;
+        uint64_t rounds = (n_items + b->limits.n_threads - 1) / b->limits.n_threads;
+        uint64_t cost = rounds * ((uint64_t)tile * b->group + READ_ROWS);
+        if (cost < least && n_items <= b->max_items) {
+            least = cost;
+            best = tile;
+        }
+    }
+    return best;
+}
+
+static void add_tiles(struct weir_cpu_batch *b, uint32_t part, uint32_t tile)
 {
     const weir_step_part *in = b->parts[part].in;
-    for (uint32_t first = 0; first < in->n_tokens; first += b->tile_queries) {
+    for (uint32_t first = 0; first < in->n_tokens; first += tile) {
         uint32_t rest = in->n_tokens - first;
         for (uint32_t head = 0; head < b->n_head_kv; head++) {
             b->items[b->n_items++] = (struct weir_cpu_attend_item){
                 .part = part,
                 .kv_head = head,
                 .first = first,
-                .n_queries = rest < b->tile_queries ? rest : b->tile_queries,
+                .n_queries = rest < tile ? rest : tile,
                 .chunk = WEIR_CPU_ALL_CHUNKS,
             };
         }
@@ -140,12 +169,9 @@ static void add_chunks(struct weir_cpu_batch *b, uint32_t part, uint32_t n_chunk
 
 static void plan_attention(struct weir_cpu_batch *b)
 {
-    uint32_t n_whole = 0;
-    for (uint32_t i = 0; i < b->n_parts; i++) {
-        uint32_t n = b->parts[i].in->n_tokens;
-        n_whole += (n + b->tile_queries - 1) / b->tile_queries * b->n_head_kv;
-    }
-    bool split = b->limits.n_threads > 1 && n_whole < ITEMS_PER_THREAD * b->limits.n_threads;
+    const uint32_t n_whole = tiles_of(b, b->tile_queries) * b->n_head_kv;
+    const bool split = b->limits.n_threads > 1 && n_whole < ITEMS_PER_THREAD * b->limits.n_threads;
+    const uint32_t tile = choose_tile(b);
     for (uint32_t i = 0; i < b->n_parts; i++) {
         const weir_step_part *in = b->parts[i].in;
         uint32_t n_chunks = in->pos / WEIR_CPU_ATTEND_CHUNK + 1;
@@ -153,7 +179,7 @@ static void plan_attention(struct weir_cpu_batch *b)
             (uint64_t)b->n_partials + (uint64_t)n_chunks * b->n_head_kv <= b->max_partials) {
             add_chunks(b, i, n_chunks);
         } else {
-            add_tiles(b, i);
+            add_tiles(b, i, tile);
         }
     }
 }

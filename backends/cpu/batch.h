@@ -45,7 +45,7 @@ struct weir_cpu_merge_item {
 
 struct weir_cpu_batch {
     struct weir_cpu_limits limits;
-    uint32_t n_head_kv, tile_queries, max_items, max_partials;
+    uint32_t n_head_kv, group, tile_queries, max_items, max_partials;
 
     uint32_t n_tokens;
     int32_t *token;    /* [n_tokens] */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "engine/sampling/sample.h"
 
 enum { ALIGN = 64 };
@@ -79,6 +80,7 @@ static void cut_all(struct cutter *c, struct weir_cpu_exec *e)
     e->partials = cut(c, e->batch.max_partials * group * (hp->head_dim + 2), sizeof(float));
     e->ranges = cut(c, (size_t)plan->n_stages * e->n_threads, sizeof(*e->ranges));
     e->n_items = cut(c, plan->n_stages, sizeof(*e->n_items));
+    e->stage_us = cut(c, plan->n_stages, sizeof(*e->stage_us));
     for (uint32_t i = 0; i < e->n_threads; i++) {
         cut_bench(c, e, &e->benches[i]);
     }
@@ -190,16 +192,43 @@ static uint32_t items_at_once(enum weir_cpu_stage_kind kind)
     return kind == WEIR_CPU_STAGE_LINEAR || kind == WEIR_CPU_STAGE_GLU ? WEIR_CPU_TAKE_ITEMS : 1;
 }
 
+static uint32_t next_with_items(const struct weir_cpu_exec *e, uint32_t stage)
+{
+    do {
+        stage++;
+    } while (stage < e->plan->n_stages && e->n_items[stage] == 0);
+    return stage;
+}
+
+/* Thread 0 looks for all, behind its share of a stage, whether that was the last one for now: the
+ * next one takes about what it took the batch before. */
+static bool stops(struct weir_cpu_exec *e, uint32_t stage)
+{
+    if (atomic_load_explicit(&e->cancelled, memory_order_relaxed)) {
+        return true;
+    }
+    if (e->until_us == UINT64_MAX) {
+        return false;
+    }
+    uint64_t now_us = weir_clock_mono_us();
+    const float n_rows = (float)e->batch.n_tokens;
+    e->stage_us[stage] = (float)(now_us - e->stage_began_us) / n_rows;
+    e->stage_began_us = now_us;
+    uint32_t next = next_with_items(e, stage);
+    float next_us = next < e->plan->n_stages ? e->stage_us[next] * n_rows : 0;
+    return now_us + (uint64_t)next_us >= e->until_us;
+}
+
 static void run_thread(void *arg, uint32_t thread)
 {
     struct weir_cpu_exec *e = arg;
     const uint32_t n_stages = e->plan->n_stages;
-    for (uint32_t i = 0; i < n_stages; i++) {
+    for (uint32_t i = e->next_stage; i < n_stages; i++) {
         weir_cpu_range_init(&e->ranges[(size_t)i * e->n_threads + thread], e->n_items[i], thread,
                             e->n_threads);
     }
     weir_cpu_pool_barrier(e->pool, thread);
-    for (uint32_t i = 0; i < n_stages; i++) {
+    for (uint32_t i = e->next_stage; i < n_stages; i++) {
         if (e->n_items[i] == 0) {
             continue;
         }
@@ -211,7 +240,7 @@ static void run_thread(void *arg, uint32_t thread)
         while ((n = weir_cpu_range_take(ranges, thread, e->n_threads, grain, &begin)) > 0) {
             weir__cpu_stage_run(e, i, thread, begin, n);
         }
-        if (thread == 0 && atomic_load_explicit(&e->cancelled, memory_order_relaxed)) {
+        if (thread == 0 && stops(e, i)) {
             atomic_store_explicit(&e->last_stage, i, memory_order_relaxed);
         }
         weir_cpu_pool_barrier(e->pool, thread);
@@ -221,19 +250,28 @@ static void run_thread(void *arg, uint32_t thread)
     }
 }
 
-int weir_cpu_exec_run(struct weir_cpu_exec *e)
+void weir_cpu_exec_begin(struct weir_cpu_exec *e)
 {
-    if (e->batch.n_tokens == 0) {
-        return 0;
-    }
     for (uint32_t i = 0; i < e->plan->n_stages; i++) {
         e->n_items[i] = count_items(e, i);
     }
+    e->next_stage = e->batch.n_tokens > 0 ? 0 : e->plan->n_stages;
+}
+
+int weir_cpu_exec_run(struct weir_cpu_exec *e, uint64_t until_us)
+{
+    const uint32_t n_stages = e->plan->n_stages;
+    if (e->next_stage == n_stages) {
+        return 1;
+    }
+    e->until_us = until_us;
+    e->stage_began_us = weir_clock_mono_us();
     atomic_store_explicit(&e->cancelled, false, memory_order_relaxed);
-    atomic_store_explicit(&e->last_stage, UINT32_MAX, memory_order_relaxed);
+    atomic_store_explicit(&e->last_stage, n_stages - 1, memory_order_relaxed);
     weir_cpu_pool_run(e->pool, run_thread, e);
-    bool stopped = atomic_load_explicit(&e->last_stage, memory_order_relaxed) != UINT32_MAX;
-    return stopped ? WEIR_E_CANCELLED : 0;
+    e->next_stage = atomic_load_explicit(&e->last_stage, memory_order_relaxed) + 1;
+    bool is_done = e->next_stage == n_stages;
+    return is_done ? 1 : atomic_load(&e->cancelled) ? WEIR_E_CANCELLED : 0;
 }
 
 void weir_cpu_exec_cancel(struct weir_cpu_exec *e)

@@ -4,8 +4,9 @@
  *
  * Why: everything that a step writes to lives here and is allocated once, so that a step allocates
  * nothing and the plan stays read-only.
- * Ownership: exec owns its scratch and borrows plan, pool and KV. Threads: run() by the model's
- * thread, cancel() by any.
+ * Between two stages the scratch alone says how far a batch has come: run() may stop there and go
+ * on later, whatever another exec on the same pool does meanwhile. Ownership: exec owns its scratch
+ * and borrows plan, pool and KV. Threads: begin() and run() by the model's thread, cancel() by any.
  * Errors: run() returns WEIR_E_CANCELLED after cancel(); sampling failures go to the parts. */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -45,6 +46,10 @@ struct weir_cpu_exec {
     struct weir_cpu_bench *benches;           /* [n_threads] */
     struct weir_cpu_range *ranges;            /* [n_stages][n_threads] */
     uint32_t *n_items;                        /* [n_stages] of this step */
+    uint32_t next_stage;                      /* of this step; n_stages: it is done */
+    float *stage_us;                          /* [n_stages] for a row, when last run in pieces */
+    uint64_t until_us;                        /* when run() stops */
+    uint64_t stage_began_us;                  /* thread 0's */
 
     uint32_t **seen; /* [n_stages][n_cols] while outliers are looked for, else NULL */
 
@@ -61,8 +66,11 @@ WEIR_NODISCARD int weir_cpu_exec_init(struct weir_cpu_exec *e, const struct weir
                                       const struct weir_cpu_limits *limits);
 void weir_cpu_exec_finish(struct weir_cpu_exec *e); /* copes with a zeroed or half-built exec */
 
-/* Runs the batch that was set in e->batch. */
-WEIR_NODISCARD int weir_cpu_exec_run(struct weir_cpu_exec *e);
+/* Makes the batch that was set in e->batch the one that run() works on. */
+void weir_cpu_exec_begin(struct weir_cpu_exec *e);
+/* Runs stages until the batch is done: 1; or one at least, and then those that are likely to end by
+ * until_us: 0, call it again. */
+WEIR_NODISCARD int weir_cpu_exec_run(struct weir_cpu_exec *e, uint64_t until_us);
 void weir_cpu_exec_cancel(struct weir_cpu_exec *e);
 
 /* Rows that a stage works on: those of all tokens, or behind SELECT the sampled ones. */

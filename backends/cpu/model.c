@@ -100,8 +100,7 @@ static int choose_pages(const struct weir_hparams *hp, const weir_load_params *p
             err, WEIR_E_NOMEM,
             "one sequence of %u tokens needs %llu MB of KV, the budget is %llu MB: raise kv_memory "
             "or lower context",
-            n_ctx,
-            (unsigned long long)(per_sequence * page_bytes >> 20),
+            n_ctx, (unsigned long long)(per_sequence * page_bytes >> 20),
             (unsigned long long)(budget >> 20));
     }
     *ret_n_pages = n_pages < UINT32_MAX ? (uint32_t)n_pages : UINT32_MAX;
@@ -125,15 +124,29 @@ static void fill_info(struct weir_cpu_model *m, const struct weir_model *model, 
         .n_threads = limits->n_threads,
         .weight_bytes = m->plan.storage_bytes + m->plan.floats.used_bytes,
         .kv_bytes = m->kv.size_bytes,
-        .scratch_bytes = m->exec.scratch_bytes,
+        .scratch_bytes = m->exec.scratch_bytes + m->prefill_exec.scratch_bytes,
         .kv_bytes_per_token = weir_cpu_kv_page_bytes(hp) / WEIR_PAGE_TOKENS,
         .step_bytes = m->plan.step_bytes,
+        .max_prefill_tokens = m->prefill_exec.batch.limits.max_tokens,
     };
     const struct weir_gguf_tensor *down = model->weights.layers[0].down;
     snprintf(m->info.arch, sizeof(m->info.arch), "%s", hp->arch);
     snprintf(m->info.quant, sizeof(m->info.quant), "%s", weir_tensor_type_info(down->type)->name);
     snprintf(m->info.device, sizeof(m->info.device), "cpu %s, %u threads", m->plan.isa->name,
              limits->n_threads);
+}
+
+static int init_execs(struct weir_cpu_model *m, const struct weir_cpu_ops *ops,
+                      const struct weir_cpu_limits *limits, struct weir_error *err)
+{
+    struct weir_cpu_limits chunk = *limits;
+    chunk.max_parts = 1;
+    int rc = weir_cpu_exec_init(&m->exec, &m->plan, ops, m->pool, &m->kv, limits);
+    if (rc >= 0) {
+        rc = weir_cpu_exec_init(&m->prefill_exec, &m->plan, ops, m->pool, &m->kv, &chunk);
+    }
+    return rc < 0 ? weir_error_set(err, rc, "no memory for a step of %u tokens", limits->max_tokens)
+                  : rc;
 }
 
 static int load_file(struct weir_cpu_model *m, const struct weir_gguf *gguf,
@@ -173,10 +186,7 @@ static int load_file(struct weir_cpu_model *m, const struct weir_gguf *gguf,
         rc = rc < 0 ? weir_error_set(err, rc, "no memory for the KV pages") : rc;
     }
     if (rc >= 0) {
-        rc = weir_cpu_exec_init(&m->exec, &m->plan, ops, m->pool, &m->kv, &limits);
-        rc = rc < 0
-                 ? weir_error_set(err, rc, "no memory for a step of %u tokens", limits.max_tokens)
-                 : rc;
+        rc = init_execs(m, ops, &limits, err);
     }
     if (rc >= 0) {
         rc = weir_cpu_find_outliers(&m->plan, &m->exec);
@@ -238,6 +248,7 @@ void weir_cpu_model_unload(struct weir_cpu_model *model)
     }
     weir_cpu_pool_destroy(model->pool);
     weir_cpu_exec_finish(&model->exec);
+    weir_cpu_exec_finish(&model->prefill_exec);
     weir_cpu_kv_finish(&model->kv);
     weir_cpu_plan_finish(&model->plan);
     free(model);
@@ -249,14 +260,50 @@ int weir_cpu_model_step(struct weir_cpu_model *model, const weir_step_batch *bat
     uint64_t begin_us = weir_clock_mono_us();
     int rc = weir_cpu_batch_set(&model->exec.batch, batch, results);
     if (rc >= 0) {
-        rc = weir_cpu_exec_run(&model->exec);
+        weir_cpu_exec_begin(&model->exec);
+        rc = weir_cpu_exec_run(&model->exec, UINT64_MAX);
     }
     if (rc >= 0) {
         model->n_steps++;
         model->n_tokens += model->exec.batch.n_tokens;
         model->step_us += weir_clock_mono_us() - begin_us;
     }
+    return rc < 0 ? rc : 0;
+}
+
+int weir_cpu_model_prefill_begin(struct weir_cpu_model *model, const weir_step_batch *batch,
+                                 weir_step_result *results)
+{
+    if (model->has_prefill) {
+        return WEIR_E_BUSY;
+    }
+    int rc = weir_cpu_batch_set(&model->prefill_exec.batch, batch, results);
+    if (rc >= 0) {
+        weir_cpu_exec_begin(&model->prefill_exec);
+        model->has_prefill = true;
+    }
     return rc;
+}
+
+int weir_cpu_model_prefill_run(struct weir_cpu_model *model, uint32_t us)
+{
+    if (!model->has_prefill) {
+        return WEIR_E_ARG;
+    }
+    uint64_t begin_us = weir_clock_mono_us();
+    int rc = weir_cpu_exec_run(&model->prefill_exec, begin_us + us);
+    model->step_us += weir_clock_mono_us() - begin_us;
+    if (rc != 0) {
+        model->has_prefill = false;
+        model->n_steps += rc > 0;
+        model->n_tokens += rc > 0 ? model->prefill_exec.batch.n_tokens : 0;
+    }
+    return rc;
+}
+
+void weir_cpu_model_prefill_drop(struct weir_cpu_model *model)
+{
+    model->has_prefill = false;
 }
 
 void weir_cpu_model_stats(struct weir_cpu_model *model,

@@ -14,6 +14,8 @@ struct weir_cpu_model {
     struct weir_cpu_plan plan;
     struct weir_cpu_kv kv;
     struct weir_cpu_exec exec;
+    struct weir_cpu_exec prefill_exec; /* of the chunk in pieces */
+    bool has_prefill;                  /* one is under way */
     weir_model_info info;
     /* For stats(), written by the model's thread, read by any; each is a figure of its own. */
     _Atomic uint64_t n_steps, n_tokens, step_us;
@@ -24,6 +26,11 @@ WEIR_NODISCARD int weir_cpu_model_load(const weir_host *host, const weir_load_pa
 void weir_cpu_model_unload(struct weir_cpu_model *model); /* NULL ok */
 WEIR_NODISCARD int weir_cpu_model_step(struct weir_cpu_model *model, const weir_step_batch *batch,
                                        weir_step_result *results);
+WEIR_NODISCARD int weir_cpu_model_prefill_begin(struct weir_cpu_model *model,
+                                                const weir_step_batch *batch,
+                                                weir_step_result *results);
+WEIR_NODISCARD int weir_cpu_model_prefill_run(struct weir_cpu_model *model, uint32_t us);
+void weir_cpu_model_prefill_drop(struct weir_cpu_model *model);
 void weir_cpu_model_stats(struct weir_cpu_model *model,
                           void (*each)(void *arg, const char *name, double value), void *arg);
 

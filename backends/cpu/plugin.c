@@ -65,10 +65,26 @@ static int step(void *model, const weir_step_batch *batch, weir_step_result *res
     return weir_cpu_model_step(model, batch, results);
 }
 
+static int prefill_begin(void *model, const weir_step_batch *batch, weir_step_result *results)
+{
+    return weir_cpu_model_prefill_begin(model, batch, results);
+}
+
+static int prefill_run(void *model, uint32_t us)
+{
+    return weir_cpu_model_prefill_run(model, us);
+}
+
+static void prefill_drop(void *model)
+{
+    weir_cpu_model_prefill_drop(model);
+}
+
 static void interrupt(void *model)
 {
     struct weir_cpu_model *m = model;
     weir_cpu_exec_cancel(&m->exec);
+    weir_cpu_exec_cancel(&m->prefill_exec);
 }
 
 static void stats(void *model, void (*each)(void *arg, const char *name, double value), void *arg)
@@ -84,6 +100,9 @@ static const weir_backend_step step_table = {
     .info = info,
     .step = step,
     .interrupt = interrupt,
+    .prefill_begin = prefill_begin,
+    .prefill_run = prefill_run,
+    .prefill_drop = prefill_drop,
     .stats = stats,
 };
 

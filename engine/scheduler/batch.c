@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the next step: one row per decoding sequence, then prompt chunks. */
+/* The parts of the next step: one row per decoding sequence, then prompt chunks, where these are
+ * not worked off in pieces beside it. */
 #include "scheduler_internal.h"
 
 #include <assert.h>
@@ -19,16 +20,16 @@ static bool make_mask(struct weir_scheduler *s, struct weir_sequence *q)
     return false;
 }
 
-/* False when the sequence's job failed instead. */
-static bool add_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens)
+bool weir_batch_make_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens,
+                          weir_step_part *ret_part)
 {
-    assert(s->n_parts < s->config.max_batch && q->slot != WEIR_NO_SLOT);
+    assert(q->slot != WEIR_NO_SLOT && !q->in_pieces);
     const struct weir_job *job = q->job;
     bool samples = q->n_computed + n_tokens == q->n_tokens;
     if (samples && !make_mask(s, q)) {
         return false;
     }
-    weir_step_part *part = &s->parts[s->n_parts];
+    weir_step_part *part = ret_part;
     *part = (weir_step_part){
         .slot = q->slot,
         .pos = q->n_computed,
@@ -46,6 +47,16 @@ static bool add_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t
         part->n_history_prompt = q->n_prompt;
         part->sample_index = q->n_tokens - q->n_prompt;
         part->mask = q->constraint ? q->constraint->mask : NULL;
+    }
+    return true;
+}
+
+/* False when the sequence's job failed instead. */
+static bool add_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens)
+{
+    assert(s->n_parts < s->config.max_batch);
+    if (!weir_batch_make_part(s, q, n_tokens, &s->parts[s->n_parts])) {
+        return false;
     }
     s->part_sequences[s->n_parts++] = q;
     s->n_step_tokens += n_tokens;
@@ -103,13 +114,19 @@ static bool is_slowed_by(const struct weir_scheduler *s, const struct weir_tenan
     return false;
 }
 
+/* The tenant's prompts are computed in pieces beside this step, not in it. */
+static bool goes_in_pieces(const struct weir_scheduler *s, const struct weir_tenant_share *share)
+{
+    return weir_prefill_is_possible(s) && is_slowed_by(s, share);
+}
+
 /* Prompt tokens for the tenant in this step, while n_taken are in it. */
 static uint32_t prompt_room(const struct weir_scheduler *s, const struct weir_tenant_share *share,
                             bool several, uint32_t n_taken)
 {
     uint32_t room = s->config.max_step_tokens - s->n_step_tokens;
     uint32_t most = UINT32_MAX;
-    if (s->n_decode_rows > 0 && is_slowed_by(s, share)) {
+    if (is_slowed_by(s, share)) {
         most = weir_pacer_prompt_tokens(&s->pacer, s->n_decode_rows);
     } else if (several && share->n_slots > 1) {
         most = weir_pacer_tokens_in(&s->pacer, SLICE_US); /* others may come any moment */
@@ -120,22 +137,18 @@ static uint32_t prompt_room(const struct weir_scheduler *s, const struct weir_te
 
 static bool has_prompt_to_compute(const struct weir_sequence *q)
 {
-    return q->state == WEIR_SEQUENCE_PREFILL && !q->job->share->sits_out;
+    return q->state == WEIR_SEQUENCE_PREFILL && !q->in_pieces && !q->job->share->sits_out;
 }
 
-/* The next chunk of q's prompt, at most room tokens; how many it has. */
-static uint32_t add_chunk(struct weir_scheduler *s, struct weir_sequence *q, uint32_t room)
+/* The next chunk of q's prompt, at most room tokens, gets its pages; how many it has. */
+static uint32_t prepare_chunk(struct weir_scheduler *s, struct weir_sequence *q, uint32_t room)
 {
     /* Another one with the same prefix may have been faster. */
     weir_holdings_count_match(s, q, weir_holdings_match(s, q));
     uint32_t rest = q->n_tokens - q->n_computed;
     uint32_t n = align_chunk(q, rest < room ? rest : room);
     uint32_t covered = weir_holdings_cover(s, q, q->n_computed + n);
-    if (covered <= q->n_computed) {
-        return 0;
-    }
-    n = covered - q->n_computed;
-    return add_part(s, q, n) ? n : 0;
+    return covered > q->n_computed ? covered - q->n_computed : 0;
 }
 
 static void add_prompt_chunks(struct weir_scheduler *s, uint64_t now)
@@ -150,10 +163,14 @@ static void add_prompt_chunks(struct weir_scheduler *s, uint64_t now)
         if (first && first != share && weir_tenant_share_crowds(share, first)) {
             continue; /* who is crowded waits for no more than its own chunk */
         }
-        uint32_t room = prompt_room(s, share, several, n_taken);
-        uint32_t n = room > 0 ? add_chunk(s, q, room) : 0;
-        first = !first && n > 0 ? share : first;
-        n_taken += n;
+        bool in_pieces = goes_in_pieces(s, share);
+        uint32_t room = in_pieces ? weir_prefill_room(s) : prompt_room(s, share, several, n_taken);
+        uint32_t n = room > 0 ? prepare_chunk(s, q, room) : 0;
+        if (n == 0 || !(in_pieces ? weir_prefill_begin(s, q, n) : add_part(s, q, n))) {
+            continue;
+        }
+        first = !first ? share : first;
+        n_taken += in_pieces ? 0 : n;
     }
 }
 
@@ -193,5 +210,6 @@ void weir_batch_build(struct weir_scheduler *s)
     choose_who_sits_out(s, now);
     add_decode_rows(s);
     add_prompt_chunks(s, now);
+    s->prefill.slows = s->prefill.sequence && is_slowed_by(s, s->prefill.sequence->job->share);
     s->idle_us = s->n_parts == 0 ? find_idle_us(s) : 0;
 }

@@ -29,6 +29,7 @@ bool weir_holdings_take_slot(struct weir_scheduler *s, struct weir_sequence *q)
 void weir_holdings_release(struct weir_scheduler *s, struct weir_sequence *q)
 {
     weir_batch_drop(s, q);
+    weir_prefill_drop(s, q);
     weir_page_pool_release(s->pool, q->pages, q->n_pages);
     q->n_pages = q->n_computed = q->n_chained = 0;
     q->chain = q->job->prompt->root;

@@ -3,13 +3,14 @@
 
 /* A mixed step may take this many times a pure decode step. The promise to streams is below 3; the
  * rest is for steps that overshoot: kernels take rows by the tile, so cost comes in stairs. */
-static const double STRETCH = 1.9;
+static const double STRETCH = 1.75;
 
 enum {
     MIN_TOKENS = 2,   /* a prompt always moves on; also the first chunk, of unknown cost */
     STALE_STEPS = 64, /* steps after which a pure one is measured again */
     FIRST_CHUNK = 64, /* tokens of a chunk of unknown cost */
     LEAST_CHUNK = 16, /* below, a step is all overhead */
+    PIECES = 8,       /* of a chunk */
 };
 
 static uint32_t bucket_of(uint32_t n_decode)
@@ -73,6 +74,24 @@ uint32_t weir_pacer_tokens_in(const struct weir_pacer *p, uint32_t us)
     }
     double fit = us * p->chunk_tokens / p->chunk_us;
     return fit < LEAST_CHUNK ? LEAST_CHUNK : fit < UINT16_MAX ? (uint32_t)fit : UINT16_MAX;
+}
+
+uint32_t weir_pacer_piece_us(const struct weir_pacer *p, uint32_t n_decode)
+{
+    double us = (STRETCH - 1) * p->decode_us[bucket_of(n_decode)];
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+uint32_t weir_pacer_prefill_tokens(const struct weir_pacer *p, uint32_t n_decode)
+{
+    double us = p->pieces_us_per_token;
+    double fit = us > 0 ? PIECES * (double)weir_pacer_piece_us(p, n_decode) / us : LEAST_CHUNK;
+    return fit < LEAST_CHUNK ? LEAST_CHUNK : fit < UINT16_MAX ? (uint32_t)fit : UINT16_MAX;
+}
+
+void weir_pacer_record_prefill(struct weir_pacer *p, uint32_t n_tokens, uint64_t took_us)
+{
+    average_time(&p->pieces_us_per_token, (double)took_us / n_tokens, RARE);
 }
 
 static void record_chunk(struct weir_pacer *p, uint32_t n_tokens, double took)

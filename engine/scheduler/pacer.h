@@ -10,7 +10,10 @@
  * count was never measured, or not lately, one pure step is asked for first: guessing there would
  * let the error of one average leak into the other. The chunk grows by a quarter at most from one
  * mixed step to the next, as the cost of a token is not constant: a kernel's tile may hold a few
- * for nothing. Threads: the engine's. A plain value. */
+ * for nothing. Where a prompt's chunk is worked off in pieces between pure steps, a piece may take
+ * what a mixed step takes beyond a pure one, and the chunk has as many tokens as make PIECES of
+ * those: few enough that one stage of one of its layers is short. Threads: the engine's. A plain
+ * value. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +25,7 @@ struct weir_pacer {
     double extra_us;                          /* what a mixed step took beyond a pure one ... */
     double prompt_tokens;          /* ... and the prompt tokens in it; 0: never measured */
     double chunk_us, chunk_tokens; /* of steps with prompt tokens alone; 0: never measured */
+    double pieces_us_per_token;    /* of chunks in pieces; 0: never measured */
     double step_us;                /* any step */
     uint32_t last_tokens;          /* prompt tokens of the last mixed step */
     uint64_t n_steps;
@@ -32,6 +36,12 @@ struct weir_pacer {
 uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode);
 /* Prompt tokens that make a step of about so long when no row decodes. */
 uint32_t weir_pacer_tokens_in(const struct weir_pacer *p, uint32_t us);
+/* How long a piece of a chunk may take behind a step of n_decode rows; 0: as short as it can be. */
+uint32_t weir_pacer_piece_us(const struct weir_pacer *p, uint32_t n_decode);
+/* Tokens of a chunk in pieces that begins now, at least 1. */
+uint32_t weir_pacer_prefill_tokens(const struct weir_pacer *p, uint32_t n_decode);
+/* After a chunk in pieces. */
+void weir_pacer_record_prefill(struct weir_pacer *p, uint32_t n_tokens, uint64_t took_us);
 /* After each step. */
 void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_prompt_tokens,
                        uint64_t took_us);

@@ -228,18 +228,18 @@ static void pay_for_step(struct weir_scheduler *s, uint64_t took_us, uint64_t no
     }
 }
 
-static void set_running(struct weir_scheduler *s)
+void weir_scheduler_device_begins(struct weir_scheduler *s)
 {
     if (s->config.step_state) {
         atomic_store(s->config.step_state, WEIR_STEP_RUNS);
     }
 }
 
-static bool was_given_up(struct weir_scheduler *s)
+bool weir_scheduler_device_ends(struct weir_scheduler *s)
 {
     uint32_t expected = WEIR_STEP_RUNS;
-    return s->config.step_state &&
-           !atomic_compare_exchange_strong(s->config.step_state, &expected, WEIR_STEP_NONE);
+    return !s->config.step_state ||
+           atomic_compare_exchange_strong(s->config.step_state, &expected, WEIR_STEP_NONE);
 }
 
 /* A step's time belongs to its sequences, by the tokens of each. */
@@ -253,9 +253,9 @@ static void charge_time(struct weir_scheduler *s, uint64_t took_us)
 
 static int step_at_once(struct weir_scheduler *s, const weir_step_batch *batch)
 {
-    set_running(s);
+    weir_scheduler_device_begins(s);
     int r = s->config.backend->step(s->config.model, batch, s->results);
-    return was_given_up(s) ? WEIR_E_TIMEOUT : r;
+    return weir_scheduler_device_ends(s) ? r : WEIR_E_TIMEOUT;
 }
 
 /* Ends of sequences while the device is at work leave the batch as it is: their results are not
@@ -263,9 +263,9 @@ static int step_at_once(struct weir_scheduler *s, const weir_step_batch *batch)
 static int step_in_halves(struct weir_scheduler *s, const weir_step_batch *batch)
 {
     const weir_backend_step *backend = s->config.backend;
-    set_running(s);
+    weir_scheduler_device_begins(s);
     int r = backend->step_begin(s->config.model, batch, s->results);
-    if (was_given_up(s)) {
+    if (!weir_scheduler_device_ends(s)) {
         return WEIR_E_TIMEOUT;
     }
     uint32_t n_parts = s->n_parts;
@@ -276,9 +276,9 @@ static int step_in_halves(struct weir_scheduler *s, const weir_step_batch *batch
     if (r < 0) {
         return r;
     }
-    set_running(s);
+    weir_scheduler_device_begins(s);
     r = backend->step_end(s->config.model);
-    return was_given_up(s) ? WEIR_E_TIMEOUT : r;
+    return weir_scheduler_device_ends(s) ? r : WEIR_E_TIMEOUT;
 }
 
 static int step(struct weir_scheduler *s)
@@ -308,18 +308,9 @@ static int step(struct weir_scheduler *s)
     return 0;
 }
 
-int weir_scheduler_run(struct weir_scheduler *s)
+/* A step of the batch and what comes of it. */
+static int run_batch(struct weir_scheduler *s)
 {
-    uint64_t preemptions = s->config.counters->preemptions;
-    s->idle_us = 0;
-    weir_admission_run(s);
-    weir_batch_build(s);
-    if (s->n_parts == 0) {
-        weir_tokens_take_pending(s);
-        bool made_room = s->ended || s->config.counters->preemptions != preemptions;
-        close_round(s);
-        return made_room;
-    }
     int r = step(s);
     if (r < 0) {
         return r;
@@ -334,8 +325,32 @@ int weir_scheduler_run(struct weir_scheduler *s)
             weir_tokens_take_result(s, s->part_sequences[i], s->parts[i].n_tokens, &s->results[i]);
         }
     }
+    return 0;
+}
+
+int weir_scheduler_run(struct weir_scheduler *s)
+{
+    uint64_t preemptions = s->config.counters->preemptions;
+    s->idle_us = 0;
+    weir_admission_run(s);
+    weir_batch_build(s);
+    bool has_batch = s->n_parts > 0;
+    int r = has_batch ? run_batch(s) : 0;
+    if (r < 0) {
+        return r;
+    }
+    if (!has_batch) {
+        weir_tokens_take_pending(s);
+    }
+    bool made_room = s->ended || s->config.counters->preemptions != preemptions;
+    close_round(s); /* tokens are on their way before a piece of a chunk holds up the next ones */
+    bool has_prefill = s->prefill.sequence != NULL;
+    r = has_prefill ? weir_prefill_run(s) : 0;
+    if (r < 0) {
+        return r;
+    }
     close_round(s);
-    return 1;
+    return has_batch || has_prefill || made_room;
 }
 
 uint64_t weir_scheduler_idle_us(const struct weir_scheduler *s)

@@ -7,6 +7,8 @@
  * for KV is short. A round of the scheduler settles all three.
  * A round: admit waiting sequences while their predicted KV fits -> one row per decoding sequence,
  * prompt chunks in what is left of the step -> the backend's step -> tokens to text to the sink.
+ * Where the backend can, a prompt beside decoding sequences is not in the step: a chunk of it is
+ * worked off in pieces behind several rounds' steps (prefill.h).
  * Where the backend has a step in two halves, tokens after which a sequence goes on become text
  * while the next step is on the device. A stop string found then costs a row that is thrown away.
  * Order: class, then the least served tenant by weight, then priority and arrival; it says who is

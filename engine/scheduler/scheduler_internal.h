@@ -2,9 +2,11 @@
 #pragma once
 /* The scheduler's state, shared by its files: scheduler.c (jobs, rounds), admission.c (waiting to
  * running), turn.c (whose turn it is), holdings.c (slots and pages), batch.c (the step's parts),
- * tokens.c (what comes of it). Nobody else includes this. */
+ * prefill.c (prompts between steps), tokens.c (what comes of it). Nobody else includes this.
+ */
 #include "engine/scheduler/pacer.h"
 #include "engine/scheduler/page_pool.h"
+#include "engine/scheduler/prefill.h"
 #include "engine/scheduler/scheduler.h"
 
 /* A token of the last step whose text is still to come. */
@@ -36,6 +38,7 @@ struct weir_scheduler {
     struct weir_pending_token *pending;       /* [n_pending] of max_batch, in last_results */
     uint32_t n_pending;
     uint32_t n_parts, n_step_tokens, n_decode_rows;
+    struct weir_prefill prefill;
     bool others_want; /* somebody whose time is not used up can run */
     uint64_t idle_us; /* nothing runs, but somebody who owes may do so after this; 0: nobody */
 };
@@ -44,6 +47,11 @@ uint64_t weir_scheduler_now_us(const struct weir_scheduler *s);
 /* Ends a job early: its sequences give everything back; it is reported at the end of the round. */
 void weir_scheduler_fail_job(struct weir_scheduler *s, struct weir_job *job, int rc,
                              const char *message);
+
+/* Around each call that makes the device work. ends(): false when the step was given up meanwhile.
+ */
+void weir_scheduler_device_begins(struct weir_scheduler *s);
+bool weir_scheduler_device_ends(struct weir_scheduler *s);
 
 /* The sequence is over; its job, too, when it was the last one open. */
 void weir_scheduler_end_sequence(struct weir_scheduler *s, struct weir_sequence *q);
@@ -93,7 +101,10 @@ struct weir_sequence *weir_turn_next(struct weir_scheduler *s, uint64_t look,
 /* admission.c: moves waiting sequences into the batch. */
 void weir_admission_run(struct weir_scheduler *s);
 
-/* batch.c: fills parts[]; may fail jobs. */
+/* batch.c: fills parts[] and may begin a chunk; may fail jobs. */
 void weir_batch_build(struct weir_scheduler *s);
+/* q's next n_tokens; false when its job failed instead. */
+bool weir_batch_make_part(struct weir_scheduler *s, struct weir_sequence *q, uint32_t n_tokens,
+                          weir_step_part *ret_part);
 /* Takes a preempted sequence out again. */
 void weir_batch_drop(struct weir_scheduler *s, const struct weir_sequence *q);

@@ -34,6 +34,7 @@ struct weir_sequence {
     uint32_t class_rank;     /* lifted by what it has waited */
     uint64_t waits_since_us; /* while it waits */
     enum weir_sequence_state state;
+    bool in_pieces;          /* a chunk of it is under way between steps; it is in no batch */
     enum weir_finish finish; /* not NONE: nothing more is sampled, the rest waits for the reader */
     uint32_t slot;
     int32_t *tokens; /* [n_prompt + max_tokens] */

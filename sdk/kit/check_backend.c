@@ -224,9 +224,51 @@ static bool take_result(struct rig *g, struct sequence *s, const weir_step_part 
     return true;
 }
 
-/* Every other time in two halves, where the backend has them: the same tokens must come. */
+static bool has_pieces(const struct rig *g)
+{
+    return WEIR_HAS_FN(g->backend, prefill_begin) && WEIR_HAS_FN(g->backend, prefill_run) &&
+           WEIR_HAS_FN(g->backend, prefill_drop);
+}
+
+/* The first part as a chunk in pieces, begun twice, with the step of the others in between. */
+static int run_in_pieces(struct rig *g, const weir_step_batch *batch, weir_step_result *results)
+{
+    enum { MOST_PIECES = 1000000 };
+    weir_step_batch chunk = *batch, rest = *batch;
+    chunk.n_parts = 1;
+    chunk.n_tokens = batch->parts[0].n_tokens;
+    rest.parts++;
+    rest.n_parts--;
+    rest.n_tokens -= chunk.n_tokens;
+    int rc = g->backend->prefill_begin(g->model, &chunk, results);
+    rc = rc == 0 ? g->backend->prefill_run(g->model, 0) : rc;
+    if (rc == 0) {
+        g->backend->prefill_drop(g->model);
+        rc = g->backend->prefill_begin(g->model, &chunk, results);
+    }
+    if (rc >= 0 && rest.n_parts > 0) {
+        int step_rc = g->backend->step(g->model, &rest, results + 1);
+        rc = step_rc < 0 ? step_rc : rc;
+    }
+    for (int i = 0; rc == 0 && i < MOST_PIECES; i++) {
+        rc = g->backend->prefill_run(g->model, 0);
+    }
+    if (rc == 0) {
+        weir_kit_find(g->bench.probe, "a chunk is not done after %d pieces", MOST_PIECES);
+        g->backend->prefill_drop(g->model);
+    }
+    return rc;
+}
+
+/* Every other time in two halves or in pieces, where the backend has them: the same tokens must
+ * come. */
 static int run_step(struct rig *g, const weir_step_batch *batch, weir_step_result *results)
 {
+    const uint32_t n_first = batch->parts[0].n_tokens;
+    if (has_pieces(g) && n_first > 1 && n_first <= g->info.max_prefill_tokens &&
+        ++g->n_steps % 2 != 0) {
+        return run_in_pieces(g, batch, results);
+    }
     bool has_halves = WEIR_HAS_FN(g->backend, step_begin) && WEIR_HAS_FN(g->backend, step_end);
     if (!has_halves || ++g->n_steps % 2 == 0) {
         return g->backend->step(g->model, batch, results);

@@ -11,6 +11,8 @@ struct fake_position {
     uint32_t step;   /* that wrote it */
 };
 
+enum { FAKE_PREFILL_TOKENS = 512 };
+
 static const char *const pieces[FAKE_N_VOCAB - FAKE_END - 1] = {
     "he",       "llo",  " wor",     "ld\n",       "\xC3",  "\xA9",   "\xF0\x9F",
     "\x98\x80", "ST",   "OP",       "STO",        "P now", "",       "a longer piece of text",
@@ -153,7 +155,7 @@ static int fake_load(const weir_host *host, const weir_load_params *params, void
     }
     memset(f->open, 0, sizeof(f->open));
     f->is_loaded = true;
-    f->begun = false;
+    f->begun = f->has_prefill = false;
     *model = f;
     return 0;
 }
@@ -182,6 +184,7 @@ static int fake_info(void *model, weir_model_info *out)
         .page_tokens = WEIR_PAGE_TOKENS,
         .max_sequences = f->max_sequences,
         .max_step_tokens = f->max_step_tokens,
+        .max_prefill_tokens = FAKE_PREFILL_TOKENS,
         .arch = "fake",
     };
     return 0;
@@ -238,6 +241,9 @@ static void fake_seq_close(void *model, uint32_t slot)
     struct fake_backend *f = model;
     if (!f->open[slot]) {
         violate(f, "slot closed that is not open", slot, 0);
+    }
+    if (f->has_prefill && f->prefill.parts[0].slot == slot) {
+        violate(f, "slot closed while its chunk is under way", slot, 0);
     }
     f->open[slot] = false;
 }
@@ -349,6 +355,9 @@ static void check_batch(struct fake_backend *f, const weir_step_batch *batch)
             violate(f, "a part without tokens or with a wrong slot", part->slot, part->pos);
             continue;
         }
+        if (f->has_prefill && f->prefill.parts[0].slot == part->slot) {
+            violate(f, "a step with a sequence whose chunk is under way", part->slot, part->pos);
+        }
         seen[part->slot] = true;
     }
     if (n != batch->n_tokens || n > f->max_step_tokens || batch->n_parts > f->max_sequences) {
@@ -424,6 +433,51 @@ static int fake_step_end(void *model)
     return compute(f, &f->batch, f->results);
 }
 
+static int fake_prefill_begin(void *model, const weir_step_batch *batch, weir_step_result *results)
+{
+    struct fake_backend *f = model;
+    if (f->has_prefill || batch->n_parts != 1 || batch->n_tokens > FAKE_PREFILL_TOKENS) {
+        violate(f, "a chunk begins that must not", batch->parts[0].slot, batch->n_tokens);
+    }
+    check_batch(f, batch);
+    f->prefill = *batch;
+    f->prefill_results = results;
+    f->prefill_left_us = batch->n_tokens * f->prompt_token_us;
+    f->has_prefill = true;
+    atomic_fetch_add(&f->n_prefills, 1);
+    return 0;
+}
+
+/* The device reads what it was given as late as it may. */
+static int fake_prefill_run(void *model, uint32_t us)
+{
+    struct fake_backend *f = model;
+    if (!f->has_prefill) {
+        violate(f, "a chunk goes on that did not begin", 0, 0);
+        return WEIR_E_ARG;
+    }
+    atomic_fetch_add(&f->n_pieces, 1);
+    us = us > 0 ? us : 1;
+    if (f->prefill_left_us > us) {
+        f->prefill_left_us -= us;
+        atomic_fetch_add(&f->now_us, us);
+        return 0;
+    }
+    atomic_fetch_add(&f->now_us, f->prefill_left_us);
+    f->has_prefill = false;
+    uint64_t now_us = atomic_load(&f->now_us);
+    int r = compute(f, &f->prefill, f->prefill_results);
+    atomic_store(&f->now_us, now_us); /* paid for above */
+    return r < 0 ? r : 1;
+}
+
+static void fake_prefill_drop(void *model)
+{
+    struct fake_backend *f = model;
+    atomic_fetch_add(&f->n_dropped, f->has_prefill);
+    f->has_prefill = false;
+}
+
 const weir_backend_step *fake_backend(void)
 {
     static const weir_backend_step backend = {
@@ -449,5 +503,15 @@ const weir_backend_step *fake_backend_in_halves(void)
     backend.step = NULL;
     backend.step_begin = fake_step_begin;
     backend.step_end = fake_step_end;
+    return &backend;
+}
+
+const weir_backend_step *fake_backend_in_pieces(void)
+{
+    static weir_backend_step backend;
+    backend = *fake_backend();
+    backend.prefill_begin = fake_prefill_begin;
+    backend.prefill_run = fake_prefill_run;
+    backend.prefill_drop = fake_prefill_drop;
     return &backend;
 }

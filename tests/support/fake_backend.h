@@ -45,6 +45,11 @@ struct fake_backend {
     weir_step_batch batch; /* of the step that has begun */
     weir_step_result *results;
     bool begun;
+    weir_step_batch prefill; /* the one under way */
+    weir_step_result *prefill_results;
+    uint64_t prefill_left_us;
+    bool has_prefill;
+    _Atomic uint32_t n_prefills, n_pieces, n_dropped;
 };
 
 /* Defaults: 1024 pages, context 4096, 32 sequences, 512 tokens a step. */
@@ -53,6 +58,8 @@ void fake_backend_finish(struct fake_backend *f);
 const weir_backend_step *fake_backend(void);
 /* With step_begin and step_end in place of step. */
 const weir_backend_step *fake_backend_in_halves(void);
+/* With chunks in pieces of up to 512 tokens. */
+const weir_backend_step *fake_backend_in_pieces(void);
 void fake_backend_block(struct fake_backend *f, bool blocked);
 
 /* Ready for use without load(), for tests of the scheduler alone. */

@@ -10,8 +10,8 @@
  * tables; the backend never writes to a page below `pos`.
  * Determinism: a sequence's logits must not depend on what else is in the batch, nor on how its
  * prompt was cut into steps.
- * Threads: load, step, seq_*, embed and unload on the model's own thread [model], one at a time;
- * devices on [main]; interrupt and stats from [any]. */
+ * Threads: load, step, chunk_*, seq_*, embed and unload on the model's own thread [model], one at a
+ * time; devices on [main]; interrupt and stats from [any]. */
 #ifndef WEIR_BACKEND_STEP_H
 #define WEIR_BACKEND_STEP_H
 
@@ -77,6 +77,8 @@ typedef struct weir_model_info {
     uint64_t kv_bytes_per_token;
     uint64_t step_bytes; /* bytes of weights that one decode step must read */
     char arch[32], quant[32], device[64];
+    uint32_t max_prefill_tokens; /* in one prefill_begin(); 0: it has none */
+    uint32_t reserved;
 } weir_model_info;
 
 typedef struct weir_logit_bias {
@@ -180,12 +182,22 @@ typedef struct weir_backend_step {
     /* Devices that one model can be split over. */
     uint32_t max_devices; /* 0 or not there: 1 */
     uint32_t reserved2;
-    /* Optional, both or none: step() in two halves, for devices that work by themselves. begin sends
-     * the step on its way; end waits for it. The host turns the last step's tokens into text in
-     * between, and may call seq_close for sequences of the batch. The batch, what its parts point to
-     * and results stay until end. After a begin that failed there is no end. */
+    /* Optional, both or none: step() in two halves, for devices that work by themselves. begin
+     * sends the step on its way; end waits for it. The host turns the last step's tokens into text
+     * in between, and may call seq_close for sequences of the batch. The batch, what its parts
+     * point to and results stay until end. After a begin that failed there is no end. */
     int (*step_begin)(void *model, const weir_step_batch *batch, weir_step_result *results);
     int (*step_end)(void *model);
+    /* Optional, all or none: a prompt's chunk in pieces between steps, so that sequences that
+     * decode wait for a few of its layers and not for all of them. begin takes a batch of one part,
+     * at most max_prefill_tokens long, while no other chunk is under way; the batch, what its part
+     * points to and results stay until it is done or dropped. run works on it for about `us`, on
+     * something at least: 1: done, as step() would have left it; 0: there is more to do; negative:
+     * as step(). Steps of other sequences come in between. drop forgets what is under way, if
+     * anything is. */
+    int (*prefill_begin)(void *model, const weir_step_batch *batch, weir_step_result *results);
+    int (*prefill_run)(void *model, uint32_t us);
+    void (*prefill_drop)(void *model);
 } weir_backend_step;
 
 #ifdef __cplusplus

@@ -9,7 +9,9 @@ void rig_init(struct rig *r)
 {
     memset(r, 0, sizeof(*r));
     fake_backend_init(&r->backend);
-    r->in_halves = getenv("WEIR_RIG_IN_HALVES") != NULL;
+    const char *steps = getenv("WEIR_RIG_STEPS");
+    r->in_halves = steps && strcmp(steps, "halves") == 0;
+    r->in_pieces = steps && strcmp(steps, "pieces") == 0;
     r->max_batch = 8;
     r->max_live = 200;
     r->max_step_tokens = 64;
@@ -51,7 +53,9 @@ void rig_open(struct rig *r)
         .page_bytes = WEIR_PAGE_TOKENS,
     };
     struct weir_scheduler_config config = {
-        .backend = r->in_halves ? fake_backend_in_halves() : fake_backend(),
+        .backend = r->in_halves   ? fake_backend_in_halves()
+                   : r->in_pieces ? fake_backend_in_pieces()
+                                  : fake_backend(),
         .model = r->model,
         .info = &r->info,
         .vocabulary = &r->vocabulary,

@@ -25,7 +25,8 @@ struct rig {
     struct weir_scheduler_counters counters;
     struct weir_scheduler *scheduler;
     uint32_t max_batch, max_live, max_step_tokens;
-    bool in_halves; /* the backend's steps; as the environment says: WEIR_RIG_IN_HALVES */
+    bool in_halves; /* the backend's steps; as the environment says: WEIR_RIG_STEPS=halves */
+    bool in_pieces; /* prompts' chunks; =pieces */
     struct weir_job *jobs[RIG_JOBS]; /* by ticket; NULL: ended or never added */
     weir_generation generations[RIG_JOBS];
     uint32_t n_jobs;

@@ -100,9 +100,30 @@ static void a_prompt_alone_fills_the_time_that_is_asked_for(void **state)
     assert_true(weir_pacer_tokens_in(&p, 1) >= 1);
 }
 
+static void a_chunk_in_pieces_is_cut_by_what_its_tokens_cost(void **state)
+{
+    (void)state;
+    struct weir_pacer p = {0};
+    assert_int_equal(weir_pacer_piece_us(&p, 1), 0); /* as short as it can be */
+    uint32_t first = weir_pacer_prefill_tokens(&p, 1);
+    assert_in_range(first, 1, 32);
+    for (int i = 0; i < 20; i++) {
+        weir_pacer_record(&p, 1, 0, 4000);
+    }
+    uint32_t piece_us = weir_pacer_piece_us(&p, 1);
+    assert_in_range(piece_us, 2000, 4000);
+    weir_pacer_record_prefill(&p, first, (uint64_t)first * 100);
+    assert_in_range(weir_pacer_prefill_tokens(&p, 1), 4 * piece_us / 100, 16 * piece_us / 100);
+    for (int i = 0; i < 20; i++) {
+        weir_pacer_record_prefill(&p, 16, (uint64_t)16 * 5000);
+    }
+    assert_true(weir_pacer_prefill_tokens(&p, 1) <= first); /* far into the prompt */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_chunk_in_pieces_is_cut_by_what_its_tokens_cost),
         cmocka_unit_test(it_asks_for_a_pure_step_before_it_guesses),
         cmocka_unit_test(a_mixed_step_stays_below_three_pure_ones),
         cmocka_unit_test(it_follows_a_cost_that_grows),

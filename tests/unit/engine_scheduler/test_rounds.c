@@ -453,6 +453,68 @@ static void a_long_prompt_does_not_hold_up_a_stream(void **state)
     }
 }
 
+/* A stream runs, and a long prompt is in pieces beside it. */
+static weir_ticket open_with_prompt_in_pieces(struct rig *r, weir_ticket *ret_stream)
+{
+    rig_init(r);
+    r->in_halves = false;
+    r->in_pieces = true;
+    r->backend.prompt_token_us = 1000;
+    rig_open(r);
+    static weir_generation stream, late;
+    stream = endless("stream", 60);
+    *ret_stream = rig_add(r, &stream);
+    rig_run(r, 5);
+    late = endless(LONG_PROMPT, 5);
+    weir_ticket t = rig_add(r, &late);
+    uint64_t n_tokens = r->counters.completion_tokens;
+    rig_run(r, 3);
+    assert_int_equal(r->counters.completion_tokens, n_tokens + 3); /* the stream went on */
+    assert_int_equal(r->backend.n_prefills, 1);
+    assert_true(r->backend.n_pieces >= 3);
+    assert_true(r->jobs[t]->sequences[0].in_pieces);
+    return t;
+}
+
+static void a_prompt_in_pieces_is_computed_beside_the_streams(void **state)
+{
+    (void)state;
+    static struct rig r;
+    weir_ticket stream, t = open_with_prompt_in_pieces(&r, &stream);
+    rig_run(&r, 1000);
+    assert_true(r.backend.n_prefills >= 2 && r.backend.n_pieces > 4 * r.backend.n_prefills);
+    assert_int_equal(r.backend.n_dropped, 0);
+    rig_check(&r, stream);
+    rig_check(&r, t);
+    rig_close(&r);
+}
+
+static void a_prompt_in_pieces_is_dropped_when_its_client_leaves(void **state)
+{
+    (void)state;
+    static struct rig r;
+    weir_ticket stream, t = open_with_prompt_in_pieces(&r, &stream);
+    weir_scheduler_cancel(r.scheduler, r.jobs[t]);
+    rig_run(&r, 1);
+    assert_int_equal(r.backend.n_dropped, 1);
+    assert_int_equal(r.sink->streams[t].outcome.rc, WEIR_E_CANCELLED);
+    rig_run(&r, 1000);
+    rig_check(&r, stream);
+    rig_close(&r);
+}
+
+static void a_prompt_in_pieces_goes_on_when_the_streams_end(void **state)
+{
+    (void)state;
+    static struct rig r;
+    weir_ticket stream, t = open_with_prompt_in_pieces(&r, &stream);
+    weir_scheduler_cancel(r.scheduler, r.jobs[stream]);
+    rig_run(&r, 1000);
+    assert_int_equal(r.backend.n_dropped, 0);
+    rig_check(&r, t);
+    rig_close(&r);
+}
+
 static void the_device_s_time_is_shared_by_tokens(void **state)
 {
     (void)state;
@@ -478,6 +540,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_repeated_prompt_comes_from_the_cache_but_for_its_tail),
+        cmocka_unit_test(a_prompt_in_pieces_is_computed_beside_the_streams),
+        cmocka_unit_test(a_prompt_in_pieces_is_dropped_when_its_client_leaves),
+        cmocka_unit_test(a_prompt_in_pieces_goes_on_when_the_streams_end),
         cmocka_unit_test(the_device_s_time_is_shared_by_tokens),
         cmocka_unit_test(prompts_that_arrive_together_are_computed_once),
         cmocka_unit_test(the_last_prompt_token_is_always_computed),
