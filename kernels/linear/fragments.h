@@ -89,6 +89,19 @@ GPU_DEVICE uint32_t unit_row(int u)
 #endif
 }
 
+/* c += a b for 16 columns: pairs p and q of every unit. */
+GPU_DEVICE void frag_mma_of(float *c, const uint32_t pairs[FRAG_UNITS][4], int p, int q,
+                            const uint32_t *x)
+{
+#if defined(GPU_NV)
+    uint32_t a[4] = {pairs[0][p], pairs[1][p], pairs[0][q], pairs[1][q]};
+    gpu_mma_16x8x16_f16(c, a, x);
+#else
+    uint32_t a[2] = {pairs[0][p], pairs[0][q]};
+    gpu_mfma_16x16x16_f16(c, a, x);
+#endif
+}
+
 /* c += a b for half a block (16 columns): pairs 2 h and 2 h + 1 of every unit. */
 GPU_DEVICE void frag_mma(float *c, const uint32_t pairs[FRAG_UNITS][4], int h, const uint32_t *x)
 {
@@ -183,9 +196,9 @@ GPU_DEVICE void expand(uint32_t pairs[FRAG_UNITS][4], const block_words<KIND> &w
                 pairs[u][p] = words.w[4 * u + p];
             } else if constexpr (WORDS == 2) {
                 uint32_t w = words.w[2 * u + p / 2] >> p % 2 * 8;
-                pairs[u][p] = (w & 0x00FF00FFu) | 0x64006400u;
+                pairs[u][p] = gpu_and_or(w, 0x00FF00FFu, 0x64006400u);
             } else {
-                uint32_t v = (words.w[u] >> 4 * p & 0x000F000Fu) | 0x64006400u;
+                uint32_t v = gpu_and_or(words.w[u] >> 4 * p, 0x000F000Fu, 0x64006400u);
                 if constexpr (HIGH_BITS > 0) {
                     constexpr int PER_WORD =
                         HIGH_BITS > 0 ? 16 / (HIGH_BITS > 0 ? HIGH_BITS : 1) : 1;
@@ -193,7 +206,43 @@ GPU_DEVICE void expand(uint32_t pairs[FRAG_UNITS][4], const block_words<KIND> &w
                     int number = 4 * (j * FRAG_UNITS + u) + p;
                     int bit = number % PER_WORD * HIGH_BITS;
                     uint32_t h = high.w[number / PER_WORD];
-                    v |= (bit >= 4 ? h >> (bit - 4) : h << (4 - bit)) & MASK;
+                    v = gpu_and_or(bit >= 4 ? h >> (bit - 4) : h << (4 - bit), MASK, v);
+                }
+                pairs[u][p] = v;
+            }
+        }
+    }
+}
+
+/* The same where the sums of two halves of a block are kept apart: the nibbles of odd pairs stay
+ * where they are and count sixteenfold, 1024 + 16 v, which saves the shifts. Half h is pairs
+ * half_pair(h, 0) and half_pair(h, 1); Q6_K has scales for the halves of its blocks. */
+template <int KIND> struct halves {
+    enum { SPREAD = matrix_kind<KIND>::WORDS == 1 && KIND != WEIR_MATRIX_Q6_K, TIMES = SPREAD ? 16 : 1 };
+};
+template <int KIND> GPU_DEVICE constexpr int half_pair(int h, int i)
+{
+    return halves<KIND>::SPREAD ? h + 2 * i : 2 * h + i;
+}
+template <int KIND>
+GPU_DEVICE void expand_halves(uint32_t pairs[FRAG_UNITS][4], const block_words<KIND> &words,
+                              const high_words<KIND> &high, int j)
+{
+    if constexpr (!halves<KIND>::SPREAD) {
+        expand<KIND>(pairs, words, high, j);
+    } else {
+        GPU_UNROLL
+        for (int u = 0; u < FRAG_UNITS; u++) {
+            GPU_UNROLL
+            for (int p = 0; p < 4; p++) {
+                uint32_t at = p % 2 * 4;
+                uint32_t v =
+                    gpu_and_or(words.w[u] >> p / 2 * 8, 0x000F000Fu << at, 0x64006400u);
+                if constexpr (matrix_kind<KIND>::HIGH_BITS == 1) {
+                    uint32_t number = 4 * (uint32_t)(j * FRAG_UNITS + u) + (uint32_t)p;
+                    uint32_t bit = number % 16, to = 4 + at, h = high.w[number / 16];
+                    v = gpu_and_or(bit >= to ? h >> (bit - to) : h << (to - bit),
+                                   0x00010001u << to, v);
                 }
                 pairs[u][p] = v;
             }
@@ -267,6 +316,35 @@ template <int KIND> GPU_DEVICE float get_factor(const row_scales<KIND> &s, int j
     }
 }
 
+/* w = mul (v - ZERO) + off of one row and block, straight from the record; half h of Q6_K's. */
+template <int KIND>
+GPU_DEVICE void load_line(float *mul, float *off, const unsigned char *record, uint32_t row,
+                          uint32_t block, int h)
+{
+    const unsigned char *part = record + matrix_kind<KIND>::QUANTS + matrix_kind<KIND>::HIGH;
+    constexpr uint32_t BLOCKS = matrix_kind<KIND>::BLOCKS;
+    *off = 0.0f;
+    if constexpr (KIND == WEIR_MATRIX_Q4_1 || KIND == WEIR_MATRIX_Q5_1) {
+        uint32_t line = gpu_load<uint32_t>(part + (row * BLOCKS + block) * 4);
+        *mul = gpu_f16_low(line);
+        *off = gpu_f16_high(line);
+    } else if constexpr (KIND == WEIR_MATRIX_Q4_K || KIND == WEIR_MATRIX_Q5_K) {
+        gpu_u4 v = gpu_load<gpu_u4>(part + row * 16);
+        uint32_t last = (v.y >> 12 & 0x000F000Fu) | (v.z >> 8 & 0x00F000F0u) |
+                        (v.w >> 4 & 0x0F000F00u);
+        uint32_t i = block / 2, fields = i < 2 ? (i == 0 ? v.y : v.z) : (i == 2 ? v.w : last);
+        uint32_t field = (fields >> block % 2 * 6 & 0x003F003Fu) | 0x64006400u;
+        uint32_t numbers = gpu_hadd2(field, 0xE400E400u);
+        *mul = gpu_f16_low(v.x) * gpu_f16_low(numbers);
+        *off = -gpu_f16_high(v.x) * gpu_f16_high(numbers);
+    } else if constexpr (KIND == WEIR_MATRIX_Q6_K) {
+        float d = gpu_f16_to_f32(gpu_load<uint16_t>(part + 256 + row * 2));
+        *mul = d * (float)gpu_load<int8_t>(part + row * 16 + block * 2 + (uint32_t)h);
+    } else {
+        *mul = gpu_f16_to_f32(gpu_load<uint16_t>(part + (row * BLOCKS + block) * 2));
+    }
+}
+
 /* Stored numbers (1024 + v) of half h of block j to v - ZERO, for types with a centre. */
 template <int KIND> GPU_DEVICE void shift_to_centre(uint32_t pairs[FRAG_UNITS][4], int h)
 {
@@ -304,14 +382,16 @@ GPU_DEVICE void weigh(uint32_t pairs[FRAG_UNITS][4], const row_scales<KIND> *sca
     }
 }
 
+/* Asks for a record; every lane of the wave. */
 template <int KIND> GPU_DEVICE void start_record(unsigned char *stage, const unsigned char *record)
 {
     constexpr uint32_t BYTES = matrix_kind<KIND>::BYTES;
+    stage += gpu_lane() * 16;
+    record += gpu_lane() * 16;
     GPU_UNROLL
     for (uint32_t at = 0; at < BYTES; at += LANES * 16) {
-        uint32_t mine = at + gpu_lane() * 16;
-        if (at + LANES * 16 <= BYTES || mine < BYTES) {
-            gpu_cp_async16(stage + mine, record + mine);
+        if (at + LANES * 16 <= BYTES || gpu_lane() < (BYTES - at) / 16) {
+            gpu_cp_async16(stage + at, record + at);
         }
     }
 }

@@ -39,6 +39,7 @@ struct weir_linear_kernel_args {
     struct weir_linear_args a;
     uint32_t y_at[WEIR_LINEAR_MAX_W]; /* first column of each in y */
     uint32_t n_k_splits;              /* waves (gemv) or blocks (batch) that share a row tile */
+    uint32_t n_x_turns;               /* gemv: turns whose x is in shared memory at once */
     uint32_t
         *counters; /* batch: blocks that are done, by group of row tiles; zero between launches */
 };
@@ -48,8 +49,8 @@ struct weir_linear_plan {
     struct weir_gpu_launch launches[WEIR_LINEAR_MAX_W];
 };
 
-/* Blocks of gemv that a multiprocessor has registers for. */
-#define WEIR_GEMV_BLOCKS(kind) ((kind) == WEIR_MATRIX_Q4_K || (kind) == WEIR_MATRIX_Q5_K ? 2 : 3)
+/* Blocks of gemv that a multiprocessor has registers for, by columns of the sums for each token. */
+#define WEIR_GEMV_BLOCKS(kind, columns) ((kind) == WEIR_MATRIX_F16 || (columns) == 8 ? 3u : 2u)
 
 #ifdef __cplusplus
 extern "C" {

@@ -8,12 +8,13 @@
 
 /* As in gemv.cu and batch.cu. */
 enum { WAVES = 8, GEMV_STAGES_NV = 3, GEMV_STAGES_CDNA = 2, X_PAD = 8, TILE_PAD = 4 };
+enum { GEMV_ZEROS = 256, GEMV_X_WHOLE = 32 * 1024, GEMV_X_PART = 16 * 1024 };
 enum { BATCH_ROWS = WAVES * WEIR_TILE_ROWS, MAX_BATCH_COLS = 64 };
 enum { SHARED_GOAL_NV = 110 * 1024, SHARED_GOAL_CDNA = 64 * 1024 };
 
 struct kind_info {
     uint32_t k, bytes;
-    const char *gemv, *batch[3], *large[4];
+    const char *gemv[2], *batch[3], *large[4];
 };
 
 static const struct kind_info kind_infos[] = {
@@ -21,7 +22,7 @@ static const struct kind_info kind_infos[] = {
     [WEIR_MATRIX_##                                                                                \
         kind] = {.k = (k_),                                                                        \
                  .bytes = (quants) + (high) + (scales),                                            \
-                 .gemv = "weir_gemv_" #kind,                                                       \
+                 .gemv = {"weir_gemv8_" #kind, "weir_gemv2_" #kind},                               \
                  .batch = {"weir_batch16_" #kind, "weir_batch32_" #kind, "weir_batch64_" #kind},   \
                  .large = {"weir_large32_" #kind, "weir_large64_" #kind, "weir_large128_" #kind,   \
                            "weir_large256_" #kind}},
@@ -69,37 +70,79 @@ static uint32_t choose_splits(uint32_t n_units, uint32_t n_wanted, uint32_t most
     return splits;
 }
 
-static uint32_t gemv_shared_bytes(const struct kind_info *kind, const struct weir_gpu_props *props,
-                                  uint32_t splits, uint32_t n_tokens)
+/* Columns of gemv's sums for each token: those that tokens do not need hold blocks (gemv.cu). */
+static uint32_t gemv_columns(const struct weir_gpu_props *props,
+                             const struct weir_linear_args *args)
 {
-    uint32_t stages = props->lanes == 32 ? GEMV_STAGES_NV : GEMV_STAGES_CDNA;
-    uint32_t ring = stages * (splits * n_tokens * (kind->k + X_PAD) * 2 + WAVES * kind->bytes);
-    uint32_t sums = WAVES * WEIR_TILE_ROWS * 16 * (uint32_t)sizeof(float);
-    return ring > sums ? ring : sums;
+    uint32_t columns = props->lanes == 64 ? 16 : 8;
+    if (args->w[0].kind == WEIR_MATRIX_F16) {
+        return 1;
+    }
+    return args->n_tokens > columns / 8 ? 2 : 8;
 }
 
-/* Tenths of a record's time that a turn of n blocks beside each other on a multiprocessor takes per
- * record of a wave: one alone leaves it idle a good part of the time. */
+static uint32_t gemv_most_tokens(const struct weir_gpu_props *props, uint32_t kind)
+{
+    uint32_t columns = props->lanes == 64 ? 16 : 8;
+    return kind == WEIR_MATRIX_F16 ? columns : columns / 2;
+}
+
+/* How gemv shares out its waves and its shared memory. */
+struct gemv_layout {
+    uint32_t splits, x_turns, shared_bytes;
+};
+
+/* With this many splits. The whole x where it leaves room for blocks beside this one, else two
+ * parts of it; a part must last until the stages that are asked for with it have come. */
+static struct gemv_layout lay_out_gemv(const struct weir_gpu_props *props,
+                                       const struct weir_linear_args *args, uint32_t splits)
+{
+    const struct kind_info *kind = &kind_infos[args->w[0].kind];
+    uint32_t stages = props->lanes == 32 ? GEMV_STAGES_NV : GEMV_STAGES_CDNA;
+    uint32_t rings = WAVES * stages * kind->bytes + GEMV_ZEROS * 2;
+    uint32_t turns = (args->w[0].n_records + splits - 1) / splits;
+    uint32_t turn_bytes = splits * kind->k * 2 * args->n_tokens;
+    uint32_t pad_bytes = X_PAD * 2 * args->n_tokens;
+    struct gemv_layout to = {splits, turns, 0};
+    uint64_t whole = (uint64_t)turns * turn_bytes + pad_bytes;
+    if (whole <= GEMV_X_WHOLE && rings + whole <= props->shared_bytes) {
+        to.shared_bytes = rings + (uint32_t)whole;
+    } else {
+        uint32_t most = GEMV_X_PART / turn_bytes;
+        to.x_turns = most < stages - 1 ? stages - 1 : most;
+        to.x_turns = to.x_turns < turns ? to.x_turns : turns;
+        uint32_t parts = to.x_turns < turns ? 2 : 1;
+        to.shared_bytes = rings + parts * (to.x_turns * turn_bytes + pad_bytes);
+    }
+    uint32_t sums = WAVES * WEIR_TILE_ROWS * 16 * (uint32_t)sizeof(float);
+    to.shared_bytes = to.shared_bytes > sums ? to.shared_bytes : sums;
+    return to;
+}
+
+/* Tenths of the time that a multiprocessor's share of the bandwidth takes for a record of each of a
+ * block's waves: what a turn takes with n blocks beside each other. One alone waits for latencies. */
 static uint32_t turn_cost(uint32_t n_beside, uint32_t n_records)
 {
-    static const uint32_t per_record[] = {0, 17, 22, 30};
+    static const uint32_t per_record[] = {0, 13, 21, 30};
     enum { START_AND_END = 10 };
     return n_beside == 0 ? 0 : per_record[n_beside] * n_records + START_AND_END;
 }
 
 /* How many waves share a row tile: what takes the least time on the busiest multiprocessor. */
-static uint32_t choose_gemv_splits(const struct weir_gpu_props *props, const struct kind_info *kind,
-                                   const struct weir_linear_args *args, uint32_t n_tiles,
-                                   uint32_t most)
+static struct gemv_layout choose_gemv(const struct weir_gpu_props *props,
+                                      const struct weir_linear_args *args, uint32_t n_tiles,
+                                      uint32_t most)
 {
-    uint32_t best = 1, best_cost = UINT32_MAX, n_records = args->w[0].n_records;
+    struct gemv_layout best = lay_out_gemv(props, args, 1);
+    uint32_t best_cost = UINT32_MAX, n_records = args->w[0].n_records;
+    uint32_t most_at_once = WEIR_GEMV_BLOCKS(args->w[0].kind, gemv_columns(props, args));
     for (uint32_t splits = 1; splits <= most && splits <= n_records; splits *= 2) {
-        uint32_t shared = gemv_shared_bytes(kind, props, splits, args->n_tokens);
-        if (shared > props->shared_bytes) {
+        struct gemv_layout layout = lay_out_gemv(props, args, splits);
+        if (layout.shared_bytes > props->shared_bytes) {
             break;
         }
-        uint32_t at_once = props->shared_bytes / shared;
-        uint32_t most_at_once = WEIR_GEMV_BLOCKS(args->w[0].kind);
+        /* A multiprocessor has what a block may have and a kilobyte, and takes one for each. */
+        uint32_t at_once = (props->shared_bytes + 1024) / (layout.shared_bytes + 1024);
         at_once = at_once > most_at_once ? most_at_once : at_once;
         uint32_t per_block = most / splits;
         uint32_t blocks = (n_tiles + per_block - 1) / per_block;
@@ -109,7 +152,7 @@ static uint32_t choose_gemv_splits(const struct weir_gpu_props *props, const str
         uint32_t cost = full_turns * turn_cost(at_once, records) +
                         turn_cost((left + props->n_sm - 1) / props->n_sm, records);
         if (cost <= best_cost) {
-            best = splits;
+            best = layout;
             best_cost = cost;
         }
     }
@@ -119,16 +162,17 @@ static uint32_t choose_gemv_splits(const struct weir_gpu_props *props, const str
 static void plan_gemv(struct weir_linear_kernel_args *args, const struct weir_gpu_props *props,
                       uint32_t n_tiles, struct weir_gpu_launch *out)
 {
-    const struct kind_info *kind = &kind_infos[args->a.w[0].kind];
     uint32_t most = args->a.glu != WEIR_GLU_NONE ? WAVES / 2 : WAVES;
-    uint32_t splits = choose_gemv_splits(props, kind, &args->a, n_tiles, most);
-    args->n_k_splits = splits;
-    uint32_t per_block = most / splits;
+    struct gemv_layout layout = choose_gemv(props, &args->a, n_tiles, most);
+    args->n_k_splits = layout.splits;
+    args->n_x_turns = layout.x_turns;
+    uint32_t per_block = most / layout.splits, columns = gemv_columns(props, &args->a);
     *out = (struct weir_gpu_launch){
-        .kernel = kind->gemv,
+        .kernel = columns == 1 ? "weir_gemv1_F16"
+                               : kind_infos[args->a.w[0].kind].gemv[columns == 8 ? 0 : 1],
         .grid = {(n_tiles + per_block - 1) / per_block, 1, 1},
         .block = WAVES * props->lanes,
-        .shared_bytes = gemv_shared_bytes(kind, props, splits, args->a.n_tokens),
+        .shared_bytes = layout.shared_bytes,
     };
 }
 
@@ -216,12 +260,8 @@ static void plan_run(const struct weir_linear_args *args, const struct weir_gpu_
     if (args->glu != WEIR_GLU_NONE) {
         n_tiles /= 2;
     }
-    /* Above four tokens x takes the room of blocks, which quantised weights need more: they have
-     * more to do for each byte. */
-    uint32_t most_gemv = props->lanes == 64 ? 16 : args->w[first].kind == WEIR_MATRIX_F16 ? 8 : 4;
-    bool x_fits = gemv_shared_bytes(&kind_infos[args->w[first].kind], props, 1, args->n_tokens) <=
-                  props->shared_bytes;
-    if (args->n_tokens <= most_gemv && x_fits) {
+    if (args->n_tokens <= gemv_most_tokens(props, args->w[first].kind) &&
+        lay_out_gemv(props, &to->a, 1).shared_bytes <= props->shared_bytes) {
         plan_gemv(to, props, n_tiles, &plan->launches[i]);
     } else if (args->n_tokens > 16 && props->has_wgmma) {
         plan_large(to, props, n_tiles, &plan->launches[i]);

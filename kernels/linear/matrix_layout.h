@@ -54,6 +54,8 @@ enum weir_matrix_kind {
 /* Columns of a record, bytes of its three parts. X(kind, k, quants, high, scales) */
 #define WEIR_MATRIX_KINDS(X)                                                                       \
     X(F16, 64, 2048, 0, 0)                                                                         \
+    WEIR_MATRIX_QUANTS(X)
+#define WEIR_MATRIX_QUANTS(X)                                                                      \
     X(Q4_0, 256, 2048, 0, 256)                                                                     \
     X(Q4_1, 256, 2048, 0, 512)                                                                     \
     X(Q5_0, 256, 2048, 512, 256)                                                                   \

@@ -133,6 +133,13 @@ GPU_DEVICE uint32_t gpu__bits(__half2 h)
     __builtin_memcpy(&bits, &h, 4);
     return bits;
 }
+/* (a & mask) | bits in one instruction, which the compiler does not find for two constants. */
+GPU_DEVICE uint32_t gpu_and_or(uint32_t a, uint32_t mask, uint32_t bits)
+{
+    uint32_t r;
+    asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(r) : "r"(a), "r"(mask), "r"(bits));
+    return r;
+}
 GPU_DEVICE uint32_t gpu_hadd2(uint32_t a, uint32_t b)
 {
     return gpu__bits(__hadd2(gpu__half2(a), gpu__half2(b)));

@@ -161,6 +161,10 @@ GPU_DEVICE uint32_t gpu__map2(uint32_t low, uint32_t high)
 {
     return low | high << 16;
 }
+GPU_DEVICE uint32_t gpu_and_or(uint32_t a, uint32_t mask, uint32_t bits)
+{
+    return (a & mask) | bits;
+}
 GPU_DEVICE uint32_t gpu_hadd2(uint32_t a, uint32_t b)
 {
     return gpu__map2(

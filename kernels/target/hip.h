@@ -122,6 +122,10 @@ GPU_DEVICE uint16_t gpu_f32_to_f16(float f)
 {
     return gpu__as<uint16_t>(static_cast<_Float16>(f));
 }
+GPU_DEVICE uint32_t gpu_and_or(uint32_t a, uint32_t mask, uint32_t bits)
+{
+    return (a & mask) | bits;
+}
 GPU_DEVICE uint32_t gpu_hadd2(uint32_t a, uint32_t b)
 {
     return gpu__as<uint32_t>(gpu__as<gpu__half2>(a) + gpu__as<gpu__half2>(b));

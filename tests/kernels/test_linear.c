@@ -149,6 +149,24 @@ static void columns_need_not_fill_a_record(void **state)
     }
 }
 
+/* More than what a block keeps of x at once. */
+static void few_tokens_may_be_long(void **state)
+{
+    (void)state;
+    static const uint32_t n_tokens[] = {1, 3, 8};
+    static const uint32_t types[] = {WEIR_TENSOR_Q4_K, WEIR_TENSOR_F16, WEIR_TENSOR_Q6_K,
+                                     WEIR_TENSOR_Q8_0};
+    for (uint32_t i = 0; i < 12; i++) {
+        check(&(struct weir_linear_case){.types = {types[i / 3]},
+                                         .n_rows = {i % 2 ? 20 : 300},
+                                         .n_cols = 16640 / n_tokens[i % 3] / 256 * 256 + 768,
+                                         .n_w = 1,
+                                         .n_tokens = n_tokens[i % 3],
+                                         .seed = i},
+              1e-6);
+    }
+}
+
 static void gates_are_fused(void **state)
 {
     (void)state;
@@ -193,6 +211,7 @@ int main(void)
         cmocka_unit_test(hopper_takes_wide_slices),
         cmocka_unit_test(matrices_of_several_types_share_an_input),
         cmocka_unit_test(columns_need_not_fill_a_record),
+        cmocka_unit_test(few_tokens_may_be_long),
         cmocka_unit_test(gates_are_fused),
         cmocka_unit_test(results_are_added),
     };
