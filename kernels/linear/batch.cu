@@ -59,7 +59,7 @@ GPU_DEVICE void multiply(float acc[][4], const unsigned char *record, const uint
         block_words<KIND> words;
         read_words<KIND>(words, record, j);
         uint32_t pairs[FRAG_UNITS][4];
-        expand<KIND>(pairs, words, high, j);
+        expand_halves<KIND>(pairs, words, high, j);
         weigh<KIND>(pairs, scales, j, 0);
         weigh<KIND>(pairs, scales, j, 1);
         GPU_UNROLL

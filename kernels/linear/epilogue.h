@@ -67,14 +67,22 @@ GPU_DEVICE linear_target linear_locate(const struct weir_linear_kernel_args &arg
     return target;
 }
 
-/* v: the sum; up: the other one with glu. */
-GPU_DEVICE void linear_store(const struct weir_linear_kernel_args &args,
-                             const linear_target &target, uint32_t token, float v, float up)
+/* What is stored of a sum, before `add`. up: the other sum with glu. */
+GPU_DEVICE float linear_result(const struct weir_linear_kernel_args &args,
+                               const linear_target &target, float v, float up)
 {
     v = v * target.scale + target.bias;
     if (args.a.glu != WEIR_GLU_NONE) {
         v = linear_activate(args.a.glu, v) * (up * target.up_scale + target.up_bias);
     }
+    return v;
+}
+
+/* Stores it. */
+GPU_DEVICE void linear_store(const struct weir_linear_kernel_args &args,
+                             const linear_target &target, uint32_t token, float v, float up)
+{
+    v = linear_result(args, target, v, up);
     size_t at = (size_t)token * args.a.y_stride + target.y_at;
     if (args.a.y_f16 != nullptr) {
         args.a.y_f16[at] = gpu_f32_to_f16(v);
@@ -99,10 +107,34 @@ GPU_DEVICE void linear_store_block(const struct weir_linear_kernel_args &args, c
     if (!target.exists) {
         return;
     }
-    for (uint32_t col = gpu_thread() / rows; col < COLS && token + col < args.a.n_tokens;
-         col += step) {
-        const float *at = sums + col * (LINEAR_ROWS + LINEAR_PAD) + row;
-        linear_store(args, target, token + col, at[0], glu ? at[rows] : 0.0f);
+    /* Several numbers at a time: what is added to comes from far. */
+    enum { AT_ONCE = 4 };
+    uint32_t end = args.a.n_tokens - token < COLS ? args.a.n_tokens - token : COLS;
+    for (uint32_t first = gpu_thread() / rows; first < end; first += AT_ONCE * step) {
+        float v[AT_ONCE], old[AT_ONCE];
+        GPU_UNROLL
+        for (uint32_t i = 0; i < AT_ONCE; i++) {
+            uint32_t col = first + i * step;
+            bool add = args.a.add && col < end;
+            old[i] = add ? args.a.y[(size_t)(token + col) * args.a.y_stride + target.y_at] : 0.0f;
+        }
+        GPU_UNROLL
+        for (uint32_t i = 0; i < AT_ONCE; i++) {
+            uint32_t col = first + i * step;
+            col = col < end ? col : end - 1;
+            const float *at = sums + col * (LINEAR_ROWS + LINEAR_PAD) + row;
+            v[i] = linear_result(args, target, at[0], glu ? at[rows] : 0.0f);
+        }
+        GPU_UNROLL
+        for (uint32_t i = 0; i < AT_ONCE; i++) {
+            uint32_t col = first + i * step;
+            size_t at = (size_t)(token + col) * args.a.y_stride + target.y_at;
+            if (col < end && args.a.y_f16 != nullptr) {
+                args.a.y_f16[at] = gpu_f32_to_f16(v[i]);
+            } else if (col < end) {
+                args.a.y[at] = old[i] + v[i];
+            }
+        }
     }
 }
 

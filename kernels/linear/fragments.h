@@ -257,8 +257,7 @@ template <int KIND> struct centre {
                : KIND == WEIR_MATRIX_Q5_0 ? 16
                : KIND == WEIR_MATRIX_Q8_0 ? 128
                : KIND == WEIR_MATRIX_Q6_K ? 32
-                                          : 0,
-        BITS = ZERO == 0 ? 0 : 0xE400 + ZERO /* -(1024 + ZERO) as f16 */
+                                          : 0
     };
 };
 
@@ -345,29 +344,31 @@ GPU_DEVICE void load_line(float *mul, float *off, const unsigned char *record, u
     }
 }
 
-/* Stored numbers (1024 + v) of half h of block j to v - ZERO, for types with a centre. */
-template <int KIND> GPU_DEVICE void shift_to_centre(uint32_t pairs[FRAG_UNITS][4], int h)
+/* Pair p as expand_halves() leaves it to v - ZERO, exactly. */
+template <int KIND> GPU_DEVICE uint32_t shift_to_centre(uint32_t pair, int p)
 {
-    constexpr uint32_t BITS = centre<KIND>::BITS;
-    GPU_UNROLL
-    for (int u = 0; u < FRAG_UNITS; u++) {
-        pairs[u][2 * h] = gpu_hadd2(pairs[u][2 * h], BITS << 16 | BITS);
-        pairs[u][2 * h + 1] = gpu_hadd2(pairs[u][2 * h + 1], BITS << 16 | BITS);
+    constexpr uint32_t ZERO = centre<KIND>::ZERO;
+    if (halves<KIND>::SPREAD && p % 2 == 1) { /* 1024 + 16 v: times 1/16, -(64 + ZERO) */
+        constexpr uint32_t LESS = 0xD400u + ZERO * 16;
+        return gpu_hfma2(pair, 0x2C002C00u, LESS << 16 | LESS);
     }
+    constexpr uint32_t LESS = 0xE400u + ZERO; /* -(1024 + ZERO) */
+    return gpu_hadd2(pair, LESS << 16 | LESS);
 }
 
-/* Stored numbers of half h of block j to weights, in f16. scales: of the units' rows. */
+/* What expand_halves() left of half h of block j to weights, in f16. scales: of the units' rows. */
 template <int KIND>
 GPU_DEVICE void weigh(uint32_t pairs[FRAG_UNITS][4], const row_scales<KIND> *scales, int j, int h)
 {
     if constexpr (centre<KIND>::ZERO != 0) {
-        shift_to_centre<KIND>(pairs, h);
         GPU_UNROLL
         for (int u = 0; u < FRAG_UNITS; u++) {
             float factor = get_factor<KIND>(scales[u], j, h);
             uint32_t mul = gpu_pack_f16(factor, factor);
-            pairs[u][2 * h] = gpu_hmul2(pairs[u][2 * h], mul);
-            pairs[u][2 * h + 1] = gpu_hmul2(pairs[u][2 * h + 1], mul);
+            GPU_UNROLL
+            for (int p = 2 * h; p < 2 * h + 2; p++) {
+                pairs[u][p] = gpu_hmul2(shift_to_centre<KIND>(pairs[u][p], p), mul);
+            }
         }
     } else if constexpr (KIND != WEIR_MATRIX_F16) {
         GPU_UNROLL
@@ -376,7 +377,7 @@ GPU_DEVICE void weigh(uint32_t pairs[FRAG_UNITS][4], const row_scales<KIND> *sca
             uint32_t mul = (line & 0xFFFFu) | line << 16, off = line >> 16 | (line & 0xFFFF0000u);
             GPU_UNROLL
             for (int p = 2 * h; p < 2 * h + 2; p++) {
-                pairs[u][p] = gpu_hfma2(gpu_hadd2(pairs[u][p], 0xE400E400u), mul, off);
+                pairs[u][p] = gpu_hfma2(shift_to_centre<KIND>(pairs[u][p], p), mul, off);
             }
         }
     }

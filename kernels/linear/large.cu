@@ -31,20 +31,34 @@ template <int KIND, int COLS> struct large_shape {
     };
 };
 
+/* What a thread brings of x: 8 columns of every 32nd token. Tokens behind the last repeat it. */
+struct large_x {
+    const uint16_t *from; /* of its first token, first step */
+    uint32_t to;          /* bytes into the stage */
+    uint32_t column, token;
+};
+
+GPU_DEVICE large_x find_x(const struct weir_linear_kernel_args &args, uint32_t token)
+{
+    uint32_t col = gpu_thread() / 8, c = gpu_thread() % 8;
+    return {args.a.x + c * 8, col * 128 + (c ^ col % 8) * 16, c * 8, token + col};
+}
+
+/* 64 columns from k of COLS tokens. */
 template <int COLS>
 GPU_DEVICE void start_x(unsigned char *stage, const struct weir_linear_kernel_args &args,
-                        uint32_t token, uint32_t k)
+                        const large_x &x, uint32_t k)
 {
+    enum { AT_ONCE = WAVES * LANES / 8 };
+    uint32_t last = args.a.n_tokens - 1;
+    bool take = k + x.column < args.a.w[0].n_cols;
+    const uint16_t *from = take ? x.from + k : args.a.x;
     GPU_UNROLL
-    for (uint32_t i = 0; i < COLS * 8 / (WAVES * LANES); i++) {
-        uint32_t chunk = i * WAVES * LANES + gpu_thread();
-        uint32_t col = chunk / 8, c = chunk % 8;
-        bool take = token + col < args.a.n_tokens && k + c * 8 < args.a.w[0].n_cols;
-        const uint16_t *from = args.a.x;
-        if (take) {
-            from += (size_t)(token + col) * args.a.x_stride + k + c * 8;
-        }
-        gpu_cp_async16_or_zero(stage + col * 128 + (c ^ col % 8) * 16, from, take);
+    for (uint32_t i = 0; i < COLS / AT_ONCE; i++) {
+        uint32_t token = x.token + i * AT_ONCE;
+        token = token < last ? token : last;
+        gpu_cp_async16_or_zero(stage + x.to + i * AT_ONCE * 128,
+                               from + (size_t)token * args.a.x_stride, take);
     }
 }
 
@@ -65,7 +79,7 @@ GPU_DEVICE void expand_step(uint32_t a[4][4], const unsigned char *record, int s
         block_words<KIND> words;
         read_words<KIND>(words, record, j);
         uint32_t pairs[FRAG_UNITS][4];
-        expand<KIND>(pairs, words, high, j);
+        expand_halves<KIND>(pairs, words, high, j);
         GPU_UNROLL
         for (int h = 0; h < 2; h++) {
             weigh<KIND>(pairs, scales, j, h);
@@ -74,6 +88,14 @@ GPU_DEVICE void expand_step(uint32_t a[4][4], const unsigned char *record, int s
             a[2 * b + h][2] = pairs[0][2 * h + 1];
             a[2 * b + h][3] = pairs[1][2 * h + 1];
         }
+    }
+}
+
+GPU_DEVICE void clear_step(uint32_t a[4][4])
+{
+    GPU_UNROLL
+    for (int i = 0; i < 16; i++) {
+        a[i / 4][i % 4] = 0;
     }
 }
 
@@ -122,7 +144,7 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
 {
     using shape = large_shape<KIND, COLS>;
     constexpr uint32_t BYTES = matrix_kind<KIND>::BYTES;
-    constexpr int STEPS = shape::STEPS, RECORDS = STEPS >= 2 ? 1 : 2; /* per turn of the loop */
+    constexpr int STEPS = shape::STEPS, RECORDS = 4 / STEPS; /* per turn of the loop */
     GPU_SHARED(unsigned char, shared);
     uint32_t wave = gpu_wave(), token = gpu_block_y() * COLS, matrix, tile;
     find_tile(args, wave, &matrix, &tile);
@@ -146,53 +168,53 @@ template <int KIND, int COLS> GPU_DEVICE void large(const struct weir_linear_ker
     for (int i = 0; i < COLS / 2; i++) {
         acc[i] = 0.0f;
     }
-    GPU_UNROLL
-    for (int i = 0; i < 32; i++) {
-        a[i / 16][i / 4 % 4][i % 4] = 0;
-    }
+    clear_step(a[0]);
     for (uint32_t r = 0; r < shape::AHEAD && r < n_records && has_tile; r++) {
         start_record<KIND>(ring + r * BYTES, records + r * stride);
     }
     gpu_wait_for_launch_ahead(); /* only weights were read so far */
-    start_x<COLS>(shared, args, token, step_column<KIND>(0, first, splits));
+    const large_x x = find_x(args, token);
+    start_x<COLS>(shared, args, x, step_column<KIND>(0, first, splits));
     gpu_cp_async_commit();
-    if (n_steps > 1) {
-        start_x<COLS>(shared + shape::X_BYTES, args, token, step_column<KIND>(1, first, splits));
-    }
+    start_x<COLS>(shared + shape::X_BYTES, args, x, step_column<KIND>(1, first, splits));
     gpu_cp_async_commit();
     gpu_cp_async_wait<1>();
     gpu_sync();
     if (has_tile) {
         expand_step<KIND>(a[0], ring, 0);
     }
+    /* A turn has no branch around a product: the compiler would wait for each. What is behind the
+     * last record is zero times zero. */
     for (uint32_t r = 0; r < n_records; r += RECORDS) {
         GPU_UNROLL
         for (int q = 0; q < RECORDS * STEPS; q++) {
             const int step = q % STEPS;
             uint32_t record = r + (uint32_t)(q / STEPS), at = r * STEPS + (uint32_t)q;
-            if (record < n_records) { /* the same for all threads */
-                gpu_cp_async_wait<1>();
-                gpu_fence_async();
-                gpu_sync(); /* this step's x is there, and nobody needs the step before */
-                if (at + 2 < n_steps) {
-                    start_x<COLS>(shared + (at + 2) % X_STAGES * shape::X_BYTES, args, token,
-                                  step_column<KIND>(at + 2, first, splits));
-                }
-                uint32_t next = record + shape::AHEAD;
-                if (step == 0 && next < n_records && has_tile) {
-                    start_record<KIND>(ring + next % shape::RING * BYTES, records + next * stride);
-                }
-                gpu_cp_async_commit();
-                const unsigned char *x = shared + at % X_STAGES * shape::X_BYTES;
-                start_product<COLS>(acc, a[q % 2], x);
-                if (at + 1 < n_steps && has_tile) {
-                    uint32_t from = step + 1 < STEPS ? record : record + 1;
-                    expand_step<KIND>(a[(q + 1) % 2], ring + from % shape::RING * BYTES,
-                                      (step + 1) % STEPS);
-                }
-                gpu_wgmma_wait<0>();
+            gpu_cp_async_wait<1>();
+            gpu_fence_async();
+            gpu_sync(); /* this step's x is there, and nobody needs the step before the last */
+            start_product<COLS>(acc, a[q % 2], shared + at % X_STAGES * shape::X_BYTES);
+            if (q > 0) {
+                /* This product is behind the last one in the tensor cores' queue, so that they
+                 * never wait for what follows; that one's operands are free now. */
+                gpu_wgmma_wait<1>();
+            }
+            start_x<COLS>(shared + (at + 2) % X_STAGES * shape::X_BYTES, args, x,
+                          step_column<KIND>(at + 2, first, splits));
+            uint32_t next = record + shape::AHEAD;
+            if (step == 0 && next < n_records && has_tile) {
+                start_record<KIND>(ring + next % shape::RING * BYTES, records + next * stride);
+            }
+            gpu_cp_async_commit();
+            if (at + 1 < n_steps && has_tile) {
+                uint32_t from = step + 1 < STEPS ? record : record + 1;
+                expand_step<KIND>(a[(q + 1) % 2], ring + from % shape::RING * BYTES,
+                                  (step + 1) % STEPS);
+            } else {
+                clear_step(a[(q + 1) % 2]);
             }
         }
+        gpu_wgmma_wait<0>(); /* sums change their registers here */
     }
     gpu_cp_async_wait<0>();
     gpu_sync();
