@@ -3,8 +3,8 @@
  *
  *     model_check BACKEND same MODEL.gguf [EXACT]   logits and greedy text against the CPU backend,
  *                                              and logits against exact ones (make_exact.py)
- *     model_check BACKEND speed TYPE [TINY]    an 8B-shaped synthetic model: decode, prefill, long
- *                                              attention, host gap
+ *     model_check BACKEND speed TYPE [TINY]    an 8B-shaped synthetic model (speed_check.h)
+ *     model_check BACKEND split TYPE [TINY]    the same over two devices
  *
  * BACKEND is cuda, hip or emu; TYPE is F16, Q8_0, Q4_K or Q4_0. Every figure is one line
  * "name value unit", for the table that scripts/gpu-check prints. Exit 1: something is wrong. */
@@ -20,23 +20,9 @@
 #include "engine/tokenizer/tokenizer.h"
 #include "kernels/kv/kv_layout.h"
 #include "tests/gpu/backends.h"
-#include "tests/gpu/synthetic.h"
+#include "tests/gpu/speed_check.h"
 
-enum { TEXT_TOKENS = 192, GREEDY_TOKENS = 48, PAGES_MAX = 1 << 16, PARTS_MAX = 64 };
-
-static void figure(const char *name, double value, const char *unit)
-{
-    printf("FIGURE %-44s %12.6g %s\n", name, value, unit);
-    fflush(stdout);
-}
-
-static int fail(const char *what, const struct weir_error *err)
-{
-    printf("FAILED %s: %s\n", what, err ? err->message : "");
-    return 1;
-}
-
-/* ---- against the CPU backend ---- */
+enum { TEXT_TOKENS = 192, GREEDY_TOKENS = 48, PAGES_MAX = 1 << 16 };
 
 typedef int (*step_fn)(void *model, const weir_step_batch *batch, weir_step_result *results);
 typedef int (*logits_fn)(void *model, float *out);
@@ -154,16 +140,6 @@ static int read_text(const char *path, int32_t *tokens, uint32_t *n_tokens)
     return rc;
 }
 
-/* Any tokens: only speed counts. */
-static void make_text(int32_t *tokens, uint32_t n, uint32_t n_vocab)
-{
-    uint32_t state = 12345;
-    for (uint32_t i = 0; i < n; i++) {
-        state = state * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)((state >> 8) % (n_vocab < 6000 ? n_vocab : 6000));
-    }
-}
-
 struct comparison {
     double sum, max;
     uint32_t n, n_top_equal;
@@ -214,12 +190,13 @@ static int compare_logits(struct runner *cpu, struct runner *gpu, const int32_t 
     if (rc < 0) {
         return rc;
     }
-    figure("prefill: mean KL from the CPU backend", prefill.sum / prefill.n, "nats");
-    figure("prefill: largest KL", prefill.max, "nats");
-    figure("decode: mean KL from the CPU backend", decode.sum / decode.n, "nats");
-    figure("decode: largest KL", decode.max, "nats");
-    figure("same most likely token",
-           (double)(prefill.n_top_equal + decode.n_top_equal) / (prefill.n + decode.n), "of 1");
+    gpu_check_figure("prefill: mean KL from the CPU backend", prefill.sum / prefill.n, "nats");
+    gpu_check_figure("prefill: largest KL", prefill.max, "nats");
+    gpu_check_figure("decode: mean KL from the CPU backend", decode.sum / decode.n, "nats");
+    gpu_check_figure("decode: largest KL", decode.max, "nats");
+    gpu_check_figure("same most likely token",
+                     (double)(prefill.n_top_equal + decode.n_top_equal) / (prefill.n + decode.n),
+                     "of 1");
     /* The CPU backend rounds activations to 8 bits; most of the distance is its own. */
     bool good = prefill.sum / prefill.n < 3e-3 && decode.sum / decode.n < 3e-3;
     return good ? 0 : WEIR_E_DEVICE;
@@ -283,7 +260,7 @@ static int compare_exact(struct runner *r, const struct exact *e, const char *wh
         char name[96];
         double kl = sums[k].n ? sums[k].sum / sums[k].n : 0;
         snprintf(name, sizeof(name), "%s: mean KL from exact%s", kinds[k], who);
-        figure(name, kl, "nats");
+        gpu_check_figure(name, kl, "nats");
         good = good && kl < 1e-3;
     }
     return rc < 0 ? rc : good || who[0] ? 0 : WEIR_E_DEVICE;
@@ -313,8 +290,8 @@ static int compare_greedy(struct runner *cpu, struct runner *gpu, const int32_t 
     while (same < n && want[same] == got[same]) {
         same++;
     }
-    figure("greedy tokens equal to the CPU backend's", same, "tokens");
-    figure("greedy tokens compared", n, "tokens");
+    gpu_check_figure("greedy tokens equal to the CPU backend's", same, "tokens");
+    gpu_check_figure("greedy tokens compared", n, "tokens");
     return 0;
 }
 
@@ -336,15 +313,15 @@ static int check_same(const struct weir_gpu_backend *backend, const char *path,
     weir_gpu_options_init(&options);
     struct weir_cpu_model *c = NULL;
     if (weir_cpu_model_load(NULL, &params, &c, &err) < 0) {
-        return fail("load on the CPU", &err);
+        return gpu_check_fail("load on the CPU", &err);
     }
     struct weir_gpu_model *g = NULL;
     uint64_t begin_us = weir_clock_mono_us();
     if (weir_gpu_model_load(backend, &params, &options, &g, &err) < 0) {
         weir_cpu_model_unload(c);
-        return fail("load on the device", &err);
+        return gpu_check_fail("load on the device", &err);
     }
-    figure("load", (double)(weir_clock_mono_us() - begin_us) * 1e-6, "s");
+    gpu_check_figure("load", (double)(weir_clock_mono_us() - begin_us) * 1e-6, "s");
     cpu.model = c;
     gpu.model = g;
     cpu.n_vocab = gpu.n_vocab = c->info.n_vocab;
@@ -375,281 +352,19 @@ static int check_same(const struct weir_gpu_backend *backend, const char *path,
     return rc < 0;
 }
 
-/* ---- speed ---- */
-
-struct speed {
-    struct weir_gpu_model *model;
-    uint32_t n_parts, pages_each, n_vocab;
-    uint32_t *pages; /* [n_parts][pages_each] */
-    int32_t *tokens;
-};
-
-static int step_all(const struct speed *s, uint32_t n_parts, uint32_t pos, uint32_t n_tokens)
-{
-    static weir_step_part parts[PARTS_MAX];
-    static weir_step_result results[PARTS_MAX];
-    memset(results, 0, sizeof(results));
-    for (uint32_t i = 0; i < n_parts; i++) {
-        parts[i] = (weir_step_part){
-            .slot = i,
-            .flags = WEIR_STEP_SAMPLE,
-            .pos = pos,
-            .n_tokens = n_tokens,
-            .tokens = s->tokens,
-            .pages = s->pages + (size_t)i * s->pages_each,
-            .n_pages = s->pages_each,
-        };
-    }
-    weir_step_batch batch = {.struct_size = sizeof(batch),
-                             .part_size = sizeof(parts[0]),
-                             .parts = parts,
-                             .n_parts = n_parts,
-                             .n_tokens = n_parts * n_tokens};
-    int rc = weir_gpu_model_step(s->model, &batch, results);
-    for (uint32_t i = 0; rc >= 0 && i < n_parts; i++) {
-        rc = results[i].rc;
-    }
-    return rc;
-}
-
-/* Reads one figure of stats(). */
-struct wanted {
-    const char *name;
-    double value;
-};
-
-static void take_stat(void *arg, const char *name, double value)
-{
-    struct wanted *w = arg;
-    if (strcmp(w->name, name) == 0) {
-        w->value = value;
-    }
-}
-
-static double stat_of(struct weir_gpu_model *m, const char *name)
-{
-    struct wanted w = {name, 0};
-    weir_gpu_model_stats(m, take_stat, &w);
-    return w.value;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Median time of a decode step at `pos`, in seconds. */
-static int time_decode(const struct speed *s, uint32_t n_parts, uint32_t pos, uint32_t n_steps,
-                       double *ret_s)
-{
-    enum { STEPS_MAX = 256 };
-    double times[STEPS_MAX];
-    for (uint32_t i = 0; i < 3; i++) { /* capture and warm up */
-        int rc = step_all(s, n_parts, pos, 1);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    for (uint32_t i = 0; i < n_steps; i++) {
-        uint64_t begin_us = weir_clock_mono_us();
-        int rc = step_all(s, n_parts, pos + i, 1);
-        if (rc < 0) {
-            return rc;
-        }
-        times[i] = (double)(weir_clock_mono_us() - begin_us) * 1e-6;
-    }
-    qsort(times, n_steps, sizeof(times[0]), by_size);
-    *ret_s = times[n_steps / 2];
-    return 0;
-}
-
-static int measure_decode(const struct speed *s, const char *type, uint32_t n_parts, uint32_t pos,
-                          uint32_t n_steps, double *ret_s)
-{
-    char name[96];
-    double seconds = 0;
-    double busy = stat_of(s->model, "gpu_busy_seconds");
-    double all = stat_of(s->model, "gpu_step_seconds");
-    int rc = time_decode(s, n_parts, pos, n_steps, &seconds);
-    if (rc < 0) {
-        return rc;
-    }
-    busy = stat_of(s->model, "gpu_busy_seconds") - busy;
-    all = stat_of(s->model, "gpu_step_seconds") - all;
-    const weir_model_info *info = weir_gpu_model_info(s->model);
-    double bytes = (double)info->step_bytes + (double)info->kv_bytes_per_token * pos * n_parts;
-    snprintf(name, sizeof(name), "%s decode b%u pos %u: step", type, n_parts, pos);
-    figure(name, seconds * 1e3, "ms");
-    snprintf(name, sizeof(name), "%s decode b%u pos %u: tokens", type, n_parts, pos);
-    figure(name, n_parts / seconds, "tok/s");
-    snprintf(name, sizeof(name), "%s decode b%u pos %u: bytes read", type, n_parts, pos);
-    figure(name, bytes / seconds * 1e-9, "GB/s");
-    snprintf(name, sizeof(name), "%s decode b%u pos %u: host gap", type, n_parts, pos);
-    figure(name, all > 0 ? 100 * (1 - busy / all) : 0, "%");
-    *ret_s = seconds;
-    return 0;
-}
-
-/* Attention alone: what a step with long sequences takes beyond one with short ones. */
-static int measure_attention(const struct speed *s, const char *type, uint32_t n_parts,
-                             uint32_t pos, uint32_t n_steps)
-{
-    char name[96];
-    double near_s = 0;
-    double far_s = 0;
-    int rc = measure_decode(s, type, n_parts, 100, n_steps, &near_s);
-    rc = rc < 0 ? rc : measure_decode(s, type, n_parts, pos, n_steps, &far_s);
-    if (rc >= 0) {
-        double bytes =
-            (double)weir_gpu_model_info(s->model)->kv_bytes_per_token * (pos - 100) * n_parts;
-        snprintf(name, sizeof(name), "%s attention b%u at %u: bytes read", type, n_parts, pos);
-        figure(name, bytes / (far_s - near_s) * 1e-9, "GB/s");
-    }
-    return rc;
-}
-
-static double matmul_flops_per_token(const struct weir_hparams *hp)
-{
-    double q = (double)hp->n_head * hp->head_dim;
-    double kv = (double)hp->n_head_kv * hp->head_dim;
-    double layer = hp->n_embd * (q + 2 * kv) + q * hp->n_embd + 3.0 * hp->n_embd * hp->n_ff;
-    return 2 * layer * hp->n_layer;
-}
-
-/* A prompt in steps of the most tokens that the model takes. */
-static int measure_prefill(const struct speed *s, const char *type, const struct weir_hparams *hp,
-                           uint32_t n_tokens)
-{
-    char name[96];
-    const uint32_t step_tokens = weir_gpu_model_info(s->model)->max_step_tokens;
-    double best = INFINITY;
-    for (int round = 0; round < 3; round++) {
-        uint64_t begin_us = weir_clock_mono_us();
-        for (uint32_t pos = 0; pos < n_tokens; pos += step_tokens) {
-            uint32_t n = n_tokens - pos < step_tokens ? n_tokens - pos : step_tokens;
-            int rc = step_all(s, 1, pos, n);
-            if (rc < 0) {
-                return rc;
-            }
-        }
-        double seconds = (double)(weir_clock_mono_us() - begin_us) * 1e-6;
-        best = seconds < best ? seconds : best;
-    }
-    double attention = 2.0 * 2.0 * hp->n_layer * hp->n_head * hp->head_dim * n_tokens / 2.0;
-    double flops = (matmul_flops_per_token(hp) + attention) * n_tokens;
-    snprintf(name, sizeof(name), "%s prefill %u: tokens", type, n_tokens);
-    figure(name, n_tokens / best, "tok/s");
-    snprintf(name, sizeof(name), "%s prefill %u: rate", type, n_tokens);
-    figure(name, flops / best * 1e-12, "TFLOP/s");
-    return 0;
-}
-
-static int measure_all(struct speed *s, const char *type, const struct weir_hparams *hp,
-                       bool is_tiny, bool with_long)
-{
-    const uint32_t steps = is_tiny ? 4 : 64;
-    double seconds = 0;
-    int rc = measure_decode(s, type, 1, 100, steps, &seconds);
-    rc = rc < 0 ? rc : measure_decode(s, type, 8, 100, steps, &seconds);
-    rc = rc < 0 ? rc : measure_decode(s, type, is_tiny ? 8 : 64, 200, steps, &seconds);
-    rc = rc < 0 ? rc : measure_prefill(s, type, hp, is_tiny ? 80 : 4096);
-    if (rc >= 0 && with_long) {
-        uint32_t pos = is_tiny ? 600 : 32768;
-        rc = measure_attention(s, type, 1, pos, is_tiny ? 2 : 32);
-        rc = rc < 0 ? rc : measure_attention(s, type, is_tiny ? 2 : 4, pos, is_tiny ? 2 : 32);
-    }
-    return rc;
-}
-
-/* Sequences share what is behind their own part of the pool: only speed counts here. */
-static void spread_pages(struct speed *s, uint32_t n_pages)
-{
-    for (uint32_t i = 0; i < s->n_parts; i++) {
-        for (uint32_t p = 0; p < s->pages_each; p++) {
-            s->pages[(size_t)i * s->pages_each + p] =
-                (uint32_t)(((uint64_t)i * 64 + p * 7ull) % n_pages);
-        }
-    }
-}
-
-static int check_speed(const struct weir_gpu_backend *backend, const char *type, bool is_tiny)
-{
-    static const struct {
-        const char *name;
-        uint32_t type;
-    } types[] = {{"F16", WEIR_TENSOR_F16},
-                 {"Q8_0", WEIR_TENSOR_Q8_0},
-                 {"Q4_K", WEIR_TENSOR_Q4_K},
-                 {"Q4_0", WEIR_TENSOR_Q4_0}};
-    uint32_t k = 0;
-    while (k < 4 && strcmp(types[k].name, type) != 0) {
-        k++;
-    }
-    if (k == 4) {
-        fprintf(stderr, "%s: no such type\n", type);
-        return 2;
-    }
-    const struct synthetic_shape *shape = is_tiny ? &synthetic_tiny : &synthetic_8b;
-    struct synthetic *source = synthetic_create(shape, types[k].type);
-    if (!source) {
-        return fail("no memory for the synthetic model", NULL);
-    }
-    weir_load_params params = {
-        .struct_size = sizeof(params),
-        .n_ctx = is_tiny ? 1024 : 33024,
-        .max_sequences = is_tiny ? 8 : 64,
-        .max_step_tokens = is_tiny ? 64 : 2048,
-    };
-    struct weir_gpu_options options;
-    struct weir_error err = {0};
-    weir_gpu_options_init(&options);
-    struct speed s = {.n_parts = params.max_sequences};
-    uint64_t begin_us = weir_clock_mono_us();
-    int rc =
-        weir_gpu_model_create(backend, synthetic_model(source), &params, &options, &s.model, &err);
-    if (rc < 0) {
-        synthetic_destroy(source);
-        return fail("load", &err);
-    }
-    char name[96];
-    const weir_model_info *info = weir_gpu_model_info(s.model);
-    double load_s = (double)(weir_clock_mono_us() - begin_us) * 1e-6;
-    snprintf(name, sizeof(name), "%s load", type);
-    figure(name, load_s, "s");
-    snprintf(name, sizeof(name), "%s weights", type);
-    figure(name, (double)info->weight_bytes * 1e-9, "GB");
-    struct weir_hparams hp = synthetic_model(source)->hparams;
-    synthetic_destroy(source);
-
-    s.pages_each = (params.n_ctx + WEIR_PAGE_TOKENS - 1) / WEIR_PAGE_TOKENS;
-    s.pages = calloc((size_t)s.n_parts * s.pages_each, sizeof(*s.pages));
-    s.tokens = calloc(params.max_step_tokens, sizeof(*s.tokens));
-    if (s.pages && s.tokens) {
-        spread_pages(&s, info->n_pages);
-        make_text(s.tokens, params.max_step_tokens, hp.n_vocab);
-        rc = measure_all(&s, type, &hp, is_tiny, k == 0 || is_tiny);
-    } else {
-        rc = WEIR_E_NOMEM;
-    }
-    weir_gpu_model_unload(s.model);
-    free(s.pages);
-    free(s.tokens);
-    printf("%s speed %s\n", rc < 0 ? "FAILED" : "PASSED", type);
-    return rc < 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct weir_gpu_backend *backend = argc > 1 ? gpu_backend_find(argv[1]) : NULL;
     if (!backend || argc < 4) {
         fprintf(stderr, "usage: model_check cuda|hip|emu same MODEL.gguf [EXACT]\n"
-                        "       model_check cuda|hip|emu speed F16|Q8_0|Q4_K|Q4_0 [tiny]\n");
+                        "       model_check cuda|hip|emu speed|split F16|Q8_0|Q4_K|Q4_0 [tiny]\n"
+                        "split: the model over two devices\n");
         return 2;
     }
     if (strcmp(argv[2], "same") == 0) {
         return check_same(backend, argv[3], argc > 4 ? argv[4] : NULL);
     }
-    return check_speed(backend, argv[3], argc > 4 && strcmp(argv[4], "tiny") == 0);
+    const bool is_split = strcmp(argv[2], "split") == 0;
+    return gpu_check_speed(backend, argv[3], argc > 4 && strcmp(argv[4], "tiny") == 0,
+                           is_split ? 2 : 1);
 }

@@ -46,6 +46,13 @@ for kind, share in (("F16", 75), ("Q8_0", 75), ("Q4_K", 60), ("Q4_0", 60)):
         if batch == 64:
             value = get(f"{base}: host gap")
             row(f"{base}: host gap", value, "%", "< 5 %", value is not None and value < 5)
+            row(f"{base}: host work hidden", get(f"{base}: host work hidden"), "%")
+            # A step takes at least what its bytes or what its products take.
+            if copy and gemm and get(f"{base}: bytes read"):
+                value = 100 * max(get(f"{base}: bytes read") / copy, get(f"{base}: rate") / gemm)
+                limit = 70 if kind == "Q4_K" else None
+                row(f"{base}: share of the roofline", value, "%", f">= {limit} %" if limit else None,
+                    value >= limit if limit else None)
     base = f"{kind} prefill 4096"
     row(base, get(f"{base}: tokens"), "tok/s")
     if gemm and get(f"{base}: rate"):
@@ -57,6 +64,11 @@ for kind, share in (("F16", 75), ("Q8_0", 75), ("Q4_K", 60), ("Q4_0", 60)):
             value = 100 * value / copy
             row(f"{kind} attention b{batch} at 32768: share of copy bandwidth", value, "%",
                 ">= 70 %", value >= 70)
+
+for batch, pos in ((1, 100), (64, 200)):
+    base = f"Q8_0 on two decode b{batch} pos {pos}"
+    if get(f"{base}: tokens"):
+        row(base, get(f"{base}: tokens"), "tok/s")
 
 print()
 for line in lines:
