@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/send.h"
 #include "h2.h"
 #include "lane.h"
 #include "request_text.h"
@@ -113,24 +114,23 @@ static int send_bytes(struct weir_upstream_link *link, struct weir_buf *bytes)
     if (link->is_sending || bytes->len == 0) {
         return 0;
     }
-    uv_buf_t b = uv_buf_init(bytes->data, (unsigned)bytes->len);
-    int n = uv_try_write((uv_stream_t *)&link->tcp, &b, 1);
-    if (n == (int)bytes->len) {
+    ssize_t n_sent = weir_send(link->fd, bytes->data, bytes->len);
+    if (n_sent == (ssize_t)bytes->len) {
         if (bytes->cap > KEEP_BYTES) {
             weir_buf_finish(bytes);
         }
         weir_buf_reset(bytes);
         return 0;
     }
-    if (n < 0 && n != UV_EAGAIN) {
-        return n;
+    if (n_sent < 0) {
+        return (int)n_sent;
     }
-    weir_buf_consume(bytes, n > 0 ? (size_t)n : 0);
+    weir_buf_consume(bytes, (size_t)n_sent);
     struct weir_buf swap = link->sending;
     link->sending = *bytes;
     *bytes = swap;
-    b = uv_buf_init(link->sending.data, (unsigned)link->sending.len);
-    n = uv_write(&link->write, (uv_stream_t *)&link->tcp, &b, 1, on_written);
+    uv_buf_t b = uv_buf_init(link->sending.data, (unsigned)link->sending.len);
+    int n = uv_write(&link->write, (uv_stream_t *)&link->tcp, &b, 1, on_written);
     link->is_sending = n == 0;
     return n;
 }
@@ -169,7 +169,6 @@ static void on_written(uv_write_t *req, int status)
 /* A failure shows as the connection's end. */
 void weir_upstream_link_send(struct weir_upstream_link *link)
 {
-    uv_os_fd_t fd;
     int r = 0;
     if (link->h2 && !link->is_sending) {
         r = weir_upstream_h2_fill(link->h2, &link->out);
@@ -178,8 +177,8 @@ void weir_upstream_link_send(struct weir_upstream_link *link)
         return;
     }
     r = r < 0 ? r : flush(link);
-    if (r < 0 && uv_fileno((uv_handle_t *)&link->tcp, &fd) == 0) {
-        (void)shutdown(fd, SHUT_RDWR);
+    if (r < 0) {
+        (void)shutdown(link->fd, SHUT_RDWR);
     }
 }
 
@@ -436,7 +435,7 @@ static void on_connected(uv_connect_t *req, int status)
     }
     if (status == 0) {
         weir_upstream_link_pause(link, NULL, false);
-        status = link->is_reading ? 0 : UV_EIO;
+        status = link->is_reading ? uv_fileno((uv_handle_t *)&link->tcp, &link->fd) : UV_EIO;
     }
     if (status == 0 && link->tls) {
         status = flush(link);

@@ -26,6 +26,7 @@ struct weir_upstream_link {
     uv_tcp_t tcp;
     uv_connect_t connect;
     uv_write_t write;
+    int fd; /* of tcp, once it is connected */
     struct weir_upstream_lane *lane;
     struct weir_upstream_link *next, *prev;               /* of the lane's list */
     struct weir_upstream_link *next_idle, *prev_idle;     /* only while is_idle */

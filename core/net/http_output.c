@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/net/http_output.h"
 
+#include "base/send.h"
+
 enum { KEEP_BYTES = 4 * 1024 }; /* per idle connection */
 
 void weir_http_output_init(struct weir_http_output *out, size_t max_pending_bytes)
@@ -19,10 +21,12 @@ void weir_http_output_finish(struct weir_http_output *out)
 void weir_http_output_open(struct weir_http_output *out, uv_stream_t *stream, struct weir_tls *tls,
                            weir_http_output_cb on_written)
 {
+    uv_os_fd_t fd;
     weir_buf_reset(&out->fill);
     weir_buf_reset(&out->flight);
     *out = (struct weir_http_output){
         .stream = stream,
+        .fd = uv_fileno((uv_handle_t *)stream, &fd) < 0 ? -1 : fd,
         .tls = tls,
         .fill = out->fill,
         .flight = out->flight,
@@ -100,22 +104,14 @@ static int take_off(struct weir_http_output *out, struct weir_buf *bytes, size_t
     return r;
 }
 
-/* How many bytes the kernel takes now, or libuv's error. */
-static int try_write(const struct weir_http_output *out, const struct weir_buf *bytes)
-{
-    uv_buf_t all = uv_buf_init(bytes->data, (unsigned)bytes->len);
-    int r = uv_try_write(out->stream, &all, 1);
-    return r == UV_EAGAIN ? 0 : r;
-}
-
 static int flush_plain(struct weir_http_output *out)
 {
     if (out->fill.len == 0) {
         return 0;
     }
-    int n_sent = try_write(out, &out->fill);
+    ssize_t n_sent = weir_send(out->fd, out->fill.data, out->fill.len);
     if (n_sent < 0) {
-        return n_sent;
+        return (int)n_sent;
     }
     out->n_taken += (size_t)n_sent;
     if ((size_t)n_sent < out->fill.len) {
@@ -150,9 +146,9 @@ static int flush_tls(struct weir_http_output *out)
         if (r < 0 || sealed->len == 0) {
             return r;
         }
-        int n_sent = try_write(out, sealed);
+        ssize_t n_sent = weir_send(out->fd, sealed->data, sealed->len);
         if (n_sent < 0) {
-            return n_sent;
+            return (int)n_sent;
         }
         if ((size_t)n_sent < sealed->len) {
             out->n_plain = out->n_sealed;

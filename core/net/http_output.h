@@ -22,6 +22,7 @@ typedef void (*weir_http_output_cb)(struct weir_http_output *out, int status);
 
 struct weir_http_output {
     uv_stream_t *stream;
+    int fd;                 /* of the stream */
     struct weir_buf fill;   /* gathered in this turn */
     struct weir_buf flight; /* given to uv_write */
     struct weir_tls *tls;   /* NULL: none */
