@@ -11,7 +11,7 @@ void weir_buf_init(struct weir_buf *b, size_t max_bytes)
     *b = (struct weir_buf){.max_bytes = max_bytes};
 }
 
-void weir_buf_finish(struct weir_buf *b)
+void weir_buf_free(struct weir_buf *b)
 {
     free(b->data);
     b->data = NULL;
@@ -107,6 +107,10 @@ void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
 void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
 {
     enum { MAX = 20 };
+    if (v < 10) {
+        weir_buf_add_char(b, (char)('0' + v));
+        return;
+    }
     char digits[2 * MAX] = {0}; /* so that MAX can be copied from any of the first ones */
     size_t at = MAX;
     do {

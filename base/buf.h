@@ -22,7 +22,14 @@ struct weir_buf {
 };
 
 void weir_buf_init(struct weir_buf *b, size_t max_bytes);
-void weir_buf_finish(struct weir_buf *b);
+void weir_buf_free(struct weir_buf *b);
+/* Most buffers of a request were never used. */
+static inline void weir_buf_finish(struct weir_buf *b)
+{
+    if (b->data) {
+        weir_buf_free(b);
+    }
+}
 /* Over memory of the caller's, which does not grow; needs no finish. n_bytes: with a NUL's place.
  */
 static inline void weir_buf_init_fixed(struct weir_buf *b, char *memory, size_t n_bytes)

@@ -19,3 +19,8 @@ uint64_t weir_clock_wall_us(void)
 {
     return read_clock(CLOCK_REALTIME);
 }
+
+uint64_t weir_clock_wall_s(void)
+{
+    return (uint64_t)time(NULL);
+}

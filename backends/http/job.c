@@ -57,7 +57,11 @@ static void finish(struct weir_upstream_job *j)
 {
     struct weir_upstream_lane *l = j->lane;
     struct weir_upstream *u = l->upstream;
-    struct weir_upstream_failure failure = j->failure;
+    struct weir_upstream_failure failure;
+    failure.rc = j->failure.rc;
+    if (failure.rc < 0) { /* else there is nothing in it */
+        failure = j->failure;
+    }
     weir_ticket ticket = j->ticket;
     bool tells = j->answer.has_usage;
     weir_outcome outcome = {
@@ -102,7 +106,7 @@ static void finish(struct weir_upstream_job *j)
 
 static void finish_well(struct weir_upstream_job *j)
 {
-    j->failure = (struct weir_upstream_failure){0};
+    j->failure.rc = 0;
     finish(j);
 }
 
@@ -328,7 +332,7 @@ void weir_upstream_job_begin(struct weir_upstream_job *j, struct weir_upstream_l
     j->is_waiting = j->is_retried = j->was_sent = j->has_answer = j->has_progress = false;
     j->is_pushing = j->is_cancelled = j->is_paused = j->is_gone = j->has_end = false;
     j->head = (struct weir_upstream_head){0};
-    j->failure = (struct weir_upstream_failure){0};
+    j->failure.rc = 0; /* who sets it sets all of it */
     struct weir_upstream_answer *a = &j->answer;
     uint32_t n = g->n ? g->n : 1;
     a->kind = g->kind;

@@ -380,7 +380,8 @@ static void add_double(_Atomic uint64_t *at, double value)
 
 void weir_metric_add(struct weir_metric_series *s, double value)
 {
-    if (!s || value != value || (value < 0 && s->family->kind == WEIR_METRICS_COUNTER) ||
+    if (!s || value == 0 || value != value ||
+        (value < 0 && s->family->kind == WEIR_METRICS_COUNTER) ||
         s->family->kind == WEIR_METRICS_HISTOGRAM) {
         return;
     }

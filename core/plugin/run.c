@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/plugin/run.h"
 
+#include <stddef.h>
+
 #include "base/log.h"
 #include "core/plugin/run_internal.h"
 
@@ -8,7 +10,12 @@ int weir_plugin_run_init(struct weir_plugin_run *run, struct weir_plugin_chain *
                          weir_req *req, struct weir_plugin_loop *loop, struct weir_arena *arena,
                          weir_plugin_resumed resumed)
 {
-    *run = (struct weir_plugin_run){.req = req, .loop = loop, .arena = arena, .resumed = resumed};
+    memset(run, 0,
+           chain->has_chunk_hooks ? sizeof(*run) : offsetof(struct weir_plugin_run, choices));
+    run->req = req;
+    run->loop = loop;
+    run->arena = arena;
+    run->resumed = resumed;
     if (chain->state_bytes) {
         run->state = weir_arena_alloc(arena, chain->state_bytes);
         if (!run->state) {
@@ -163,6 +170,9 @@ static enum weir_plugin_outcome advance(struct weir_plugin_run *run, uint64_t at
 enum weir_plugin_outcome weir_plugin_run_phase(struct weir_plugin_run *run, enum weir_phase phase)
 {
     run->entered = true;
+    if (run->chain->n == 0) { /* nobody's time is taken */
+        return WEIR_PLUGIN_DONE;
+    }
     run->phase = phase;
     run->index = 0;
     return advance(run, weir_plugin_run_now_ns(run));
@@ -213,6 +223,9 @@ void weir_plugin_run_complete(struct weir_plugin_run *run, const weir_usage *usa
         return;
     }
     run->completed = true;
+    if (run->chain->n == 0) {
+        return;
+    }
     uint64_t at_ns = weir_plugin_run_now_ns(run);
     for (uint32_t i = 0; i < run->chain->n; i++) {
         struct weir_plugin_instance *inst = run->chain->links[i].instance;

@@ -53,13 +53,14 @@ struct weir_plugin_run {
     bool abandoned;
     uint64_t chunks_done; /* bits of plugins that answered WEIR_CHUNK_REST */
     uint32_t chunks_from; /* first plugin that sees chunks; those in front saw a replay's before */
-    struct weir_plugin_choice *choices[WEIR_PLUGIN_MAX_CHOICES];
     struct weir_plugin_pause *pauses; /* [chain->n], in the arena; NULL until the first */
     uint32_t n_pauses;                /* that are open */
     /* Set by the owner after init; NULL: host->pause() is refused. Called on the loop, never from
      * within run_chunk(), when the last pause has ended. DONE: output goes on; ANSWERED: the run
      * ends as an error, with what ops->deny stored. */
     weir_plugin_resumed output_resumed;
+    struct weir_plugin_choice *choices[WEIR_PLUGIN_MAX_CHOICES]; /* used, and last: only where a
+                                                                    plugin sees chunks */
 };
 
 /* Takes its own reference to the chain. */

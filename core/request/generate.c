@@ -211,7 +211,7 @@ static int init_reply(struct weir_request *r)
         .want_logprobs = g->want_logprobs,
         .id = make_id(r, g->kind == WEIR_GENERATION_CHAT ? "chatcmpl-" : "cmpl-"),
         .model = weir_str_from(weir_model_name(r->model)),
-        .created_s = weir_clock_wall_us() / 1000000u,
+        .created_s = weir_clock_wall_s(),
         .n_choices = g->n,
         .max_bytes = weir_worker_settings(r->worker)->max_response_bytes,
         .spare = r->reply.spare,

@@ -189,7 +189,11 @@ void weir_request_phase(struct weir_request *r, enum weir_phase phase,
 
 static void start_body(struct weir_request *r)
 {
-    r->body_text = weir_arena_copy(&r->arena, weir_http_body(r->ex));
+    r->body_text = weir_http_body(r->ex);
+    if (r->run_begun && weir_plugin_chain_n(r->run.chain) >
+                            0) { /* plugins may read it when the exchange has gone */
+        r->body_text = weir_arena_copy(&r->arena, r->body_text);
+    }
     if (!r->body_text.p) {
         weir_answer_error(r, 413, "", "request_too_large",
                           "The request needs more memory than one request may use.");

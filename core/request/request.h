@@ -47,8 +47,8 @@ enum weir_request_hold { /* reasons to stay alive */
 /* How a target's chunks come back; stays where it is while the target knows it. */
 struct weir_request_flow {
     struct weir_request *request;
-    struct weir_flow flow;
     struct weir_inbox_item item;
+    struct weir_flow flow;
 };
 
 struct weir_request {
@@ -57,7 +57,6 @@ struct weir_request {
     struct weir_http_exchange *ex; /* NULL once closed */
     const struct weir_route *route;
     struct weir_arena arena;
-    struct weir_plugin_run run;
     bool run_begun;
     struct weir_admin_call *admin; /* NULL: none, or not yet */
     uint32_t holds;                /* enum weir_request_hold */
@@ -85,7 +84,7 @@ struct weir_request {
 
     /* Generation endpoints. */
     yyjson_doc *body;
-    weir_str body_text; /* copy for plugins; lives in the arena */
+    weir_str body_text; /* with plugins a copy in the arena, else the exchange's */
     struct weir_api_request api;
     struct weir_reply reply;
     struct weir_buf out;   /* bytes on their way into the exchange */
@@ -116,14 +115,12 @@ struct weir_request {
     bool is_prepared; /* prepared.state must be submitted or discarded */
     int prepare_rc;
     void (*after_prepare)(struct weir_request *r);
-    weir_refusal refusal;
     uv_work_t work;
     struct weir_queue_entry entry;
     bool has_place; /* granted, and not given back yet */
     bool admitted;  /* the ADMIT phase passed */
     struct weir_inbox_item call_item;
-    struct weir_request_flow first,
-        *lead; /* lead: the one that is read; NULL before the first run */
+    struct weir_request_flow *lead; /* the one that is read; NULL before the first run */
     weir_ticket ticket;
     struct weir_hedge *hedge; /* a second attempt; NULL: there was none */
     struct weir_plugin_timer hedge_timer;
@@ -144,6 +141,11 @@ struct weir_request {
     uint32_t status;                  /* sent; 0: none yet */
     uint32_t finish;                  /* enum weir_finish of choice 0 */
     const char *error_code;
+
+    /* Large and seldom read to their ends: a new request clears only the beginning of each. */
+    struct weir_plugin_run run;
+    weir_refusal refusal;
+    struct weir_request_flow first;
 };
 
 /* A random id: "req_…". */

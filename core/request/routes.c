@@ -7,14 +7,14 @@
 #include "core/request/request.h"
 
 static const struct weir_route public_routes[] = {
+    {"POST", "/v1/chat/completions", true, weir_generate_chat}, /* first: the most frequent */
+    {"POST", "/v1/completions", true, weir_generate_completion},
+    {"POST", "/v1/embeddings", true, weir_generate_embeddings},
     {"GET", "/healthz/live", false, weir_endpoint_live},
     {"GET", "/healthz/ready", false, weir_endpoint_ready},
     {"GET", "/healthz/startup", false, weir_endpoint_startup},
     {"GET", "/v1/models", true, weir_endpoint_models},
     {"GET", "/v1/models/*", true, weir_endpoint_model},
-    {"POST", "/v1/chat/completions", true, weir_generate_chat},
-    {"POST", "/v1/completions", true, weir_generate_completion},
-    {"POST", "/v1/embeddings", true, weir_generate_embeddings},
     {"POST", "/tokenize", true, weir_endpoint_tokenize},
     {"POST", "/detokenize", true, weir_endpoint_detokenize},
 };

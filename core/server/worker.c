@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -111,7 +112,8 @@ static void on_problem(void *user, struct weir_http_exchange *ex,
     if (problem->status == 503) {
         weir_http_add_retry_after(ex, 1000000);
     }
-    (void)weir_http_add_header(ex, weir_str_from("Content-Type"), weir_str_from("application/json"));
+    (void)weir_http_add_header(ex, weir_str_from("Content-Type"),
+                               weir_str_from("application/json"));
     weir_error_body_write(ret_body, (unsigned)problem->status, weir_str_from(problem->message),
                           (weir_str){NULL, 0}, weir_str_from(problem->code));
 }
@@ -450,15 +452,28 @@ bool weir_worker_is_draining(const struct weir_worker *w)
     return atomic_load_explicit(&w->server->draining, memory_order_relaxed);
 }
 
+/* A request that serves again keeps its memory. The tails of its large members are written before
+ * they are read. */
+static void clear_request(struct weir_request *r)
+{
+    struct weir_arena arena = r->arena;
+    struct weir_buf out = r->out, spare = r->reply.spare;
+    memset(r, 0, offsetof(struct weir_request, run) + offsetof(struct weir_plugin_run, choices));
+    memset(&r->first, 0, offsetof(struct weir_request_flow, flow.outcome_text));
+    r->refusal.struct_size = r->refusal.status = 0;
+    r->refusal.param[0] = r->refusal.code[0] = r->refusal.message[0] = '\0';
+    r->arena = arena;
+    r->out = out;
+    r->reply.spare = spare;
+}
+
 struct weir_request *weir_worker_take_request(struct weir_worker *w)
 {
     struct weir_request *r = w->pool;
     if (r) {
         w->pool = r->next;
         w->n_pooled--;
-        struct weir_arena arena = r->arena; /* with what they keep */
-        struct weir_buf out = r->out, spare = r->reply.spare;
-        *r = (struct weir_request){.arena = arena, .out = out, .reply.spare = spare};
+        clear_request(r);
     } else {
         r = calloc(1, sizeof(*r));
         if (!r) {

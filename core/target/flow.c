@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +49,11 @@ static void unlock(struct weir_flow *f)
 int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_inbox_item *item,
                    const struct weir_flow_reader *reader)
 {
-    *f = (struct weir_flow){
-        .reader = reader, .is_held = reader != NULL, .inbox = inbox, .item = item};
+    memset(f, 0, offsetof(struct weir_flow, outcome_text));
+    f->reader = reader;
+    f->is_held = reader != NULL;
+    f->inbox = inbox;
+    f->item = item;
     if (!reader && make_ring(f, WEIR_FLOW_BYTES) < 0) {
         return WEIR_E_NOMEM;
     }

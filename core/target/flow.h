@@ -33,7 +33,8 @@ struct weir_flow {
     /* Of a direct flow, [loop-thread]: the reader is at work, or has called the target. What comes
      * meanwhile waits in the ring. */
     bool is_held;
-    /* Guards everything down to `outcome_text`; a direct flow, all [loop-thread], does without. */
+    /* Guards everything down to `outcome`, and its text; a direct flow, all [loop-thread], does
+     * without. */
     pthread_mutex_t mutex;
     char *ring; /* of a direct flow NULL until it is needed */
     size_t cap_bytes;
@@ -43,9 +44,9 @@ struct weir_flow {
     bool gone;         /* nobody reads any more */
     bool finished;
     weir_outcome outcome;
-    char outcome_text[512]; /* bytes behind the outcome's strings */
     struct weir_inbox *inbox;
     struct weir_inbox_item *item; /* posted when something can be read */
+    char outcome_text[512];       /* bytes behind the outcome's strings; last: not cleared */
 };
 
 /* `reader`: the target works on the inbox's own loop; such a flow begins held. NULL: it does not.
