@@ -17,10 +17,10 @@ static struct weir_store_entry *find(struct weir_store_place *p, enum weir_store
 }
 
 static struct weir_store_entry *insert(struct weir_store_place *p, enum weir_store_kind kind,
-                                       struct weir_store_name *name)
+                                       struct weir_store_name *name, uint64_t expires_us)
 {
     name->kind = kind;
-    return weir_store_insert(p->shard, name, p->now_us);
+    return weir_store_insert(p->shard, name, expires_us, p->now_us);
 }
 
 /* A reservation's time is over: its units are free, or count as used and may be settled late. */
@@ -42,16 +42,15 @@ static void end_hold(struct weir_store_place *p, struct weir_store_entry *budget
 
 /* The budget, aged and touched; made when new. NULL: no room. */
 static struct weir_store_entry *open_budget(struct weir_store_place *p,
-                                            const struct weir_store_call *c, uint32_t i)
+                                            const struct weir_store_name *name)
 {
-    struct weir_store_name name =
-        weir_store_name_of(WEIR_STORE_BUDGET, c->tenant, c->holds[i].key, (weir_str){NULL, 0});
-    struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
+    uint64_t expires_us = weir_store_in_ms(p, WEIR_STORE_BUDGET_IDLE_MS);
+    struct weir_store_entry *e = weir_store_find(p->shard, name, p->now_us);
     if (!e) {
-        e = weir_store_insert(p->shard, &name, p->now_us);
+        e = weir_store_insert(p->shard, name, expires_us, p->now_us);
     }
     if (e) {
-        e->expires_us = weir_store_in_ms(p, WEIR_STORE_BUDGET_IDLE_MS);
+        e->expires_us = expires_us;
         for (struct weir_store_entry *h; (h = weir_store_first_due(e, p->now_us));) {
             end_hold(p, e, h);
         }
@@ -64,10 +63,11 @@ static int take_seats(struct weir_store_place *p, const struct weir_store_call *
                       struct seat *seats)
 {
     for (uint32_t i = 0; i < c->n; i++) {
-        weir_str key = c->holds[i].key;
+        struct weir_store_name name =
+            weir_store_name_of(WEIR_STORE_BUDGET, c->tenant, c->holds[i].key, (weir_str){NULL, 0});
         seats[i] = (struct seat){
-            .budget = open_budget(p, c, i),
-            .name = weir_store_name_of(WEIR_STORE_HOLD, c->tenant, key, c->id),
+            .budget = open_budget(p, &name),
+            .name = weir_store_name_with(&name, WEIR_STORE_HOLD, c->id),
         };
         if (!seats[i].budget) {
             return WEIR_E_NOMEM;
@@ -131,7 +131,7 @@ static bool make_holds(struct weir_store_place *p, const struct weir_store_call 
         if (s->hold) {
             continue;
         }
-        s->hold = insert(p, WEIR_STORE_HOLD, &s->name);
+        s->hold = insert(p, WEIR_STORE_HOLD, &s->name, UINT64_MAX);
         if (s->hold) {
             s->hold->wait.due_us = weir_store_in_ms(p, c->number);
             made |= 1u << i;
@@ -156,7 +156,8 @@ void weir_store_memory_reserve(struct weir_store_place *p, const struct weir_sto
     }
     for (uint32_t i = 0; i < c->n; i++) {
         seats[i].hold = find(p, WEIR_STORE_HOLD, &seats[i].name);
-        seats[i].settled = find(p, WEIR_STORE_SETTLED, &seats[i].name);
+        /* One excludes the other. */
+        seats[i].settled = seats[i].hold ? NULL : find(p, WEIR_STORE_SETTLED, &seats[i].name);
     }
     a->result.rc = judge(c, seats, &a->result.refused_by);
     if (a->result.rc == 0 && !make_holds(p, c, seats)) {
@@ -181,6 +182,15 @@ void weir_store_memory_reserve(struct weir_store_place *p, const struct weir_sto
 static void settle_one(struct weir_store_place *p, const struct weir_store_call *c, uint32_t i,
                        struct seat *s)
 {
+    uint64_t expires_us = weir_store_in_ms(p, WEIR_STORE_SETTLED_MS);
+    s->hold = find(p, WEIR_STORE_HOLD, &s->name);
+    if (s->hold) { /* nearly always, and then the id is not settled */
+        s->budget->budget.used = weir_store_sum(s->budget->budget.used, c->holds[i].units);
+        s->budget->budget.held -= s->hold->hold.units;
+        weir_store_become_settled(p->shard, s->hold);
+        s->hold->expires_us = expires_us;
+        return;
+    }
     s->settled = find(p, WEIR_STORE_SETTLED, &s->name);
     if (s->settled && !s->settled->settled.is_kept) {
         return;
@@ -189,17 +199,8 @@ static void settle_one(struct weir_store_place *p, const struct weir_store_call 
         unkeep(p, s);
     }
     s->budget->budget.used = weir_store_sum(s->budget->budget.used, c->holds[i].units);
-    s->settled = find(p, WEIR_STORE_HOLD, &s->name);
-    if (s->settled) {
-        s->budget->budget.held -= s->settled->hold.units;
-        weir_store_become_settled(p->shard, s->settled);
-    } else {
-        /* Without room the id is not remembered; what was used counts all the same. */
-        s->settled = insert(p, WEIR_STORE_SETTLED, &s->name);
-    }
-    if (s->settled) {
-        s->settled->expires_us = weir_store_in_ms(p, WEIR_STORE_SETTLED_MS);
-    }
+    /* Without room the id is not remembered; what was used counts all the same. */
+    (void)insert(p, WEIR_STORE_SETTLED, &s->name, expires_us);
 }
 
 void weir_store_memory_settle(struct weir_store_place *p, const struct weir_store_call *c,

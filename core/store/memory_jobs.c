@@ -22,7 +22,7 @@ static struct weir_store_entry *open_entry(struct weir_store_place *p,
 {
     struct weir_store_name name = name_of(c, kind, id);
     struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
-    return e ? e : weir_store_insert(p->shard, &name, p->now_us);
+    return e ? e : weir_store_insert(p->shard, &name, UINT64_MAX, p->now_us);
 }
 
 static void drop_job(struct weir_store_place *p, struct weir_store_entry *queue,
@@ -38,14 +38,14 @@ static void drop_job(struct weir_store_place *p, struct weir_store_entry *queue,
 static bool fill_job(struct weir_store_place *p, const struct weir_store_call *c,
                      struct weir_store_entry *job)
 {
-    struct weir_store_bytes *value = weir_store_bytes_create(c->id, c->value, 0);
+    struct weir_store_bytes *value = weir_store_bytes_create(p->shard, c->id, c->value, 0);
     if (!value || !weir_store_grow(p->shard, job, weir_store_bytes_size(value))) {
-        free(value);
+        weir_store_bytes_destroy(p->shard, value);
         return false;
     }
     if (job->job.value) {
         weir_store_shrink(p->shard, job, weir_store_bytes_size(job->job.value));
-        free(job->job.value);
+        weir_store_bytes_destroy(p->shard, job->job.value);
     }
     job->job.value = value;
     job->job.n_claims = 0;

@@ -58,11 +58,10 @@ static bool make_entries(struct weir_store_place *p, const struct weir_store_cal
     for (uint32_t i = 0; i < c->n; i++) {
         if (c->levels[i].units && !l->entries[i]) {
             struct weir_store_name name = name_of(c, i);
-            l->entries[i] = weir_store_insert(p->shard, &name, p->now_us);
+            l->entries[i] = weir_store_insert(p->shard, &name, p->now_us + 1, p->now_us);
             if (!l->entries[i]) {
                 return false;
             }
-            l->entries[i]->expires_us = p->now_us + 1;
         }
     }
     return true;

@@ -32,9 +32,10 @@ bool weir_store_list_find(const struct weir_store_list *list, weir_str name, siz
     return false;
 }
 
-struct weir_store_bytes *weir_store_bytes_create(weir_str name, weir_str value, uint64_t number)
+struct weir_store_bytes *weir_store_bytes_create(struct weir_store_shard *s, weir_str name,
+                                                 weir_str value, uint64_t number)
 {
-    struct weir_store_bytes *b = malloc(sizeof(*b) + name.n + value.n);
+    struct weir_store_bytes *b = weir_store_block_get(&s->blocks, sizeof(*b) + name.n + value.n);
     if (!b) {
         return NULL;
     }
@@ -46,6 +47,13 @@ struct weir_store_bytes *weir_store_bytes_create(weir_str name, weir_str value, 
         memcpy(b->bytes + name.n, value.p, value.n);
     }
     return b;
+}
+
+void weir_store_bytes_destroy(struct weir_store_shard *s, struct weir_store_bytes *b)
+{
+    if (b) {
+        weir_store_block_put(&s->blocks, b, weir_store_bytes_size(b));
+    }
 }
 
 size_t weir_store_bytes_size(const struct weir_store_bytes *b)
@@ -81,7 +89,7 @@ void weir_store_list_remove(struct weir_store_shard *s, struct weir_store_entry 
 {
     struct weir_store_list *list = &e->list;
     weir_store_shrink(s, e, weir_store_bytes_size(list->at[at]));
-    free(list->at[at]);
+    weir_store_bytes_destroy(s, list->at[at]);
     memmove(&list->at[at], &list->at[at + 1], (list->n - at - 1) * sizeof(list->at[0]));
     list->n--;
 }

@@ -5,13 +5,25 @@
 
 #include <xxhash.h>
 
-enum { FIRST_SLOTS = 64, N_TAG_LISTS = 256, SWEEP_SLOTS = 4 };
+enum {
+    FIRST_SLOTS = 64,
+    N_TAG_LISTS = 256,
+    SWEEP_SLOTS = 4,
+    NEAR_IDS = 16,  /* slots that ids which differ in one digit share, at least */
+    TICK_BITS = 20, /* microseconds of a slot's look_at */
+    LOOK_TICKS = 64 /* an entry's expiry may change; it is looked at so often at least */
+};
 
-static void free_content(struct weir_store_entry *e)
+static size_t name_bytes(const struct weir_store_entry *e)
+{
+    return e->tenant_len + e->key_len + e->id_len;
+}
+
+static void free_content(struct weir_store_shard *s, struct weir_store_entry *e)
 {
     switch (e->kind) {
     case WEIR_STORE_VALUE:
-        free(e->value.bytes);
+        weir_store_block_put(&s->blocks, e->value.bytes, e->value.len + 1);
         free(e->value.tags);
         break;
     case WEIR_STORE_BUDGET:
@@ -19,26 +31,42 @@ static void free_content(struct weir_store_entry *e)
     case WEIR_STORE_COLLECTION:
     case WEIR_STORE_LOG:
         for (size_t i = 0; i < e->list.n; i++) {
-            free(e->list.at[i]);
+            weir_store_bytes_destroy(s, e->list.at[i]);
         }
         free(e->list.at);
         break;
-    case WEIR_STORE_JOB: free(e->job.value); break;
+    case WEIR_STORE_JOB: weir_store_bytes_destroy(s, e->job.value); break;
     default: break;
+    }
+}
+
+static void tables_finish(struct weir_store_shard *s)
+{
+    for (int k = 0; k < WEIR_STORE_TABLES; k++) {
+        struct weir_store_table *t = &s->tables[k];
+        for (size_t i = 0; t->slots && i < t->n_slots; i++) {
+            if (t->slots[i].entry) {
+                free_content(s, t->slots[i].entry); /* the entry is its region's */
+            }
+        }
+        free(t->slots);
+        t->slots = NULL;
     }
 }
 
 static int shard_init(struct weir_store_shard *s, struct weir_store_map *map)
 {
     s->map = map;
-    s->slots = calloc(FIRST_SLOTS, sizeof(*s->slots));
-    s->n_slots = FIRST_SLOTS;
-    if (!s->slots) {
-        return WEIR_E_NOMEM;
+    s->blocks.regions = &map->regions;
+    bool ok = true;
+    for (int k = 0; k < WEIR_STORE_TABLES; k++) {
+        struct weir_store_table *t = &s->tables[k];
+        t->slots = calloc(FIRST_SLOTS, sizeof(*t->slots));
+        t->n_slots = FIRST_SLOTS;
+        ok = ok && t->slots;
     }
-    if (pthread_mutex_init(&s->lock, NULL) != 0) {
-        free(s->slots);
-        s->slots = NULL;
+    if (!ok || pthread_mutex_init(&s->lock, NULL) != 0) {
+        tables_finish(s);
         return WEIR_E_NOMEM;
     }
     return 0;
@@ -46,23 +74,16 @@ static int shard_init(struct weir_store_shard *s, struct weir_store_map *map)
 
 static void shard_finish(struct weir_store_shard *s)
 {
-    if (!s->slots) {
-        return;
+    if (s->tables[0].slots) {
+        tables_finish(s);
+        pthread_mutex_destroy(&s->lock);
     }
-    for (size_t i = 0; i < s->n_slots; i++) {
-        if (s->slots[i].entry) {
-            free_content(s->slots[i].entry);
-            free(s->slots[i].entry);
-        }
-    }
-    free(s->slots);
-    pthread_mutex_destroy(&s->lock);
 }
 
 int weir_store_map_init(struct weir_store_map *map, size_t max_entries, size_t max_bytes)
 {
     *map = (struct weir_store_map){.max_entries = max_entries, .max_bytes = max_bytes};
-    int rc = 0;
+    int rc = weir_store_regions_init(&map->regions);
     for (int i = 0; i < WEIR_STORE_SHARDS && rc == 0; i++) {
         rc = shard_init(&map->shards[i], map);
     }
@@ -74,11 +95,36 @@ void weir_store_map_finish(struct weir_store_map *map)
     for (int i = 0; i < WEIR_STORE_SHARDS; i++) {
         shard_finish(&map->shards[i]);
     }
+    weir_store_regions_finish(&map->regions);
 }
 
 struct weir_store_shard *weir_store_map_shard(struct weir_store_map *map, weir_str tenant)
 {
     return &map->shards[XXH3_64bits(tenant.p, tenant.n) % WEIR_STORE_SHARDS];
+}
+
+/* Of "run-1234" and "run-1234/0" the 4 is where among its neighbours it stands. */
+static uint64_t hash_id(weir_str id, uint64_t of)
+{
+    const char *slash = memrchr(id.p, '/', id.n);
+    size_t n = slash && slash > id.p ? (size_t)(slash - id.p) : id.n;
+    unsigned last = (unsigned char)id.p[n - 1];
+    if (last < '0' || last > '9') {
+        return XXH3_64bits_withSeed(id.p, id.n, of);
+    }
+    uint64_t hash = XXH3_64bits_withSeed(id.p, n - 1, of);
+    hash = n < id.n ? XXH3_64bits_withSeed(id.p + n, id.n - n, hash) : hash;
+    return (hash & ~(uint64_t)(NEAR_IDS - 1)) | (last - '0');
+}
+
+struct weir_store_name weir_store_name_with(const struct weir_store_name *of,
+                                            enum weir_store_kind kind, weir_str id)
+{
+    struct weir_store_name name = *of;
+    name.kind = kind;
+    name.id = id;
+    name.hash = hash_id(id, of->hash);
+    return name;
 }
 
 struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str tenant, weir_str key,
@@ -90,7 +136,7 @@ struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str te
         .tenant = tenant,
         .key = key,
         .id = id,
-        .hash = id.n ? XXH3_64bits_withSeed(id.p, id.n, hash) : hash,
+        .hash = id.n ? hash_id(id, hash) : hash,
     };
 }
 
@@ -178,31 +224,42 @@ size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, wei
     return n;
 }
 
-/* Algorithm R: those behind a freed slot that could not have it before move up. */
-static void unlink_slot(struct weir_store_shard *s, const struct weir_store_entry *e)
+static struct weir_store_table *table_of(struct weir_store_shard *s, bool has_id)
 {
-    size_t mask = s->n_slots - 1, hole = e->hash & mask;
-    while (s->slots[hole].entry != e) {
+    return &s->tables[has_id ? WEIR_STORE_IDS : WEIR_STORE_THINGS];
+}
+
+/* Algorithm R: those behind a freed slot that could not have it before move up. */
+static void unlink_slot(struct weir_store_table *t, const struct weir_store_entry *e)
+{
+    size_t mask = t->n_slots - 1, hole = e->hash & mask;
+    while (t->slots[hole].entry != e) {
         hole = (hole + 1) & mask;
     }
-    for (size_t i = (hole + 1) & mask; s->slots[i].entry; i = (i + 1) & mask) {
-        size_t home = s->slots[i].hash & mask;
+    for (size_t i = (hole + 1) & mask; t->slots[i].entry; i = (i + 1) & mask) {
+        size_t home = t->slots[i].hash & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) {
-            s->slots[hole] = s->slots[i];
+            t->slots[hole] = t->slots[i];
             hole = i;
         }
     }
-    s->slots[hole].entry = NULL;
+    t->slots[hole].entry = NULL;
 }
 
-static void link_slot(struct weir_store_slot *slots, size_t n_slots, struct weir_store_entry *e,
-                      uint64_t hash)
+static void link_slot(struct weir_store_slot *slots, size_t n_slots, struct weir_store_slot slot)
 {
-    size_t i = hash & (n_slots - 1);
+    size_t i = slot.hash & (n_slots - 1);
     while (slots[i].entry) {
         i = (i + 1) & (n_slots - 1);
     }
-    slots[i] = (struct weir_store_slot){e, hash};
+    slots[i] = slot;
+}
+
+static uint32_t look_at(uint64_t expires_us, uint64_t now_us)
+{
+    uint64_t expires = expires_us >> TICK_BITS, latest = (now_us >> TICK_BITS) + LOOK_TICKS;
+    uint64_t tick = expires < latest ? expires : latest;
+    return tick < UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
 }
 
 /* Relaxed: the bounds are no more exact than make_room() says. */
@@ -218,18 +275,18 @@ static void count_settled(struct weir_store_map *map, const struct weir_store_en
 static void forget(struct weir_store_shard *s, struct weir_store_entry *e)
 {
     count_settled(s->map, e, false);
-    s->n_entries--;
+    table_of(s, e->id_len)->n_entries--;
     atomic_fetch_sub_explicit(&s->map->n_entries, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&s->map->n_bytes, e->n_bytes, memory_order_relaxed);
-    free_content(e);
-    free(e);
+    free_content(s, e);
+    weir_store_block_put(&s->blocks, e, sizeof(*e) + name_bytes(e));
 }
 
 /* One entry alone. */
 static void drop(struct weir_store_shard *s, struct weir_store_entry *e)
 {
     struct weir_store_ring *ring = ring_of(s, e);
-    unlink_slot(s, e);
+    unlink_slot(table_of(s, e->id_len), e);
     if (ring) {
         unlink_ring(ring, e);
     }
@@ -252,11 +309,12 @@ void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e)
 }
 
 /* Once over the slots. Removal moves entries, also to where it has been. */
-static void remove_tenant_once(struct weir_store_shard *s, weir_str tenant)
+static void remove_tenant_once(struct weir_store_shard *s, const struct weir_store_table *t,
+                               weir_str tenant)
 {
     size_t i = 0;
-    while (i < s->n_slots) {
-        struct weir_store_entry *e = s->slots[i].entry;
+    while (i < t->n_slots) {
+        struct weir_store_entry *e = t->slots[i].entry;
         bool goes = e && e->kind != WEIR_STORE_LOG && e->kind != WEIR_STORE_LOG_ID &&
                     weir_str_eq(tenant_of(e), tenant);
         if (goes) {
@@ -267,22 +325,30 @@ static void remove_tenant_once(struct weir_store_shard *s, weir_str tenant)
     }
 }
 
+size_t weir_store_shard_count(const struct weir_store_shard *s)
+{
+    return s->tables[WEIR_STORE_THINGS].n_entries + s->tables[WEIR_STORE_IDS].n_entries;
+}
+
 size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant)
 {
-    size_t before = s->n_entries, last;
+    size_t before = weir_store_shard_count(s), last;
     do {
-        last = s->n_entries;
-        remove_tenant_once(s, tenant);
-    } while (s->n_entries < last);
-    return before - s->n_entries;
+        last = weir_store_shard_count(s);
+        for (int k = 0; k < WEIR_STORE_TABLES; k++) {
+            remove_tenant_once(s, &s->tables[k], tenant);
+        }
+    } while (weir_store_shard_count(s) < last);
+    return before - weir_store_shard_count(s);
 }
 
 struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
                                          const struct weir_store_name *name, uint64_t now_us)
 {
-    const struct weir_store_slot *at = &s->slots[name->hash & (s->n_slots - 1)];
-    while (at->entry && !(at->hash == name->hash && is_named(at->entry, name))) {
-        at = at + 1 < s->slots + s->n_slots ? at + 1 : s->slots;
+    const struct weir_store_table *t = table_of(s, name->id.n);
+    const struct weir_store_slot *at = &t->slots[name->hash & (t->n_slots - 1)];
+    while (at->entry && !(at->hash == (uint32_t)name->hash && is_named(at->entry, name))) {
+        at = at + 1 < t->slots + t->n_slots ? at + 1 : t->slots;
     }
     struct weir_store_entry *e = at->entry;
     if (e && e->expires_us <= now_us) {
@@ -298,20 +364,21 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
 }
 
 /* Looks at a few slots on every insertion, so that entries nobody asks for any more go too. */
-static void sweep_expired(struct weir_store_shard *s, uint64_t now_us)
+static void sweep_expired(struct weir_store_shard *s, struct weir_store_table *t, uint64_t now_us)
 {
+    uint64_t tick = now_us >> TICK_BITS;
     for (int i = 0; i < SWEEP_SLOTS; i++) {
-        struct weir_store_entry *e = s->slots[s->sweep & (s->n_slots - 1)].entry;
-        if (e && e->expires_us <= now_us) { /* another one may stand here then */
-            weir_store_remove(s, e);
+        struct weir_store_slot *slot = &t->slots[t->sweep & (t->n_slots - 1)];
+        bool is_due = slot->entry && slot->look_at <= tick;
+        if (is_due && slot->entry->expires_us <= now_us) { /* another one may stand here then */
+            weir_store_remove(s, slot->entry);
             atomic_fetch_add_explicit(&s->map->expired, 1, memory_order_relaxed);
-        } else {
-            s->sweep++;
+            continue;
         }
-    }
-    /* For the next insertion: by then they are in the cache. */
-    for (size_t i = 0; i < SWEEP_SLOTS; i++) {
-        __builtin_prefetch(s->slots[(s->sweep + i) & (s->n_slots - 1)].entry);
+        if (is_due) {
+            slot->look_at = look_at(slot->entry->expires_us, now_us);
+        }
+        t->sweep++;
     }
 }
 
@@ -377,21 +444,21 @@ static void forget_settled(struct weir_store_shard *s)
 }
 
 /* Room for one more: half of the slots stay free. */
-static bool widen(struct weir_store_shard *s)
+static bool widen(struct weir_store_table *t)
 {
-    size_t n = s->n_slots * 2;
-    struct weir_store_slot *slots = calloc(n, sizeof(*slots));
+    size_t n = t->n_slots * 2;
+    struct weir_store_slot *slots = n <= (size_t)UINT32_MAX + 1 ? calloc(n, sizeof(*slots)) : NULL;
     if (!slots) {
-        return s->n_entries < s->n_slots / 8 * 7; /* longer ways are slower, not wrong */
+        return t->n_entries < t->n_slots / 8 * 7; /* longer ways are slower, not wrong */
     }
-    for (size_t i = 0; i < s->n_slots; i++) {
-        if (s->slots[i].entry) {
-            link_slot(slots, n, s->slots[i].entry, s->slots[i].hash);
+    for (size_t i = 0; i < t->n_slots; i++) {
+        if (t->slots[i].entry) {
+            link_slot(slots, n, t->slots[i]);
         }
     }
-    free(s->slots);
-    s->slots = slots;
-    s->n_slots = n;
+    free(t->slots);
+    t->slots = slots;
+    t->n_slots = n;
     return true;
 }
 
@@ -411,9 +478,13 @@ static void copy_name(struct weir_store_entry *e, const struct weir_store_name *
 }
 
 struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
-                                           const struct weir_store_name *name, uint64_t now_us)
+                                           const struct weir_store_name *name, uint64_t expires_us,
+                                           uint64_t now_us)
 {
-    sweep_expired(s, now_us);
+    struct weir_store_table *t = table_of(s, name->id.n);
+    for (int i = 0; i < WEIR_STORE_TABLES; i++) {
+        sweep_expired(s, &s->tables[i], now_us);
+    }
     if (name->kind == WEIR_STORE_SETTLED) {
         forget_settled(s);
     }
@@ -421,10 +492,10 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
     if (!make_room(s, NULL, 1, n_bytes)) {
         return NULL;
     }
-    if (s->n_entries >= s->n_slots / 2 && !widen(s)) {
+    if (t->n_entries >= t->n_slots / 2 && !widen(t)) {
         return NULL;
     }
-    struct weir_store_entry *e = malloc(n_bytes); /* quicker than calloc for small ones */
+    struct weir_store_entry *e = weir_store_block_get(&s->blocks, n_bytes);
     if (!e) {
         return NULL;
     }
@@ -432,15 +503,16 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
         .hash = name->hash,
         .kind = name->kind,
         .n_bytes = n_bytes,
-        .expires_us = UINT64_MAX,
+        .expires_us = expires_us,
     };
     copy_name(e, name);
-    link_slot(s->slots, s->n_slots, e, e->hash);
+    link_slot(t->slots, t->n_slots,
+              (struct weir_store_slot){e, (uint32_t)e->hash, look_at(expires_us, now_us)});
     if (ring_of(s, e)) {
         link_newest(ring_of(s, e), e);
     }
     count_settled(s->map, e, true);
-    s->n_entries++;
+    t->n_entries++;
     atomic_fetch_add_explicit(&s->map->n_entries, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->map->n_bytes, n_bytes, memory_order_relaxed);
     return e;

@@ -11,12 +11,15 @@
  * Ids that are remembered as settled take half of either bound at most: beyond it the shard's
  * longest remembered one is forgotten for each new one, so that they never leave others without
  * room.
+ * Ids that differ in their last digit stand beside each other: who counts its ids, as plugins do,
+ * finds the next one in the lines of the cache that the last one left there.
  * Ownership: the map owns entries and what hangs on them; a pointer is valid while its shard is
  * locked. Threads: lock the shard first. Invariant: n_bytes is the sum of all entries' bytes. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "core/store/memory_blocks.h"
 #include "core/store/store.h"
 
 enum { WEIR_STORE_SHARDS = 16 };
@@ -115,25 +118,37 @@ struct weir_store_map;
  * of ids that are not there, and cost one line of the cache. */
 struct weir_store_slot {
     struct weir_store_entry *entry; /* NULL: free */
-    uint64_t hash;
+    uint32_t hash;                  /* its lower half */
+    uint32_t look_at; /* about a second each: before it the entry has not expired, or it is fine to
+                       * find out later */
 };
 
 struct weir_store_ring { /* by newer and older */
     struct weir_store_entry *newest, *oldest;
 };
 
+struct weir_store_table {
+    struct weir_store_slot *slots;
+    size_t n_slots, n_entries; /* n_slots: a power of two, 2^32 at most; at most half are taken, or
+                                * 7 of 8 when there was no memory for more */
+    size_t sweep;              /* slot to look for an expired entry in next */
+};
+
+/* Names with an id have a table of their own: they are many, and would push the few limits, budgets
+ * and values that each request needs out of the cache. */
+enum { WEIR_STORE_THINGS, WEIR_STORE_IDS, WEIR_STORE_TABLES };
+
 struct weir_store_shard {
     pthread_mutex_t lock;
     struct weir_store_map *map;
-    struct weir_store_slot *slots;
-    size_t n_slots, n_entries; /* n_slots: a power of two; at most half are taken, or 7 of 8 when
-                                * there was no memory for more */
+    struct weir_store_blocks blocks; /* entries and small bytes */
+    struct weir_store_table tables[WEIR_STORE_TABLES];
     struct weir_store_ring values, settled;
     struct weir_store_tag *tags[256];
-    size_t sweep; /* slot to look for an expired entry in next */
 };
 
 struct weir_store_map {
+    struct weir_store_regions regions;
     struct weir_store_shard shards[WEIR_STORE_SHARDS];
     size_t max_entries, max_bytes;
     _Atomic size_t n_entries, n_bytes;
@@ -149,18 +164,24 @@ struct weir_store_name {
 };
 struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str tenant, weir_str key,
                                           weir_str id);
+/* The name of `of`, which has no id, with an id. */
+struct weir_store_name weir_store_name_with(const struct weir_store_name *of,
+                                            enum weir_store_kind kind, weir_str id);
 
 int weir_store_map_init(struct weir_store_map *map, size_t max_entries, size_t max_bytes);
 void weir_store_map_finish(struct weir_store_map *map);
 struct weir_store_shard *weir_store_map_shard(struct weir_store_map *map, weir_str tenant);
 
+size_t weir_store_shard_count(const struct weir_store_shard *s); /* entries */
+
 /* The live entry, now the most recently used; NULL when there is none or it has expired. */
 struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
                                          const struct weir_store_name *name, uint64_t now_us);
-/* A new entry, zeroed; NULL when the bounds are reached. Expired entries may go meanwhile: look up
- * anew what was found before. */
+/* A new entry, zeroed but for expires_us; NULL when the bounds are reached. Expired entries may go
+ * meanwhile: look up anew what was found before. */
 struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
-                                           const struct weir_store_name *name, uint64_t now_us);
+                                           const struct weir_store_name *name, uint64_t expires_us,
+                                           uint64_t now_us);
 /* An open reservation becomes the memory that it was settled: the entry stays where it is, out of
  * its budget's heap and with its content zeroed. */
 void weir_store_become_settled(struct weir_store_shard *s, struct weir_store_entry *hold);
@@ -195,7 +216,9 @@ struct weir_store_entry *weir_store_first_due(struct weir_store_entry *parent, u
 /* Sets *ret_at to where `name` is or would be; true: it is there. */
 bool weir_store_list_find(const struct weir_store_list *list, weir_str name, size_t *ret_at);
 /* A block, not in any list yet, accounted to nobody. */
-struct weir_store_bytes *weir_store_bytes_create(weir_str name, weir_str value, uint64_t number);
+struct weir_store_bytes *weir_store_bytes_create(struct weir_store_shard *s, weir_str name,
+                                                 weir_str value, uint64_t number);
+void weir_store_bytes_destroy(struct weir_store_shard *s, struct weir_store_bytes *b); /* NULL ok */
 size_t weir_store_bytes_size(const struct weir_store_bytes *b);
 /* Accounts and inserts; false: no room, and `b` is the caller's still. */
 bool weir_store_list_insert(struct weir_store_shard *s, struct weir_store_entry *e, size_t at,

@@ -61,7 +61,7 @@ static struct weir_store_entry *open_list(struct weir_store_place *p, enum weir_
 {
     struct weir_store_name name = name_of(kind, c);
     struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
-    return e ? e : weir_store_insert(p->shard, &name, p->now_us);
+    return e ? e : weir_store_insert(p->shard, &name, UINT64_MAX, p->now_us);
 }
 
 static void drop_record(struct weir_store_place *p, struct weir_store_entry *e, size_t at)
@@ -77,7 +77,8 @@ static void write_record(struct weir_store_place *p, const struct weir_store_cal
 {
     uint64_t version = atomic_fetch_add_explicit(p->versions, 1, memory_order_relaxed) + 1;
     struct weir_store_entry *e = open_list(p, WEIR_STORE_COLLECTION, c);
-    struct weir_store_bytes *b = e ? weir_store_bytes_create(c->id, c->value, version) : NULL;
+    struct weir_store_bytes *b =
+        e ? weir_store_bytes_create(p->shard, c->id, c->value, version) : NULL;
     size_t at = 0;
     bool there = e && weir_store_list_find(&e->list, c->id, &at);
     bool ok = b && weir_store_list_insert(p->shard, e, at, b);
@@ -88,7 +89,7 @@ static void write_record(struct weir_store_place *p, const struct weir_store_cal
         }
         return;
     }
-    free(b);
+    weir_store_bytes_destroy(p->shard, b);
     a->result.rc = WEIR_E_NOMEM;
     if (e && e->list.n == 0) {
         weir_store_remove(p->shard, e);
@@ -150,10 +151,10 @@ void weir_store_memory_list(struct weir_store_place *p, const struct weir_store_
 static bool remember_id(struct weir_store_place *p, const struct weir_store_name *name,
                         uint64_t place)
 {
-    struct weir_store_entry *e = weir_store_insert(p->shard, name, p->now_us);
+    struct weir_store_entry *e =
+        weir_store_insert(p->shard, name, weir_store_in_ms(p, WEIR_STORE_LOG_ID_MS), p->now_us);
     if (e) {
         e->number = place;
-        e->expires_us = weir_store_in_ms(p, WEIR_STORE_LOG_ID_MS);
     }
     return e;
 }
@@ -170,7 +171,8 @@ void weir_store_memory_append(struct weir_store_place *p, const struct weir_stor
     }
     struct weir_store_entry *e = open_list(p, WEIR_STORE_LOG, c);
     uint64_t place = e ? e->list.n + 1 : 0; /* nothing ever leaves a log */
-    struct weir_store_bytes *b = e ? weir_store_bytes_create(c->id, c->value, place) : NULL;
+    struct weir_store_bytes *b =
+        e ? weir_store_bytes_create(p->shard, c->id, c->value, place) : NULL;
     if (b && remember_id(p, &name, place)) {
         if (weir_store_list_insert(p->shard, e, e->list.n, b)) {
             a->result.number = (int64_t)place;
@@ -178,7 +180,7 @@ void weir_store_memory_append(struct weir_store_place *p, const struct weir_stor
         }
         weir_store_remove(p->shard, weir_store_find(p->shard, &name, p->now_us));
     }
-    free(b);
+    weir_store_bytes_destroy(p->shard, b);
     a->result.rc = WEIR_E_NOMEM;
     if (e && e->list.n == 0) {
         weir_store_remove(p->shard, e);

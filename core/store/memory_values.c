@@ -61,9 +61,9 @@ static bool fill_value(struct weir_store_place *p, struct weir_store_entry *e,
 {
     size_t tag_bytes = 0;
     struct weir_store_tag *tags = c->n ? copy_tags(e, c, &tag_bytes) : NULL;
-    char *bytes = malloc(c->value.n + 1);
+    char *bytes = weir_store_block_get(&p->shard->blocks, c->value.n + 1);
     if (!bytes || (c->n && !tags) || !weir_store_grow(p->shard, e, c->value.n + 1 + tag_bytes)) {
-        free(bytes);
+        weir_store_block_put(&p->shard->blocks, bytes, c->value.n + 1);
         free(tags);
         return false;
     }
@@ -87,9 +87,8 @@ void weir_store_memory_set(struct weir_store_place *p, const struct weir_store_c
     if (e) {
         weir_store_remove(p->shard, e);
     }
-    e = weir_store_insert(p->shard, &name, p->now_us);
+    e = weir_store_insert(p->shard, &name, expiry(p, c->number), p->now_us);
     if (e && fill_value(p, e, c)) {
-        e->expires_us = expiry(p, c->number);
         a->result.number = (int64_t)e->value.version;
         return;
     }
@@ -122,12 +121,11 @@ void weir_store_memory_add(struct weir_store_place *p, const struct weir_store_c
     struct weir_store_name name = name_of(WEIR_STORE_COUNTER, c);
     struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
     if (!e) {
-        e = weir_store_insert(p->shard, &name, p->now_us);
+        e = weir_store_insert(p->shard, &name, expiry(p, c->number), p->now_us);
         if (!e) {
             a->result.rc = WEIR_E_NOMEM;
             return;
         }
-        e->expires_us = expiry(p, c->number);
     }
     if (__builtin_add_overflow(e->counter, c->delta, &e->counter)) {
         e->counter = c->delta > 0 ? INT64_MAX : INT64_MIN;
