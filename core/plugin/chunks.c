@@ -28,6 +28,7 @@ struct flow {
     struct weir_plugin_choice *choice;
     void (*emit)(void *arg, const weir_chunk *chunk);
     void *arg;
+    uint64_t at_ns; /* the end of the last hook, when nothing came after it; 0: look */
 };
 
 static struct weir_plugin_choice *get_choice(struct weir_plugin_run *run, uint32_t number)
@@ -63,6 +64,7 @@ static void emit(struct flow *f, const weir_chunk *chunk)
     out.flags = 0;
     f->choice->ended = f->choice->ended || chunk->kind == WEIR_CHUNK_FINISH;
     f->emit(f->arg, &out);
+    f->at_ns = 0;
 }
 
 static int pass(struct flow *f, const weir_chunk *chunk, uint32_t from);
@@ -157,12 +159,13 @@ static int call_plugin(struct flow *f, weir_chunk *chunk, uint32_t at, bool *ret
         return fail(f, inst, chunk, at, ret_go_on);
     }
     weir_str out = {NULL, 0};
-    uint64_t start_ns = weir_plugin_run_now_ns(f->run);
+    uint64_t start_ns = f->at_ns ? f->at_ns : weir_plugin_run_now_ns(f->run);
     f->run->may_pause = inst;
+    f->run->called = at;
     int action = inst->lib->policy.on_chunk(inst->self, f->run->req, chunk, &out);
     f->run->may_pause = NULL;
     bool sound = is_hook_action(action, chunk, out);
-    (void)weir_plugin_run_note(f->run, inst, WEIR_HOOK_CHUNK, start_ns, !sound);
+    f->at_ns = weir_plugin_run_note(f->run, inst, WEIR_HOOK_CHUNK, start_ns, !sound);
     if (!sound) {
         return fail(f, inst, chunk, at, ret_go_on);
     }

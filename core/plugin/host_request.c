@@ -17,12 +17,14 @@ static void *req_state(const weir_host *h, weir_req *r)
     if (!run || inst->lib->policy.req_state_size == 0) {
         return NULL;
     }
-    for (uint32_t i = 0; i < run->chain->n; i++) {
-        if (run->chain->links[i].instance == inst) {
-            return run->state + run->chain->links[i].state_at;
+    const struct weir_plugin_link *link = &run->chain->links[run->called];
+    for (uint32_t i = 0; link->instance != inst; i++) { /* nearly always it is the one called */
+        if (i == run->chain->n) {
+            return NULL;
         }
+        link = &run->chain->links[i];
     }
-    return NULL;
+    return run->state + link->state_at;
 }
 
 static int req_get(const weir_host *h, weir_req *r, int field, weir_str *out)

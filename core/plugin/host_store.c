@@ -2,6 +2,7 @@
 #include "core/plugin/host_store.h"
 
 #include "core/plugin/plugins_internal.h"
+#include "core/plugin/run_internal.h"
 #include "core/store/store.h"
 
 /* A driver that needs no waiting is done before the call returns: nothing to keep track of. */
@@ -15,6 +16,7 @@ static int call(const weir_host *h, struct weir_store_call *c, weir_store_done d
     const struct weir_plugin_instance *inst = weir_host_instance(h);
     struct weir_store *s = inst->plugins->options.store;
     c->owner = answers_later(s) ? inst->store_owner : NULL;
+    c->now_us = weir_plugin_hook_ns / 1000;
     return weir_store_call(s, c, done, arg);
 }
 

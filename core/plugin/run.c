@@ -37,6 +37,14 @@ uint64_t weir_plugin_run_now_ns(const struct weir_plugin_run *run)
     return c->mono_ns(c->arg);
 }
 
+_Thread_local uint64_t weir_plugin_hook_ns;
+
+void weir_plugin_run_enter(const struct weir_plugin_run *run, uint64_t now_ns)
+{
+    bool real = weir_plugin_loop_clock(run->loop)->mono_ns == weir_plugin_clock_system.mono_ns;
+    weir_plugin_hook_ns = real ? now_ns : 0;
+}
+
 bool weir_plugin_run_admits(struct weir_plugin_run *run, struct weir_plugin_instance *inst)
 {
     return !weir_plugin_guard_was_closed(&inst->guard) ||
@@ -123,13 +131,16 @@ static enum weir_plugin_outcome call_hook(struct weir_plugin_run *run, const int
     run->in_phase_hook = true;
     run->answered = false;
     run->responded = false;
+    run->called = run->index;
 
     int verdict = WEIR_FAIL;
+    weir_plugin_run_enter(run, *at_ns);
     if (!rc) {
         verdict = policy->on_phase(inst->self, run->req, run->phase);
     } else if (policy->on_resume) {
         verdict = policy->on_resume(inst->self, run->req, run->phase, *rc, *data);
     }
+    weir_plugin_run_leave();
     run->in_phase_hook = false;
     if (!is_sound(run, verdict)) {
         verdict = WEIR_FAIL;
@@ -212,6 +223,7 @@ void weir_plugin_run_delivered(struct weir_plugin_run *run, uint64_t n_tokens)
             continue;
         }
         uint64_t start_ns = weir_plugin_run_now_ns(run);
+        run->called = i;
         inst->lib->policy.on_delivered(inst->self, run->req, n_tokens);
         (void)weir_plugin_run_note(run, inst, WEIR_HOOK_DELIVERED, start_ns, false);
     }
@@ -232,7 +244,10 @@ void weir_plugin_run_complete(struct weir_plugin_run *run, const weir_usage *usa
         if (!inst->lib->policy.on_complete) {
             continue;
         }
+        run->called = i;
+        weir_plugin_run_enter(run, at_ns);
         inst->lib->policy.on_complete(inst->self, run->req, usage);
+        weir_plugin_run_leave();
         at_ns = weir_plugin_run_note(run, inst, WEIR_HOOK_COMPLETE, at_ns, false);
     }
 }

@@ -44,6 +44,7 @@ struct weir_plugin_run {
     weir_ticket ticket; /* of the suspension; 0: none */
     int phase;          /* enum weir_phase while a phase runs or is suspended, else 0 */
     uint32_t index;     /* plugin whose turn it is */
+    uint32_t called;    /* plugin whose hook was called last */
     bool in_phase_hook;
     const struct weir_plugin_instance *may_pause; /* whose hook may pause the output now */
     bool answered;                                /* this hook called deny() or respond() */

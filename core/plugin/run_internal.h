@@ -14,6 +14,14 @@ void weir_plugin_admin_ticket_ended(void *arg, int rc, weir_str data);
 uint64_t weir_plugin_run_now_ns(const struct weir_plugin_run *run);
 uint64_t weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
                               enum weir_plugin_hook hook, uint64_t start_ns, bool failed);
+/* When the hook that this thread is in began, by the system's clock; 0: in none. The memory store
+ * takes it for the time: one look at the clock then serves all that a hook asks of it. */
+extern _Thread_local uint64_t weir_plugin_hook_ns;
+void weir_plugin_run_enter(const struct weir_plugin_run *run, uint64_t now_ns);
+static inline void weir_plugin_run_leave(void)
+{
+    weir_plugin_hook_ns = 0;
+}
 bool weir_plugin_run_admits(struct weir_plugin_run *run, struct weir_plugin_instance *inst);
 
 /* A failure, or a plugin in quarantine: on_error decides. */

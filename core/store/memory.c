@@ -68,7 +68,11 @@ static int call(struct weir_store *s, const struct weir_store_call *c,
         struct weir_store_place p = {.shard = weir_store_map_shard(&m->map, c->tenant),
                                      .versions = &m->versions};
         pthread_mutex_lock(&p.shard->lock);
-        p.now_us = now_us(m); /* under the lock, so that time does not go back within a shard */
+        p.now_us = c->now_us && !m->options.now_us ? c->now_us : now_us(m);
+        if (p.now_us < p.shard->last_us) { /* time does not go back within a shard */
+            p.now_us = p.shard->last_us;
+        }
+        p.shard->last_us = p.now_us;
         ops[c->op](&p, c, &answer);
         pthread_mutex_unlock(&p.shard->lock);
     }

@@ -24,7 +24,8 @@ static void free_content(struct weir_store_shard *s, struct weir_store_entry *e)
     switch (e->kind) {
     case WEIR_STORE_VALUE:
         weir_store_block_put(&s->blocks, e->value.bytes, e->value.len + 1);
-        free(e->value.tags);
+        weir_store_block_put(&s->blocks, e->value.tags,
+                             weir_store_tags_size(e->value.tags, e->value.n_tags));
         break;
     case WEIR_STORE_BUDGET:
     case WEIR_STORE_QUEUE: free(weir_store_heap_of(e)->at); break;
@@ -138,6 +139,15 @@ struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str te
         .id = id,
         .hash = id.n ? hash_id(id, hash) : hash,
     };
+}
+
+size_t weir_store_tags_size(const struct weir_store_tag *tags, uint32_t n)
+{
+    size_t n_bytes = n * sizeof(*tags);
+    for (uint32_t i = 0; i < n; i++) {
+        n_bytes += tags[i].name.n;
+    }
+    return n_bytes;
 }
 
 uint64_t weir_store_tag_hash(weir_str tenant, weir_str tag)

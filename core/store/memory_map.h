@@ -145,6 +145,7 @@ struct weir_store_shard {
     struct weir_store_table tables[WEIR_STORE_TABLES];
     struct weir_store_ring values, settled;
     struct weir_store_tag *tags[256];
+    uint64_t last_us; /* the newest time that an operation was given */
 };
 
 struct weir_store_map {
@@ -194,8 +195,9 @@ size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant);
 bool weir_store_grow(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_more);
 void weir_store_shrink(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_less);
 
-/* Gives a value its tags; the array is the entry's own. */
+/* Gives a value its tags: one block, weir_store_tags_size() large. */
 void weir_store_link_tags(struct weir_store_shard *s, struct weir_store_entry *e);
+size_t weir_store_tags_size(const struct weir_store_tag *tags, uint32_t n);
 uint64_t weir_store_tag_hash(weir_str tenant, weir_str tag);
 /* Removes every live value of that tag; returns how many. */
 size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, weir_str tag,

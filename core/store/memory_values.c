@@ -33,14 +33,14 @@ void weir_store_memory_get(struct weir_store_place *p, const struct weir_store_c
 }
 
 /* One block: the records, then the names that they point to. */
-static struct weir_store_tag *copy_tags(struct weir_store_entry *e, const struct weir_store_call *c,
-                                        size_t *ret_bytes)
+static struct weir_store_tag *copy_tags(struct weir_store_shard *s, struct weir_store_entry *e,
+                                        const struct weir_store_call *c, size_t *ret_bytes)
 {
     size_t n_bytes = c->n * sizeof(struct weir_store_tag);
     for (uint32_t i = 0; i < c->n; i++) {
         n_bytes += c->tags[i].n;
     }
-    struct weir_store_tag *copy = malloc(n_bytes);
+    struct weir_store_tag *copy = weir_store_block_get(&s->blocks, n_bytes);
     if (!copy) {
         return NULL;
     }
@@ -60,11 +60,11 @@ static bool fill_value(struct weir_store_place *p, struct weir_store_entry *e,
                        const struct weir_store_call *c)
 {
     size_t tag_bytes = 0;
-    struct weir_store_tag *tags = c->n ? copy_tags(e, c, &tag_bytes) : NULL;
+    struct weir_store_tag *tags = c->n ? copy_tags(p->shard, e, c, &tag_bytes) : NULL;
     char *bytes = weir_store_block_get(&p->shard->blocks, c->value.n + 1);
     if (!bytes || (c->n && !tags) || !weir_store_grow(p->shard, e, c->value.n + 1 + tag_bytes)) {
         weir_store_block_put(&p->shard->blocks, bytes, c->value.n + 1);
-        free(tags);
+        weir_store_block_put(&p->shard->blocks, tags, tag_bytes);
         return false;
     }
     if (c->value.n) {

@@ -81,6 +81,7 @@ struct weir_store_call {
         number;    /* ttl_ms, delay_ms or lease_ms; put: version; read: the place to go on behind */
     int64_t delta; /* add */
     struct weir_store_owner *owner; /* NULL: none */
+    uint64_t now_us; /* the system's monotonic time, where the caller has just looked; 0: unknown */
 };
 
 /* Who is told about an operation's end; filled by weir_store_call(), kept by the driver. */
