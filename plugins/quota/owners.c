@@ -336,11 +336,20 @@ enum reserve_result ledger_decide_alone(struct reservation *r)
 
 void ledger_unpin(struct reservation *r)
 {
-    for (uint32_t i = 0; i < r->n; i++) {
+    struct level_shard *locked = NULL;
+    for (uint32_t i = 0; i < r->n; i++) { /* those of a shard stand together */
         struct level_shard *sh = r->holds[i].owner->e.shard;
-        pthread_mutex_lock(&sh->lock);
+        if (sh != locked) {
+            if (locked) {
+                pthread_mutex_unlock(&locked->lock);
+            }
+            pthread_mutex_lock(&sh->lock);
+            locked = sh;
+        }
         r->holds[i].owner->e.pins--;
-        pthread_mutex_unlock(&sh->lock);
+    }
+    if (locked) {
+        pthread_mutex_unlock(&locked->lock);
     }
 }
 

@@ -356,6 +356,7 @@ static enum step try_shard(struct limiter *l, struct shard *sh, struct admission
     fetch_send(f, now_us);
     pthread_mutex_lock(&sh->entries->lock);
     if (!a->fetch) {
+        a->shard = NULL;
         return STEP_AGAIN; /* answered at once */
     }
     *ret = suspend(l, a);
@@ -424,8 +425,9 @@ static void release(struct limiter *l, struct admission *a, bool refused, uint64
         last = sh;
         pthread_mutex_lock(&sh->entries->lock);
         release_shard(l, sh, a, refused, used, now_us);
-        pthread_mutex_unlock(&sh->entries->lock);
-        if (!l->shared) {
+        if (l->shared) {
+            pthread_mutex_unlock(&sh->entries->lock);
+        } else {
             sweep_now(l, sh, a, now_us);
         }
     }

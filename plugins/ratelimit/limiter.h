@@ -164,7 +164,7 @@ void sweep_mark(struct shard *sh, struct subject *s);
 /* Arms the timer, when it is not. [not locked] */
 void sweep_arm(struct limiter *l);
 /* What the admission's subjects have left over goes back now: for a store where a call costs no
- * round trip. [not locked] */
+ * round trip. [locked, and no more when it returns] */
 void sweep_now(struct limiter *l, struct shard *sh, const struct admission *a, uint64_t now_us);
 /* At the end of the instance. */
 void sweep_last(struct limiter *l, struct shard *sh);

@@ -149,7 +149,6 @@ void sweep_now(struct limiter *l, struct shard *sh, const struct admission *a, u
 {
     struct give_batch b;
     b.n = 0;
-    pthread_mutex_lock(&sh->entries->lock);
     for (uint32_t i = 0; i < a->n; i++) { /* pinned, so they stay when the lock is open */
         struct subject *s = a->held[i].s;
         if (s->e.shard != sh->entries) {
