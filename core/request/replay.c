@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay.h"
 
-#include <openssl/evp.h>
-#include <pthread.h>
+#define OPENSSL_SUPPRESS_DEPRECATED /* each EVP digest makes and frees a context */
+#include <openssl/sha.h>
 
 #include "base/buf.h"
 #include "core/request/request.h"
@@ -150,20 +150,6 @@ static void add_request(struct weir_buf *b, const struct weir_request *r)
     }
 }
 
-static EVP_MD *sha256;
-
-static void fetch_sha256(void)
-{
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); /* each time it would cost more than the hash */
-}
-
-static int hash(weir_str s, uint8_t ret_digest[WEIR_ANSWER_DIGEST_BYTES])
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, fetch_sha256);
-    return sha256 && EVP_Digest(s.p, s.n, ret_digest, NULL, sha256, NULL) == 1 ? 0 : WEIR_E_NOMEM;
-}
-
 int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
 {
     const weir_generation *g = &r->api.generation;
@@ -177,7 +163,14 @@ int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
     weir_buf_init(&b, MAX_KEY_BYTES);
     (void)weir_buf_reserve(&b, g->messages_json.n + g->prompt.n + USUAL_REST);
     add_request(&b, r);
-    int rc = b.failed ? WEIR_E_NOMEM : hash(weir_buf_view(&b), key.digest);
+    int rc = b.failed ? WEIR_E_NOMEM : 0;
+    if (rc == 0) {
+        weir_str all = weir_buf_view(&b);
+        SHA256_CTX sha;
+        (void)SHA256_Init(&sha);
+        (void)SHA256_Update(&sha, all.p, all.n);
+        (void)SHA256_Final(key.digest, &sha);
+    }
     weir_buf_finish(&b);
     if (rc == 0) {
         *out = key;
