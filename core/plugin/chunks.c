@@ -43,13 +43,14 @@ static struct weir_plugin_choice *get_choice(struct weir_plugin_run *run, uint32
             weir_buf_init(&c->held[i].text, WEIR_PLUGIN_MAX_HELD_BYTES);
         }
         run->choices[number] = c;
+        run->n_choices = number < run->n_choices ? run->n_choices : number + 1;
     }
     return c;
 }
 
 void weir_plugin_choices_finish(struct weir_plugin_run *run)
 {
-    for (uint32_t i = 0; run->chain->has_chunk_hooks && i < WEIR_PLUGIN_MAX_CHOICES; i++) {
+    for (uint32_t i = 0; i < run->n_choices; i++) {
         for (uint32_t j = 0; run->choices[i] && j < run->chain->n; j++) {
             weir_buf_finish(&run->choices[i]->held[j].text);
         }

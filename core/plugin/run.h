@@ -54,6 +54,7 @@ struct weir_plugin_run {
     bool abandoned;
     uint64_t chunks_done; /* bits of plugins that answered WEIR_CHUNK_REST */
     uint32_t chunks_from; /* first plugin that sees chunks; those in front saw a replay's before */
+    uint32_t n_choices;   /* no choice from here on has one in `choices` */
     struct weir_plugin_pause *pauses; /* [chain->n], in the arena; NULL until the first */
     uint32_t n_pauses;                /* that are open */
     /* Set by the owner after init; NULL: host->pause() is refused. Called on the loop, never from

@@ -8,7 +8,6 @@
 #include "auth.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -84,7 +83,6 @@ static void instance_destroy(void *instance)
     }
     auth_keys_destroy(a->keys);
     auth_cache_destroy(a->cache);
-    EVP_MD_free(a->sha256);
     a->host->free(a->host, a);
 }
 
@@ -155,7 +153,7 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     if (!a) {
         return NULL;
     }
-    *a = (struct auth){.host = host, .sha256 = EVP_MD_fetch(NULL, "SHA256", NULL)};
+    *a = (struct auth){.host = host};
     find_extensions(a);
     if (!read_config(a, config_json, &times, &n_keys) ||
         auth_cache_create(host, n_keys, times, &a->cache) < 0) {

@@ -30,7 +30,6 @@ struct auth {
     weir_metric lookups;             /* by result */
     struct auth_keys *keys;          /* configured */
     struct auth_cache *cache;
-    EVP_MD *sha256; /* NULL: there was no memory for it */
     atomic_uint n_lookups;
     bool required;
     enum auth_loss on_loss;

@@ -138,8 +138,8 @@ static void found_for_rotate(void *arg, const weir_store_result *result)
     }
     (void)snprintf(id, sizeof(id), "%.*s", (int)op->name.id.n, op->name.id.p);
     uint64_t now_us = h->wall_us(h);
-    if (auth_key_make(op->name.tenant, id, op->key_text) == 0 &&
-        auth_digest(weir_str_from(op->key_text), op->auth->sha256, digest)) {
+    if (auth_key_make(op->name.tenant, id, op->key_text) == 0) {
+        auth_digest(weir_str_from(op->key_text), digest);
         op->record = auth_body_rotate(result->value, digest, now_us, now_us + op->grace_us);
     }
     if (op->record) {
@@ -289,10 +289,13 @@ static bool make_key(struct key_op *op, char problem[AUTH_PROBLEM_BYTES])
         return false;
     }
     key_op_set_id(op, id);
-    return auth_key_make(op->name.tenant, id, op->key_text) == 0 &&
-           auth_digest(weir_str_from(op->key_text), op->auth->sha256, digest) &&
-           (op->record = auth_body_create(op->auth, op->name.tenant, weir_str_from(op->body),
-                                          weir_str_from(op->caller), digest, problem)) != NULL;
+    if (auth_key_make(op->name.tenant, id, op->key_text) < 0) {
+        return false;
+    }
+    auth_digest(weir_str_from(op->key_text), digest);
+    op->record = auth_body_create(op->auth, op->name.tenant, weir_str_from(op->body),
+                                  weir_str_from(op->caller), digest, problem);
+    return op->record != NULL;
 }
 
 static int create_key(void *arg, weir_req *r)

@@ -7,7 +7,6 @@
  * tenant's own records, and is erased with them. Only the SHA-256 of the whole text is kept: the
  * secret is random, so a slow hash would protect nothing more. Threads: any. Errors: WEIR_E_IO when
  * the system has no randomness. */
-#include <openssl/types.h>
 #include <stdbool.h>
 
 #include "weir/types.h"
@@ -31,9 +30,7 @@ int auth_key_make_id(char ret_id[AUTH_ID_BYTES + 1]);
 /* A new secret for tenant and id. */
 int auth_key_make(weir_str tenant, const char *id, char ret_text[AUTH_KEY_TEXT_BYTES]);
 
-/* sha256: fetched before, for those that need it often: fetching costs more than a digest. NULL: it
- * is fetched for this one. */
-bool auth_digest(weir_str text, const EVP_MD *sha256, unsigned char ret_digest[AUTH_DIGEST_BYTES]);
+void auth_digest(weir_str text, unsigned char ret_digest[AUTH_DIGEST_BYTES]); /* SHA-256 */
 bool auth_digest_read(const char *hex, unsigned char ret_digest[AUTH_DIGEST_BYTES]);
 void auth_digest_write(const unsigned char digest[AUTH_DIGEST_BYTES], char ret_hex[65]);
 /* In constant time. */
