@@ -175,7 +175,9 @@ static uint8_t need_of_body(const struct weir_automaton *a, const struct weir_bo
 {
     uint8_t next = b->next == WEIR_STATE_NONE ? WEIR_NEED_NEVER : a->states[b->next].need;
     uint8_t close = b->min_more > 0 ? WEIR_NEED_NEVER : a->states[b->close].need;
-    return next < close ? next : close;
+    uint8_t least = next < close ? next : close;
+    /* Room for the rest of a character: the tables of what stays inside know no depth. */
+    return least == 0 && b->next != WEIR_STATE_NONE ? 1 : least;
 }
 
 static bool lower_need(struct weir_automaton *a, uint32_t state)
