@@ -52,6 +52,7 @@ static const struct keyword {
     {"prefixItems", FOR_ARRAY},
     {"minItems", FOR_ARRAY},
     {"maxItems", FOR_ARRAY},
+    {"uniqueItems", FOR_ARRAY},
     {"minLength", FOR_STRING},
     {"maxLength", FOR_STRING},
     {"pattern", FOR_STRING},
@@ -60,6 +61,7 @@ static const struct keyword {
     {"maximum", FOR_NUMBER},
     {"exclusiveMinimum", FOR_NUMBER},
     {"exclusiveMaximum", FOR_NUMBER},
+    {"multipleOf", FOR_NUMBER},
 };
 
 static const struct keyword *find_keyword(weir_str name)

@@ -95,6 +95,13 @@ int weir_json_schema_array(struct weir_json_schema_compiler *c, uint32_t node)
     if (items.min > items.max) {
         return 0; /* no array is that: no way out */
     }
+    yyjson_val *unique = weir_json_schema_at(c, node, "uniqueItems");
+    if (unique && !yyjson_is_bool(unique)) {
+        return weir_json_schema_refuse(c, node, "uniqueItems must be true or false");
+    }
+    if (yyjson_is_true(unique) && items.max > 1) {
+        return weir_json_schema_unique(c, node, items.min, items.max);
+    }
     uint32_t open = weir_automaton_state(c->a);
     weir_automaton_range(c->a, c->nodes[node].rule, '[', '[', open);
     return lay_items(c, node, &items, open);

@@ -49,10 +49,15 @@ int weir_json_schema_only(struct weir_json_schema_compiler *c, uint32_t node, yy
 /* Each lays the values of one type below the node's rule. */
 int weir_json_schema_object(struct weir_json_schema_compiler *c, uint32_t node);
 int weir_json_schema_array(struct weir_json_schema_compiler *c, uint32_t node);
+/* The same, for uniqueItems. */
+int weir_json_schema_unique(struct weir_json_schema_compiler *c, uint32_t node, uint32_t min,
+                            uint32_t max);
 int weir_json_schema_string(struct weir_json_schema_compiler *c, uint32_t node);
 int weir_json_schema_number(struct weir_json_schema_compiler *c, uint32_t node, bool whole);
 /* enum or const, or one of them with `type`. */
 int weir_json_schema_literals(struct weir_json_schema_compiler *c, uint32_t node);
+/* Is the value of a `type`'s, one or a list? NULL: of any. */
+bool weir_json_schema_has_type(yyjson_val *value, yyjson_val *type);
 /* Objects whose members come from all schemas of an allOf and from those beside it. */
 int weir_json_schema_all_of(struct weir_json_schema_compiler *c, uint32_t node);
 

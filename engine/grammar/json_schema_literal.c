@@ -21,7 +21,7 @@ static bool has_type(yyjson_val *value, weir_str type)
     return weir_str_is(type, is);
 }
 
-static bool is_allowed(yyjson_val *value, yyjson_val *type)
+bool weir_json_schema_has_type(yyjson_val *value, yyjson_val *type)
 {
     if (!yyjson_is_arr(type)) {
         return !type || has_type(value, weir_json_schema_text(type));
@@ -45,7 +45,7 @@ static int write_values(struct weir_json_schema_compiler *c, yyjson_val *list, y
     yyjson_val *value;
     yyjson_arr_foreach(list, i, n, value)
     {
-        if (!is_allowed(value, type)) {
+        if (!weir_json_schema_has_type(value, type)) {
             continue;
         }
         size_t len = 0;
@@ -78,7 +78,7 @@ static int lay_list(struct weir_json_schema_compiler *c, uint32_t node, yyjson_v
 
 static int lay_one(struct weir_json_schema_compiler *c, uint32_t node, yyjson_val *value)
 {
-    if (!is_allowed(value, weir_json_schema_at(c, node, "type"))) {
+    if (!weir_json_schema_has_type(value, weir_json_schema_at(c, node, "type"))) {
         return 0;
     }
     size_t len = 0;

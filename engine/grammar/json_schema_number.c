@@ -71,18 +71,49 @@ static int read_bound(struct weir_json_schema_compiler *c, uint32_t node, bool l
                  : 0;
 }
 
+static int read_step(struct weir_json_schema_compiler *c, uint32_t node, bool whole,
+                     struct weir_number_range *range)
+{
+    yyjson_val *v = weir_json_schema_at(c, node, "multipleOf");
+    range->n_fraction = whole ? 0 : WEIR_JSON_MAX_DIGITS;
+    range->units = 1;
+    if (!v) {
+        return 0;
+    }
+    if (!yyjson_is_num(v) || yyjson_get_num(v) <= 0) {
+        return weir_json_schema_refuse(c, node, "multipleOf must be a number above 0");
+    }
+    char *text = yyjson_val_write(v, 0, NULL);
+    if (!text) {
+        return weir_json_schema_no_memory(c);
+    }
+    struct weir_bound step;
+    int r = weir_bound_read(weir_str_from(text), &step);
+    free(text);
+    if (r < 0 || weir_number_step(&step, whole, range) < 0) {
+        return weir_json_schema_refuse(c, node,
+                                       "multipleOf can be at most %d units of its last digit, as "
+                                       "1000, 2.5, 0.001",
+                                       WEIR_NUMBER_MAX_UNITS);
+    }
+    return 0;
+}
+
 int weir_json_schema_number(struct weir_json_schema_compiler *c, uint32_t node, bool whole)
 {
-    struct weir_number_range range = {.integers = whole};
+    struct weir_number_range range = {0};
     bool never = false;
     int r = read_bound(c, node, true, whole, &range.low, &never);
     if (r == 0) {
         r = read_bound(c, node, false, whole, &range.high, &never);
     }
+    if (r == 0) {
+        r = read_step(c, node, whole, &range);
+    }
     if (r < 0 || never) {
         return r;
     }
-    if (range.low.given || range.high.given) {
+    if (range.low.given || range.high.given || weir_json_schema_at(c, node, "multipleOf")) {
         weir_number_range_lay(c->a, c->nodes[node].rule, &range);
         return 0;
     }
