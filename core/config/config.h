@@ -66,6 +66,10 @@ struct weir_config_store {
     uint64_t max_bytes;                       /* of the memory driver */
     const char *prefix;
     const char *tls_ca, *tls_cert, *tls_key, *tls_server_name; /* NULL: not given */
+    struct {
+        uint32_t failure_threshold, failure_percent, min_operations; /* percent 0: no window */
+        uint32_t window_ms, open_ms, max_open_ms;
+    } breaker; /* of redis */
 };
 
 struct weir_config_logging {

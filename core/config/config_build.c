@@ -121,7 +121,7 @@ static void build_server(struct builder *b, yyjson_val *json)
 static void build_small_parts(struct builder *b, yyjson_val *root)
 {
     struct weir_config *c = b->config;
-    yyjson_val *store = get(root, "store");
+    yyjson_val *store = get(root, "store"), *breaker = get(store, "circuit_breaker");
     yyjson_val *logging = get(root, "logging");
     c->store =
         (struct weir_config_store){.driver = text_of(store, "driver"),
@@ -136,7 +136,15 @@ static void build_small_parts(struct builder *b, yyjson_val *root)
                                    .tls_ca = text_of(get(store, "tls"), "ca"),
                                    .tls_cert = text_of(get(store, "tls"), "cert"),
                                    .tls_key = text_of(get(store, "tls"), "key"),
-                                   .tls_server_name = text_of(get(store, "tls"), "server_name")};
+                                   .tls_server_name = text_of(get(store, "tls"), "server_name"),
+                                   .breaker = {
+                                       .failure_threshold = number_of(breaker, "failure_threshold"),
+                                       .failure_percent = number_of(breaker, "failure_percent"),
+                                       .min_operations = number_of(breaker, "min_operations"),
+                                       .window_ms = ms_of(breaker, "window"),
+                                       .open_ms = ms_of(breaker, "open_time"),
+                                       .max_open_ms = ms_of(breaker, "max_open_time"),
+                                   }};
     c->logging = (struct weir_config_logging){
         .level = text_of(logging, "level"),
         .json = yyjson_equals_str(get(logging, "format"), "json"),

@@ -142,8 +142,9 @@ static void check_store(const struct weir_doc_node *store, struct weir_findings 
         weir_doc_complain(f, store, NULL, "lacks the key url, which the driver %s needs",
                           driver->text.p);
     }
-    static const char *const shared_only[] = {
-        "url", "password_file", "password_env", "connections", "max_in_flight", "prefix", "tls"};
+    static const char *const shared_only[] = {"url",         "password_file",  "password_env",
+                                              "connections", "max_in_flight",  "prefix",
+                                              "tls",         "circuit_breaker"};
     for (size_t i = 0; memory && i < sizeof(shared_only) / sizeof(shared_only[0]); i++) {
         const struct weir_doc_node *key = weir_doc_find(store, shared_only[i]);
         if (key) {

@@ -54,6 +54,7 @@ static int find_password(const struct weir_config_store *c, struct weir_store_ur
 static int open_redis(const struct weir_config_store *c, struct weir_store **ret_store,
                       struct weir_error *err)
 {
+    enum { NEVER_PERCENT = 101 };
     struct weir_store_redis_options o = {.timeout_ms = c->timeout_ms,
                                          .n_connections = c->n_connections,
                                          .max_in_flight = c->max_in_flight,
@@ -62,7 +63,17 @@ static int open_redis(const struct weir_config_store *c, struct weir_store **ret
                                          .tls_cert = c->tls_cert,
                                          .tls_key = c->tls_key,
                                          .tls_name = c->tls_server_name,
-                                         .notice = log_notice};
+                                         .notice = log_notice,
+                                         .breaker = {
+                                             .failure_threshold = c->breaker.failure_threshold,
+                                             .failure_percent = c->breaker.failure_percent > 0
+                                                                    ? c->breaker.failure_percent
+                                                                    : NEVER_PERCENT,
+                                             .min_operations = c->breaker.min_operations,
+                                             .window_ms = c->breaker.window_ms,
+                                             .open_ms = c->breaker.open_ms,
+                                             .max_open_ms = c->breaker.max_open_ms,
+                                         }};
     int rc = weir_store_url_parse(c->url, &o.url, err);
     rc = rc < 0 ? rc : find_password(c, &o.url, err);
     rc = rc < 0 ? rc : weir_store_redis_create(&o, ret_store, err);

@@ -92,6 +92,24 @@ def test_a_store_that_dies_is_found_again_and_said_once(start, redis):
     assert daemon.metric("weir_store_breaker_transitions_total", to="closed") == 2
 
 
+def test_the_breaker_opens_and_tries_as_configured(start, redis):
+    redis.start()
+    rules = "failure_threshold: 1000000, min_operations: 2, open_time: 50ms, max_open_time: 50ms"
+    daemon = start(
+        config(redis, f", timeout: 20ms, circuit_breaker: {{{rules}}}") + "plugins: [cache]\n"
+    )
+    wait_until(lambda: daemon.metric("weir_store_breaker_state") == 0, what="the store")
+    redis.process.send_signal(signal.SIGSTOP)
+    # Two that fail are all of the window's.
+    wait_until(
+        lambda: daemon.request("/v1/chat/completions", {**HELLO, "temperature": 0})[0] == 200
+        and daemon.metric("weir_store_breaker_state") in (1, 2),
+        what="the breaker",
+    )
+    redis.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: daemon.metric("weir_store_breaker_state") == 0, what="the store")
+
+
 def test_a_hung_store_does_not_hold_up_the_end(start, redis):
     redis.start()
     daemon = start(config(redis))

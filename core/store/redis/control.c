@@ -106,7 +106,7 @@ void weir_redis_control_fail(struct weir_redis_control *c, const char *why)
             weir_redis_wake_loops(r);
         }
     }
-    try_in(c, weir_redis_backoff_ms(c->n_failed, draw(c)));
+    try_in(c, weir_redis_backoff_ms(&r->breaker, c->n_failed, draw(c)));
     c->n_failed += c->n_failed < 16;
 }
 
@@ -169,7 +169,8 @@ void weir_redis_control_look(struct weir_redis_control *c)
         weir_redis_control_stop_listening(c);
         /* Sentinel may know a better one at once; the same server needs a while. */
         bool elsewhere = r->options.url.kind == WEIR_STORE_URL_SENTINEL;
-        try_in(c, elsewhere ? until_allowed_ms(c) : weir_redis_backoff_ms(c->n_failed, draw(c)));
+        try_in(c, elsewhere ? until_allowed_ms(c)
+                            : weir_redis_backoff_ms(&r->breaker, c->n_failed, draw(c)));
         c->n_failed += c->n_failed < 16;
     } else {
         try_in(c, until_allowed_ms(c));

@@ -195,7 +195,7 @@ static void forget_link(struct weir_redis_connection *c)
 
 static void count_failure(struct weir_redis_loop *l)
 {
-    if (weir_redis_breaker_failed(&l->r->breaker)) {
+    if (weir_redis_breaker_failed(&l->r->breaker, &l->window, weir_clock_mono_us())) {
         weir_redis_trip(l->r, l->epoch);
     }
 }
@@ -281,7 +281,7 @@ static void on_reply(void *user, struct weir_redis_link *link, redisReply *reply
         on_down(c, link, "unexpected answer");
         return;
     }
-    weir_redis_breaker_succeeded(&c->loop->r->breaker);
+    weir_redis_breaker_succeeded(&c->loop->r->breaker, &c->loop->window);
     if (op->n_skip) {
         op->n_skip--;
         return;

@@ -242,7 +242,7 @@ static int init(struct weir_redis *r, const struct weir_store_redis_options *o,
 {
     r->options = *o;
     (void)snprintf(r->prefix, sizeof(r->prefix), "%s", o->prefix);
-    weir_redis_breaker_init(&r->breaker);
+    weir_redis_breaker_init(&r->breaker, &o->breaker);
     r->tls_name = o->tls_name ? strdup(o->tls_name) : NULL;
     int rc = o->tls_name && !r->tls_name ? WEIR_E_NOMEM : weir_redis_scripts_init(&r->scripts);
     if (rc < 0) {

@@ -12,6 +12,7 @@
  * WEIR_E_IO.
  */
 #include "core/config/store_url.h"
+#include "core/store/redis/breaker.h"
 #include "core/store/store.h"
 
 struct weir_store_redis_options {
@@ -19,7 +20,8 @@ struct weir_store_redis_options {
     uint32_t timeout_ms;
     uint32_t n_connections; /* per loop, at least 1; of two or more, the last is for large things */
     uint32_t max_in_flight; /* operations per loop */
-    const char *prefix;     /* of all keys */
+    struct weir_store_redis_breaker breaker;
+    const char *prefix;                      /* of all keys */
     const char *tls_ca, *tls_cert, *tls_key; /* files; NULL: the system's, none, none */
     const char *tls_name;                    /* of the server; NULL: as in the URL */
     /* What happened, for the log; only when something changed. [main] NULL ok. */

@@ -10,7 +10,6 @@
 #include <uv.h>
 
 #include "core/metrics/metrics.h"
-#include "core/store/redis/breaker.h"
 #include "core/store/redis/link.h"
 #include "core/store/redis/op.h"
 #include "core/store/redis/redis.h"
@@ -47,6 +46,7 @@ struct weir_redis_loop { /* loop.c; [its thread], but `async` and `next` */
     size_t n_bytes;                     /* of all operations' commands */
     bool has_fresh;                     /* operations without a deadline */
     struct weir_redis_control *control; /* of the main loop */
+    struct weir_redis_window window;
     struct weir_redis_room room;
     struct weir_redis_scratch scratch;
 };

@@ -175,43 +175,86 @@ static void replies_of_another_shape_are_errors(void **state)
 static void the_breaker_opens_after_failures_in_a_row(void **state)
 {
     (void)state;
+    enum { THRESHOLD = 3, PERCENT_NEVER = 101 };
     struct weir_redis_breaker b;
-    weir_redis_breaker_init(&b);
+    struct weir_redis_window w = {0};
+    const struct weir_store_redis_breaker rules = {.failure_threshold = THRESHOLD,
+                                                   .failure_percent = PERCENT_NEVER};
+    weir_redis_breaker_init(&b, &rules);
     assert_int_equal(weir_redis_breaker_state(&b), WEIR_REDIS_STARTING);
     assert_true(weir_redis_breaker_enter(&b, WEIR_REDIS_CLOSED));
     assert_false(weir_redis_breaker_enter(&b, WEIR_REDIS_CLOSED));
-    for (int round = 0; round < 3; round++) { /* a success in between starts anew */
-        for (int i = 0; i < WEIR_REDIS_MAX_FAILURES - 1; i++) {
-            assert_false(weir_redis_breaker_failed(&b));
+    for (int round = 0; round < 30; round++) { /* a success in between starts anew */
+        for (int i = 0; i < THRESHOLD - 1; i++) {
+            assert_false(weir_redis_breaker_failed(&b, &w, 1000));
         }
-        weir_redis_breaker_succeeded(&b);
+        weir_redis_breaker_succeeded(&b, &w);
     }
-    for (int i = 0; i < WEIR_REDIS_MAX_FAILURES - 1; i++) {
-        assert_false(weir_redis_breaker_failed(&b));
+    for (int i = 0; i < THRESHOLD - 1; i++) {
+        assert_false(weir_redis_breaker_failed(&b, &w, 1000));
     }
-    assert_true(weir_redis_breaker_failed(&b));
-    assert_false(weir_redis_breaker_failed(&b)); /* one is told, once */
+    assert_true(weir_redis_breaker_failed(&b, &w, 1000));
+    assert_false(weir_redis_breaker_failed(&b, &w, 1000)); /* one is told, once */
     assert_int_equal(weir_redis_breaker_state(&b), WEIR_REDIS_OPEN);
-    weir_redis_breaker_succeeded(&b); /* only a probe closes it */
+    weir_redis_breaker_succeeded(&b, &w); /* only a probe closes it */
     assert_int_equal(weir_redis_breaker_state(&b), WEIR_REDIS_OPEN);
     assert_true(weir_redis_breaker_enter(&b, WEIR_REDIS_HALF_OPEN));
     assert_true(weir_redis_breaker_enter(&b, WEIR_REDIS_CLOSED));
+    assert_int_equal(b.n_entered[WEIR_REDIS_OPEN], 1);
     assert_int_equal(b.n_entered[WEIR_REDIS_CLOSED], 2);
+}
+
+/* One failure for each `n_good` operations that succeed; true: it opened. */
+static bool opens(struct weir_redis_breaker *b, struct weir_redis_window *w, int n_good, int rounds,
+                  uint64_t every_us)
+{
+    static uint64_t now_us = 1;
+    for (int i = 0; i < rounds; i++) {
+        now_us += every_us;
+        if (weir_redis_breaker_failed(b, w, now_us)) {
+            return true;
+        }
+        for (int k = 0; k < n_good; k++) {
+            weir_redis_breaker_succeeded(b, w);
+        }
+    }
+    return false;
+}
+
+static void the_breaker_opens_when_a_part_of_a_window_fails(void **state)
+{
+    (void)state;
+    struct weir_redis_breaker b;
+    struct weir_redis_window w = {0};
+    const struct weir_store_redis_breaker rules = {
+        .failure_percent = 25, .min_operations = 40, .window_ms = 1000};
+    weir_redis_breaker_init(&b, &rules);
+    (void)weir_redis_breaker_enter(&b, WEIR_REDIS_CLOSED);
+    assert_false(opens(&b, &w, 4, 100, 10));     /* a fifth fails */
+    assert_false(opens(&b, &w, 1, 500, 100000)); /* half, but never 40 in a second */
+    assert_true(opens(&b, &w, 2, 40, 10));       /* a third */
+    (void)weir_redis_breaker_enter(&b, WEIR_REDIS_CLOSED);
+    assert_false(opens(&b, &w, 1, 19, 10)); /* a new window */
 }
 
 static void waits_grow_and_differ(void **state)
 {
     (void)state;
     static const uint64_t ms[] = {1000, 2000, 4000, 8000, 8000, 8000};
+    struct weir_redis_breaker b;
+    weir_redis_breaker_init(&b, &(struct weir_store_redis_breaker){0});
     for (unsigned n = 0; n < 6; n++) {
         uint64_t least = UINT64_MAX, most = 0;
         for (uint32_t r = 0; r < 2000; r += 7) {
-            uint64_t wait = weir_redis_backoff_ms(n, r);
+            uint64_t wait = weir_redis_backoff_ms(&b, n, r);
             least = wait < least ? wait : least;
             most = wait > most ? wait : most;
         }
         assert_true(least >= ms[n] && most <= ms[n] + ms[n] / 4 && most > least + ms[n] / 5);
     }
+    weir_redis_breaker_init(&b,
+                            &(struct weir_store_redis_breaker){.open_ms = 50, .max_open_ms = 20});
+    assert_int_equal(weir_redis_backoff_ms(&b, 100, 0), 50);
 }
 
 int main(void)
@@ -221,6 +264,7 @@ int main(void)
         cmocka_unit_test(errors_of_the_server_have_a_meaning),
         cmocka_unit_test(replies_of_another_shape_are_errors),
         cmocka_unit_test(the_breaker_opens_after_failures_in_a_row),
+        cmocka_unit_test(the_breaker_opens_when_a_part_of_a_window_fails),
         cmocka_unit_test(waits_grow_and_differ),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
