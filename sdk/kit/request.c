@@ -118,20 +118,20 @@ static int respond(weir_req *req, int status, weir_str content_type, weir_str bo
 static int set_header(weir_req *req, weir_str name, weir_str value)
 {
     struct weir_kit_request *r = from(req);
-    size_t at = 0;
     if (!weir_http_is_token(name) || !weir_http_is_field_value(value)) {
         return WEIR_E_ARG;
     }
-    while (at < r->n_sent && !same_name(r->sent[at].name, name)) {
-        at++;
-    }
-    if (at == WEIR_KIT_MAX_HEADERS) {
+    if (r->n_sent == WEIR_KIT_MAX_HEADERS) {
         return WEIR_E_NOMEM;
     }
-    r->sent[at] = (struct weir_kit_header){weir_arena_copy(&r->arena, name),
-                                           weir_arena_copy(&r->arena, value)};
-    r->n_sent += at == r->n_sent;
-    return r->sent[at].name.p && r->sent[at].value.p ? 0 : WEIR_E_NOMEM;
+    struct weir_kit_header *h = &r->sent[r->n_sent];
+    *h = (struct weir_kit_header){weir_arena_copy(&r->arena, name),
+                                  weir_arena_copy(&r->arena, value)};
+    if (!h->name.p || !h->value.p) {
+        return WEIR_E_NOMEM;
+    }
+    r->n_sent++;
+    return 0;
 }
 
 /* The body's text in place of what a server would make of it. */

@@ -9,7 +9,7 @@
 #include "core/plugin/run.h"
 
 enum {
-    WEIR_KIT_MAX_HEADERS = 16,
+    WEIR_KIT_MAX_HEADERS = 32,
     WEIR_KIT_N_FIELDS = WEIR_FIELD_KEY_MODELS + 1,
     WEIR_KIT_N_NUMBERS = WEIR_NUMBER_CACHE_BYTES + 1,
 };

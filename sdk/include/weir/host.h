@@ -123,7 +123,8 @@ struct weir_host {
     int (*deny)(const weir_host *, weir_req *, int status, weir_str type, weir_str code,
                 weir_str message);
     int (*respond)(const weir_host *, weir_req *, int status, weir_str content_type, weir_str body);
-    /* Adds a header to the response, whatever it becomes; until its head is sent. [loop] */
+    /* Adds a header to the response, whatever it becomes; until its head is sent. One of the same
+     * name that is there already stays. [loop] */
     int (*set_header)(const weir_host *, weir_req *, weir_str name, weir_str value);
 
     /* Ticket for this request's present phase; the hook must then return WEIR_SUSPEND. When it is
