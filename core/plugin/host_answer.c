@@ -16,7 +16,7 @@ static int key(const weir_host *h, weir_req *r, weir_answer_key *out)
 
 static bool is_sound(const weir_chunk *c)
 {
-    return c->kind >= WEIR_CHUNK_TEXT && c->kind <= WEIR_CHUNK_FINISH &&
+    return c->kind >= WEIR_CHUNK_TEXT && c->kind <= WEIR_CHUNK_EMBEDDING &&
            c->choice < WEIR_PLUGIN_MAX_CHOICES;
 }
 

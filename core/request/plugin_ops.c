@@ -231,6 +231,13 @@ static int replay(weir_req *req, weir_str source, const weir_chunk *chunks, size
                   const weir_outcome *outcome)
 {
     struct weir_request *r = from_req(req);
+    bool embeds = r->api.generation.kind == WEIR_GENERATION_EMBEDDING;
+    for (size_t i = 0; i < n_chunks; i++) {
+        if (chunks[i].kind != WEIR_CHUNK_FINISH &&
+            (chunks[i].kind == WEIR_CHUNK_EMBEDDING) != embeds) {
+            return WEIR_E_ARG; /* an answer to something else */
+        }
+    }
     return weir_replay_make(&r->arena, source, chunks, n_chunks, outcome, &r->answer_replay);
 }
 

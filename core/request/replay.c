@@ -150,19 +150,31 @@ static void add_request(struct weir_buf *b, const struct weir_request *r)
     }
 }
 
+static void add_embedding(struct weir_buf *b, const weir_generation *g)
+{
+    const uint32_t numbers[] = {g->dimensions, g->is_base64};
+    weir_buf_add(b, numbers, sizeof(numbers));
+    add_text(b, g->input_json);
+}
+
 int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
 {
     const weir_generation *g = &r->api.generation;
-    if (!r->model || (g->kind != WEIR_GENERATION_CHAT && g->kind != WEIR_GENERATION_COMPLETION)) {
+    bool embeds = g->kind == WEIR_GENERATION_EMBEDDING;
+    if (!r->model ||
+        (!embeds && g->kind != WEIR_GENERATION_CHAT && g->kind != WEIR_GENERATION_COMPLETION)) {
         return WEIR_E_NOTFOUND;
     }
+    bool draws = !embeds && g->sampling.temperature > 0 && !r->api.seed_given;
     weir_answer_key key = {.struct_size = sizeof(key)};
-    key.flags = (g->sampling.temperature > 0 && !r->api.seed_given ? WEIR_ANSWER_DRAWN : 0) |
-                (g->max_tokens ? WEIR_ANSWER_LIMITED : 0);
+    key.flags = (draws ? WEIR_ANSWER_DRAWN : 0) | (g->max_tokens ? WEIR_ANSWER_LIMITED : 0);
     struct weir_buf b;
     weir_buf_init(&b, MAX_KEY_BYTES);
-    (void)weir_buf_reserve(&b, g->messages_json.n + g->prompt.n + USUAL_REST);
+    (void)weir_buf_reserve(&b, g->messages_json.n + g->prompt.n + g->input_json.n + USUAL_REST);
     add_request(&b, r);
+    if (embeds) {
+        add_embedding(&b, g);
+    }
     int rc = b.failed ? WEIR_E_NOMEM : 0;
     if (rc == 0) {
         weir_str all = weir_buf_view(&b);

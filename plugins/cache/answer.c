@@ -297,7 +297,7 @@ static weir_chunk take_chunk(struct cursor *c, struct lists *lists)
     if (has & HAS_LOGPROBS) {
         take_logprobs(c, &out, lists);
     }
-    bool sound = out.kind >= WEIR_CHUNK_TEXT && out.kind <= WEIR_CHUNK_FINISH &&
+    bool sound = out.kind >= WEIR_CHUNK_TEXT && out.kind <= WEIR_CHUNK_EMBEDDING &&
                  out.choice < WEIR_MAX_CHOICES;
     c->failed = c->failed || !sound;
     return out;

@@ -12,6 +12,7 @@ import pytest
 import billing
 from conftest import echo_config, wait_until
 from test_store import redis  # noqa: F401 (a fixture)
+from test_upstream import mock_upstream
 
 CHAT = "/v1/chat/completions"
 
@@ -35,9 +36,10 @@ def cached(request, start):
     else:
         store = ""
 
-    def run(entry="cache", extra="", options="", before="", behind=""):
+    def run(entry="cache", extra="", options="", before="", behind="", models=""):
         plugins = f"plugins:\n{before}\n- {entry}\n{behind}\n"
-        return start(store + echo_config(plugins + extra, options))
+        config = store + echo_config(plugins + extra, options)
+        return start(config.replace("models:\n", "models:\n" + models))
 
     return run
 
@@ -102,6 +104,44 @@ def test_an_official_client_streams_a_kept_answer(cached):
         texts.append("".join(c.choices[0].delta.content or "" for c in chunks if c.choices))
         assert chunks[-1].usage.completion_tokens > 0
     assert texts[0] == texts[1] != ""
+
+
+def vectors(url, model="embed"):
+    return f"""  {model}: {{targets: [{{upstream: {{url: '{url}', model: {model}}}}}]}}
+"""
+
+
+def embed(daemon, payload, model="embed"):
+    status, head, answer = daemon.request("/v1/embeddings", {"model": model, **payload})
+    return head.get("x-weir-cache"), status, answer
+
+
+def test_embeddings_are_kept_too(cached):
+    with mock_upstream.Server() as mock:
+        url = f"http://127.0.0.1:{mock.port}/v1"
+        daemon = cached(models=vectors(url) + vectors(url, "embed_less"))
+        variants = [
+            {"input": "abc"},
+            {"input": ["abc"]},
+            {"input": ["abc", "d"]},
+            {"input": [97, 98]},
+            {"input": "abc", "dimensions": 2},
+            {"input": "abc", "encoding_format": "base64"},
+        ]
+        first = [embed(daemon, v) for v in variants]
+        assert [f[:2] for f in first] == [("MISS", 200)] * len(variants)
+        assert mock.n_requests == len(variants)
+        again = [embed(daemon, v) for v in variants]
+        assert [a[:2] for a in again] == [("HIT", 200)] * len(variants)
+        assert [a[2] for a in again] == [f[2] for f in first]
+        assert mock.n_requests == len(variants)
+        assert embed(daemon, {"input": "abc", "user": "another"})[0] == "HIT"
+        answer = openai.OpenAI(base_url=daemon.url + "/v1", api_key="x").embeddings.create(
+            model="embed", input="abc"
+        )
+        assert answer.data[0].embedding == [0, 3] and mock.n_requests == len(variants)
+        for _ in range(2):
+            assert embed(daemon, {"input": ["a", "b"]}, "embed_less")[:2] == ("MISS", 502)
 
 
 def test_whatever_may_change_the_answer_is_part_of_the_key(cached):
