@@ -17,10 +17,6 @@
 #include "core/request/tenant.h"
 #include "core/server/server.h"
 
-/* Longer bodies are rendered and tokenised on the thread pool, so that a loop never works for
- * milliseconds on one request. */
-enum { INLINE_PREPARE_BYTES = 16 * 1024 };
-
 void weir_generate_answer_not_ready(struct weir_request *r)
 {
     struct weir_model *model = r->asked_model ? r->asked_model : r->model;
@@ -119,7 +115,7 @@ void weir_generate_prepare(struct weir_request *r, struct weir_target *target,
     weir_generate_discard(r);
     r->target = target;
     r->after_prepare = next;
-    if (r->body_text.n > INLINE_PREPARE_BYTES) {
+    if (r->body_text.n > WEIR_INLINE_PREPARE_BYTES) {
         weir_request_hold(r, WEIR_HOLD_PREPARE);
         if (uv_queue_work(weir_worker_loop(r->worker), &r->work, prepare_on_pool,
                           prepared_on_pool) == 0) {

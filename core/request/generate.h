@@ -4,6 +4,10 @@
  * Threads: [loop-thread]. */
 #include "core/request/request.h"
 
+/* Longer bodies are rendered and tokenised on the thread pool, so that a loop never works for
+ * milliseconds on one request. */
+enum { WEIR_INLINE_PREPARE_BYTES = 16 * 1024 };
+
 /* The entry points of routes that generate. */
 void weir_generate_chat(struct weir_request *r);
 void weir_generate_completion(struct weir_request *r);

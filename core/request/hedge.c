@@ -2,6 +2,7 @@
 #include "hedge.h"
 
 #include "base/clock.h"
+#include "core/request/generate.h"
 #include "core/request/observe.h"
 #include "core/request/retry.h"
 #include "core/request/run.h"
@@ -9,7 +10,13 @@
 
 /* The attempt that does not lead: at first the second one, after a change the first. */
 struct weir_hedge {
+    struct weir_request *request;
     struct weir_request_flow own; /* the second one's, whoever leads */
+    uv_work_t work;               /* a long prompt is prepared for an engine on the pool */
+    weir_generation generation;   /* what the pool reads, while the request may go on */
+    weir_prepared prepared;
+    int prepare_rc;
+    uint64_t beside_us; /* when the attempt had begun that it was made for */
     struct weir_request_flow *flow;
     struct weir_model *model;
     struct weir_target *target;
@@ -31,14 +38,16 @@ static struct weir_plugin_loop *loop_of(const struct weir_request *r)
     return weir_worker_plugin_loop(r->worker);
 }
 
-/* Another upstream, or NULL. An engine of this process would only take from the others. */
+/* Another target, or NULL. Beside an engine of this process no other engine of it: that would only
+ * take from the first. */
 static struct weir_target *choose_target(struct weir_request *r, uint32_t *ret_index)
 {
     struct weir_balance_ask ask = r->ask;
     ask.excluded |= r->tried | UINT64_C(1) << r->entry.target;
     struct weir_target *target =
         weir_model_choose(r->model, &ask, weir_worker_now_us(r->worker), ret_index);
-    return target && weir_target_is_on_loops(target) ? target : NULL;
+    bool helps = target && (weir_target_is_on_loops(target) || weir_target_is_on_loops(r->target));
+    return helps ? target : NULL;
 }
 
 static bool take_place(struct weir_request *r, struct weir_hedge *h, uint32_t index)
@@ -56,23 +65,57 @@ static bool take_place(struct weir_request *r, struct weir_hedge *h, uint32_t in
     return weir_queue_try(weir_model_queue(h->model), &h->entry, weir_worker_now_us(r->worker));
 }
 
-static bool submit(struct weir_request *r, struct weir_hedge *h)
-{
-    weir_prepared prepared;
-    weir_refusal refusal = {.struct_size = sizeof(refusal)};
-    if (weir_target_prepare(h->target, &r->api.generation, &prepared, &refusal) < 0) {
-        return false;
-    }
-    if (weir_run_submit(r, h->flow, h->target, &prepared, &h->ticket) < 0) {
-        weir_target_discard(h->target, prepared.state);
-        return false;
-    }
-    return true;
-}
-
 static void leave_place(const struct weir_hedge *h, struct weir_queue_entry *entry)
 {
     weir_queue_release(weir_model_queue(h->model), entry, weir_clock_mono_us());
+}
+
+static bool is_waited_for(const struct weir_request *r)
+{
+    return (r->holds & WEIR_HOLD_TARGET) && !r->has_chunk && !r->cancelled && !r->failed && r->ex;
+}
+
+static bool submit(struct weir_request *r, struct weir_hedge *h)
+{
+    if (weir_run_submit(r, h->flow, h->target, &h->prepared, &h->ticket) < 0) {
+        weir_target_discard(h->target, h->prepared.state);
+        return false;
+    }
+    h->begun_us = weir_worker_now_us(r->worker);
+    h->runs = true;
+    h->flow->flow.is_held = false;
+    observe(r, "hedge");
+    return true;
+}
+
+/* It is prepared, or cannot be. The hold stays when it runs. */
+static void prepared(struct weir_hedge *h)
+{
+    struct weir_request *r = h->request;
+    bool waits = is_waited_for(r) && r->begun_us == h->beside_us;
+    if (h->prepare_rc == 0 && !waits) {
+        weir_target_discard(h->target, h->prepared.state);
+    }
+    if (h->prepare_rc < 0 || !waits || !submit(r, h)) {
+        leave_place(h, &h->entry);
+        weir_request_drop(r, WEIR_HOLD_HEDGE);
+    }
+}
+
+static void prepare(uv_work_t *work)
+{
+    struct weir_hedge *h =
+        (struct weir_hedge *)(void *)((char *)work - offsetof(struct weir_hedge, work));
+    weir_refusal refusal = {.struct_size = sizeof(refusal)};
+    h->prepare_rc = weir_target_prepare(h->target, &h->generation, &h->prepared, &refusal);
+}
+
+static void prepared_on_pool(uv_work_t *work, int status)
+{
+    struct weir_hedge *h =
+        (struct weir_hedge *)(void *)((char *)work - offsetof(struct weir_hedge, work));
+    h->prepare_rc = status < 0 ? WEIR_E_CANCELLED : h->prepare_rc;
+    prepared(h);
 }
 
 static void begin(struct weir_request *r)
@@ -83,7 +126,11 @@ static void begin(struct weir_request *r)
     if (!h) {
         return;
     }
-    *h = (struct weir_hedge){.model = r->model, .target = target};
+    *h = (struct weir_hedge){.request = r,
+                             .model = r->model,
+                             .target = target,
+                             .generation = r->api.generation,
+                             .beside_us = r->begun_us};
     h->flow = &h->own;
     if (!take_place(r, h, index)) {
         return;
@@ -94,23 +141,20 @@ static void begin(struct weir_request *r)
         return;
     }
     r->hedge = h; /* what it sends within submit() waits in its flow */
-    if (!submit(r, h)) {
-        leave_place(h, &h->entry);
-        return;
-    }
-    h->begun_us = weir_worker_now_us(r->worker);
-    h->runs = true;
-    h->flow->flow.is_held = false;
     weir_request_hold(r, WEIR_HOLD_HEDGE);
-    observe(r, "hedge");
+    bool is_long = r->body_text.n > WEIR_INLINE_PREPARE_BYTES && !weir_target_is_on_loops(target);
+    if (!is_long ||
+        uv_queue_work(weir_worker_loop(r->worker), &h->work, prepare, prepared_on_pool) < 0) {
+        prepare(&h->work);
+        prepared(h);
+    }
 }
 
 static void is_late(struct weir_plugin_timer *timer)
 {
     struct weir_request *r =
         (struct weir_request *)(void *)((char *)timer - offsetof(struct weir_request, hedge_timer));
-    bool waits = (r->holds & WEIR_HOLD_TARGET) && !r->has_chunk && !r->cancelled && !r->failed;
-    if (waits && r->ex) {
+    if (is_waited_for(r)) {
         begin(r);
     }
 }

@@ -3,7 +3,8 @@
 /* A second attempt beside the first, on another target, when the first token is late.
  *
  * How: the model's hedge_after after the target was given the request, while nothing of the answer
- * has come, another upstream that has a place free at once is given it, too. The one whose first
+ * has come, another target that has a place free at once is given it, too; an engine of this process
+ * only where the first is an upstream. The one whose first
  * chunk comes leads from then on, the other is cancelled at once. When the leading one fails before
  * that, the other leads. So the request has one answer, one outcome and one bill: the leader's.
  * How many: one for each request, and each takes one out of the model's retry budget. Not for an

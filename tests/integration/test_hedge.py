@@ -71,6 +71,38 @@ def test_who_is_late_is_overtaken_and_cancelled(start, mocks):
     assert daemon.metric("weir_target_requests_total", target="m/1", result="good") == 1
 
 
+@pytest.mark.parametrize("length", [10, 40_000])
+def test_an_engine_of_this_process_overtakes_an_upstream(start, mocks, length):
+    """A long prompt is prepared on the pool."""
+    daemon = start(config(mocks[:1], "hang_before", "", more="      - {engine: {backend: echo, context: 100000}}\n"))
+    word = "engine " * (length // 7)
+    for n in range(1, 7):  # either may come first
+        body = {"model": "m", "messages": [{"role": "user", "content": word}], "stream": True, "max_tokens": 3}
+        status, _, text = daemon.request("/v1/chat/completions", body, timeout=30)
+        got = events(text)
+        assert status == 200 and got[-1] == "[DONE]" and text_of(got), text
+        settled(daemon, mocks[:1], n)
+    assert tried(daemon, "hedge", "m/0") >= 1
+    assert tried(daemon, "hedge_won", "m/1") == tried(daemon, "hedge", "m/0")
+    assert daemon.metric("weir_target_requests_total", target="m/1", result="good") == 6
+    assert mocks[0].n_open == 0
+
+
+def test_a_client_that_leaves_while_an_engine_runs_for_it_ends_both(start, mocks):
+    engine = "      - {engine: {backend: echo, options: {delay_us: 100000}}}\n"
+    daemon = start(config(mocks[:1], "hang_before", "", more=engine, hedge="hedge_after: 20ms, "))
+    body = json.dumps({"model": "m", "messages": HELLO, "stream": True})
+    for n in range(4):
+        sock = daemon.connect()
+        sock.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        wait_until(lambda: daemon.metric("weir_requests_running") == 1, what="it runs")
+        if n % 2:
+            sock.recv(100)
+        sock.close()
+        settled(daemon, mocks[:1], n + 1)
+
+
 def test_the_first_may_still_win(start, mocks):
     mocks[0].delay = 0.6
     daemon = start(config(mocks, "late", "hang_before"))
