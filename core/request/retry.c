@@ -3,11 +3,13 @@
 
 #include "core/balance/algorithm.h"
 #include "core/request/admission.h"
+#include "core/request/answer.h"
 #include "core/request/generate.h"
 #include "core/request/observe.h"
 #include "core/request/overload.h"
 #include "core/request/request.h"
 #include "core/request/routing.h"
+#include "core/request/run.h"
 #include "core/server/server.h"
 
 /* Is it the target's fault, and not the request's or the client's? */
@@ -99,25 +101,22 @@ static bool is_in_time(const struct weir_request *r, uint64_t wait_us)
            now_us + wait_us < r->arrived_us + (uint64_t)r->deadline_ms * 1000;
 }
 
-static void give_up(struct weir_request *r)
-{
-    weir_generate_answer_not_ready(r);
-}
-
 static void try_again(struct weir_plugin_timer *timer)
 {
     struct weir_request *r =
         (struct weir_request *)(void *)((char *)timer - offsetof(struct weir_request, retry_timer));
-    if (is_untouched(r) && forget_answer(r) == 0) {
+    if (is_untouched(r)) {
         struct weir_target *target = weir_routing_choose(r, r->model);
         bool again = target && (r->tried >> r->target_index & 1);
         if ((!target || again) && weir_overload_fall_back(r)) {
             target = r->target;
         }
-        if (target) {
+        if (!target) {
+            weir_run_answer_failure(r); /* nobody is left: what the last one said */
+        } else if (forget_answer(r) == 0) {
             weir_generate_prepare(r, target, weir_admission_enqueue);
         } else {
-            give_up(r);
+            weir_answer_error(r, 500, "", "out_of_memory", "No memory for another attempt.");
         }
     }
     weir_request_drop(r, WEIR_HOLD_RETRY);

@@ -263,6 +263,11 @@ static void finish_reply(struct weir_request *r)
     }
 }
 
+void weir_run_answer_failure(struct weir_request *r)
+{
+    finish_reply(r);
+}
+
 static void end_run(struct weir_request *r)
 {
     r->outcome.cached_tokens = r->outcome.cached_tokens > r->outcome.prompt_tokens

@@ -24,6 +24,8 @@ void weir_run_replay(struct weir_request *r);
 void weir_run_writable(struct weir_request *r);
 /* Pauses of plugins have ended: the output goes on, or the run ends with what a plugin denied. */
 void weir_run_unpaused(struct weir_request *r, bool denied);
+/* The run has ended and no other attempt follows: answers with what r->outcome says. */
+void weir_run_answer_failure(struct weir_request *r);
 /* Nobody wants the rest: the target is told, what it sent is dropped, and the end comes soon. No-op
  * when nothing runs. */
 void weir_run_cancel(struct weir_request *r);

@@ -126,6 +126,16 @@ def test_a_gateway_in_front_names_the_target(serve):
     assert sum(served(daemon)) == 7
 
 
+def test_the_error_is_the_targets_when_no_other_is_left(serve):
+    """The one that the gateway in front named fails, and nothing else may run the request."""
+    gateway = "gateway: {retries: {attempts: 2}, ejection: {consecutive_errors: 1, time: 60s}}\n"
+    daemon = serve(config([echo("fail_after: 1"), echo()], gateway))
+    body = {"model": "echo", "messages": [{"role": "user", "content": "x"}]}
+    header = {"x-gateway-destination-endpoint": "echo/0"}
+    status, _, answer = daemon.request("/v1/chat/completions", body, header)
+    assert (status, answer["error"]["code"]) == (503, "model_failed"), answer
+
+
 def test_a_failing_target_is_ejected_and_its_requests_are_tried_again(serve):
     """One of two fails at once, always: the clients see nothing of it."""
     daemon = serve(config([echo("fail_after: 1"), echo()],
