@@ -9,14 +9,21 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernels/emu/emu_fiber.h"
 #include "kernels/emu/emu_internal.h"
 #include "kernels/emu/emu_thread.h"
 
-enum { STACK_BYTES = 256 * 1024, GUARD_BYTES = 4096, SHARED_ALIGN = 1024 };
+enum {
+    STACK_BYTES = 256 * 1024,
+    GUARD_BYTES = 4096,
+    TOP_BYTES = 4096, /* where those frames lie that are left without a return */
+    SHARED_ALIGN = 1024
+};
 
 struct fiber {
     void *sp;    /* where it was left */
     void *stack; /* NULL before its start and after its end */
+    void *fake;  /* the sanitizer's */
     uint8_t exchange_turn, ballot_turn, tile_turn;
 };
 
@@ -24,7 +31,9 @@ struct weir_emu_block {
     struct weir_emu_self self;
     const struct weir_emu_kernel *kernel;
     const void *args;
-    void *main_sp; /* the OS thread's own place in weir_emu_block_run() */
+    void *main_sp;          /* the OS thread's own place in weir_emu_block_run() */
+    const void *main_stack; /* NULL: not known yet */
+    size_t main_stack_bytes;
     struct fiber fibers[WEIR_EMU_MAX_THREADS];
     uint16_t ready[WEIR_EMU_MAX_THREADS]; /* [n_ready], the last goes first */
     uint32_t n_ready, n_done;
@@ -100,10 +109,16 @@ static void make_ready(struct weir_emu_block *block, uint32_t first, uint32_t n,
     }
 }
 
+/* Gives the processor to a fiber; `fake` NULL when the present one has ended. */
+static void leave_for(struct fiber *other, void **fake)
+{
+    weir_emu_fiber_leave(fake, (char *)other->stack + GUARD_BYTES, STACK_BYTES - GUARD_BYTES);
+}
+
 static void leave(struct weir_emu_block *block)
 {
-    void *nowhere;
-    weir_emu_switch(&nowhere, block->main_sp);
+    weir_emu_fiber_leave(NULL, block->main_stack, block->main_stack_bytes);
+    weir_emu_switch(&block->fibers[block->self.thread].sp, block->main_sp);
     abort(); /* nobody switches back */
 }
 
@@ -170,6 +185,7 @@ static void begin(struct weir_emu_block *block, struct fiber *fiber)
         block->free_stacks[block->n_free_stacks++] = stack;
     }
     fiber->stack = block->free_stacks[--block->n_free_stacks];
+    weir_emu_fiber_forget((char *)fiber->stack + STACK_BYTES - TOP_BYTES, TOP_BYTES);
     fiber->sp = prepare_stack(fiber->stack);
 }
 
@@ -186,13 +202,22 @@ static void wait_here(struct weir_emu_block *block)
         begin(block, other);
     }
     block->self.thread = next;
+    leave_for(other, &me->fake);
     weir_emu_switch(&me->sp, other->sp);
+    weir_emu_fiber_arrive(me->fake, NULL, NULL);
 }
 
 /* The body of every fiber: its thread, then on the same stack those not begun yet. */
 static void run_threads(void)
 {
     struct weir_emu_block *block = current();
+    const void *from = NULL;
+    size_t from_bytes = 0;
+    weir_emu_fiber_arrive(NULL, &from, &from_bytes);
+    if (!block->main_stack) { /* the first fiber is begun from there */
+        block->main_stack = from;
+        block->main_stack_bytes = from_bytes;
+    }
     for (;;) {
         block->kernel->entry(block->args);
         struct fiber *me = &block->fibers[block->self.thread];
@@ -211,6 +236,7 @@ static void run_threads(void)
         if (block->fibers[next].stack) {
             /* Nobody takes this stack before the switch is done. */
             block->free_stacks[block->n_free_stacks++] = stack;
+            leave_for(&block->fibers[next], NULL);
             weir_emu_switch(&me->sp, block->fibers[next].sp);
         }
         block->fibers[next].stack = stack;
@@ -299,6 +325,9 @@ static int prepare_shared(struct weir_emu_block *block, size_t n_bytes)
 /* Also takes back the stacks of a block that failed. */
 static void reset(struct weir_emu_block *block)
 {
+    for (uint32_t i = 0; block->failed && i < block->n_stacks; i++) {
+        weir_emu_fiber_forget((char *)block->stacks[i] + GUARD_BYTES, STACK_BYTES - GUARD_BYTES);
+    }
     memset(block->fibers, 0, block->self.n_threads * sizeof(block->fibers[0]));
     memset(block->n_at_group, 0, sizeof(block->n_at_group));
     block->n_ready = block->n_done = block->n_at_barrier = 0;
@@ -335,7 +364,10 @@ const char *weir_emu_block_run(struct weir_emu_block *block, const struct weir_e
     }
     struct fiber *first = &block->fibers[block->self.thread];
     begin(block, first);
+    void *fake = NULL;
+    leave_for(first, &fake);
     weir_emu_switch(&block->main_sp, first->sp);
+    weir_emu_fiber_arrive(fake, NULL, NULL);
     weir_emu_self = NULL;
     return block->failed;
 }
