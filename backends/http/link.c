@@ -417,12 +417,12 @@ static void become_open(struct weir_upstream_link *link)
     struct weir_upstream *u = link->lane->upstream;
     bool is_h2 =
         link->tls ? weir_tls_client_speaks(link->tls, "h2") : u->settings.http2 == WEIR_HTTP2_ON;
-    link->state = WEIR_LINK_OPEN;
-    weir_upstream_count_connect(&u->figures, u->host->now_us(u->host) - link->opened_us);
     if (is_h2 && weir_upstream_h2_create(link, &link->h2) < 0) {
-        fail_status(link, UV_ENOMEM);
+        fail_status(link, UV_ENOMEM); /* not open yet: who waits for it is told */
         return;
     }
+    link->state = WEIR_LINK_OPEN;
+    weir_upstream_count_connect(&u->figures, u->host->now_us(u->host) - link->opened_us);
     weir_upstream_lane_ready(link->lane, link);
     push_out(link);
 }

@@ -1,105 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An upstream's whole life while memory runs out: settings, lane, requests of every kind, end.
  * Whatever fails, a submitted generation ends exactly once, and everything is given back. */
-#include <arpa/inet.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "lane.h"
 #include "tests/support/alloc_fail.h"
 #include "tests/support/cmocka.h"
+#include "upstream_server.h"
 
-enum { N_JOBS = 4, REQUEST_BYTES = 8192, MAX_TURNS = 100000 };
-
-/* ---- the server: needs no memory of its own ---- */
-
-static const char *const answers[WEIR_UPSTREAM_KINDS] = {
-    [WEIR_GENERATION_CHAT] =
-        "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"Hello "
-        "there\",\"tool_calls\":[{\"id\":\"c\","
-        "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},\"finish_reason\":\"stop\"}],"
-        "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}",
-    [WEIR_GENERATION_COMPLETION] = "{\"choices\":[{\"text\":\"ab\",\"logprobs\":{\"tokens\":[\"a\","
-                                   "\"b\"],\"token_logprobs\":[-1,-2],"
-                                   "\"top_logprobs\":[{\"a\":-1},{\"b\":-2}],\"text_offset\":[0,1]}"
-                                   ",\"finish_reason\":\"length\"}]}",
-    [WEIR_GENERATION_EMBEDDING] =
-        "{\"data\":[{\"index\":0,\"embedding\":[0.5,1]},{\"index\":1,\"embedding\":[2]}],"
-        "\"usage\":{\"prompt_tokens\":3}}",
-};
-static const char events[] =
-    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n"
-    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: "
-    "[DONE]\n\n";
-
-static void answer(int fd, const char *request)
-{
-    char text[2048];
-    bool stream = strstr(request, "text/event-stream") != NULL;
-    int kind = strstr(request, "/chat/")        ? WEIR_GENERATION_CHAT
-               : strstr(request, "/embeddings") ? WEIR_GENERATION_EMBEDDING
-                                                : WEIR_GENERATION_COMPLETION;
-    const char *body = stream ? events : answers[kind];
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
-                     stream ? "text/event-stream" : "application/json", strlen(body), body);
-    (void)!write(fd, text, (size_t)n);
-}
-
-/* True: the head and as many bytes behind it as it says. */
-static bool is_whole(const char *request)
-{
-    const char *end = strstr(request, "\r\n\r\n"), *length = strstr(request, "Content-Length: ");
-    return end && length && strlen(end + 4) >= strtoul(length + 16, NULL, 10);
-}
-
-static void *serve_one(void *arg)
-{
-    int fd = (int)(intptr_t)arg;
-    char request[REQUEST_BYTES];
-    size_t n = 0;
-    ssize_t got = 0;
-    while ((got = read(fd, request + n, sizeof(request) - 1 - n)) > 0) {
-        n += (size_t)got;
-        request[n] = '\0';
-        if (is_whole(request)) {
-            answer(fd, request);
-            n = 0;
-        }
-    }
-    (void)close(fd);
-    return NULL;
-}
-
-/* One thread for each connection: they are few, and end with it. */
-static void *serve(void *arg)
-{
-    int listener = (int)(intptr_t)arg, fd = 0;
-    while ((fd = accept(listener, NULL, NULL)) >= 0) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd) == 0) {
-            (void)pthread_detach(thread);
-        } else {
-            (void)close(fd);
-        }
-    }
-    return NULL;
-}
-
-static uint16_t start_server(int *ret_listener, pthread_t *ret_thread)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(address);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, n), 0);
-    assert_int_equal(listen(listener, 64), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &n), 0);
-    assert_int_equal(pthread_create(ret_thread, NULL, serve, (void *)(intptr_t)listener), 0);
-    *ret_listener = listener;
-    return ntohs(address.sin_port);
-}
+enum { N_JOBS = 4, MAX_TURNS = 100000 };
 
 /* ---- the host and the sink ---- */
 
@@ -226,10 +136,8 @@ static int live(void *arg)
     return rc;
 }
 
-static void every_request_ends_once(void **state)
+static void every_request_ends_once(bool tls, const char *http2, size_t max)
 {
-    int listener = -1;
-    pthread_t server;
     struct life life = {.host = {.struct_size = sizeof(life.host),
                                  .get_ext = get_ext,
                                  .now_us = now_us,
@@ -240,25 +148,52 @@ static void every_request_ends_once(void **state)
                                  .finish = finish,
                                  .notify = nothing,
                                  .flush = nothing}};
-    (void)state;
-    uint16_t port = start_server(&listener, &server);
-    (void)snprintf(
-        life.config, sizeof(life.config),
-        "{\"url\":\"http://127.0.0.1:%u/v1\",\"model\":\"m\",\"timeouts\":{\"connect\":\"5s\"}}",
-        port);
+    struct upstream_server *server = upstream_server_start(tls);
+    (void)snprintf(life.config, sizeof(life.config),
+                   "{\"url\":\"http%s://127.0.0.1:%u/v1\",\"model\":\"m\",\"http2\":\"%s\","
+                   "\"timeouts\":{\"connect\":\"5s\"}%s}",
+                   tls ? "s" : "", upstream_server_port(server), http2,
+                   tls ? ",\"tls\":{\"verify\":false}" : "");
     assert_int_equal(live(&life), 0);
     assert_int_equal(life.n_chunks[1], 2);
     assert_int_equal(life.n_chunks[2], 3);
     assert_int_equal(life.n_chunks[3], 2);
     assert_int_equal(life.n_chunks[4], 3);
-    assert_in_range(alloc_fail_each(live, &life, 400), 20, 400);
-    (void)shutdown(listener, SHUT_RDWR);
-    (void)close(listener);
-    (void)pthread_join(server, NULL);
+    assert_in_range(alloc_fail_each(live, &life, max), 20, max);
+    upstream_server_end(server);
+}
+
+static void over_http1(void **state)
+{
+    (void)state;
+    every_request_ends_once(false, "off", 400);
+}
+
+static void over_http2(void **state)
+{
+    (void)state;
+    every_request_ends_once(false, "on", 400);
+}
+
+static void over_tls_http1(void **state)
+{
+    (void)state;
+    every_request_ends_once(true, "off", 600);
+}
+
+static void over_tls_http2(void **state)
+{
+    (void)state;
+    every_request_ends_once(true, "auto", 600);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_request_ends_once)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(over_http1),
+        cmocka_unit_test(over_http2),
+        cmocka_unit_test(over_tls_http1),
+        cmocka_unit_test(over_tls_http2),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
