@@ -190,8 +190,8 @@ void weir_request_phase(struct weir_request *r, enum weir_phase phase,
 static void start_body(struct weir_request *r)
 {
     r->body_text = weir_http_body(r->ex);
-    if (r->run_begun && weir_plugin_chain_n(r->run.chain) >
-                            0) { /* plugins may read it when the exchange has gone */
+    /* Plugins may read it when the exchange has gone. */
+    if (r->run_begun && weir_plugin_chain_n(r->run.chain) > 0) {
         r->body_text = weir_arena_copy(&r->arena, r->body_text);
     }
     if (!r->body_text.p) {
