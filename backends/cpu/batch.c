@@ -124,7 +124,8 @@ static uint32_t choose_tile(const struct weir_cpu_batch *b)
         uint64_t n_items = (uint64_t)tiles_of(b, tile) * b->n_head_kv;
         uint64_t rounds = (n_items + b->limits.n_threads - 1) / b->limits.n_threads;
         uint64_t cost = rounds * ((uint64_t)tile * b->group + READ_ROWS);
-        if (cost < least && n_items <= b->max_items) {
+        /* The chunks of single tokens need their places as well. */
+        if (cost < least && n_items <= b->max_items - b->max_partials) {
             least = cost;
             best = tile;
         }

@@ -274,6 +274,13 @@ int weir_cpu_exec_run(struct weir_cpu_exec *e, uint64_t until_us)
     return is_done ? 1 : atomic_load(&e->cancelled) ? WEIR_E_CANCELLED : 0;
 }
 
+int weir_cpu_exec_run_whole(struct weir_cpu_exec *e)
+{
+    weir_cpu_exec_begin(e);
+    int rc = weir_cpu_exec_run(e, UINT64_MAX);
+    return rc < 0 ? rc : 0;
+}
+
 void weir_cpu_exec_cancel(struct weir_cpu_exec *e)
 {
     atomic_store_explicit(&e->cancelled, true, memory_order_relaxed);

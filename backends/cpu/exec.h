@@ -71,6 +71,8 @@ void weir_cpu_exec_begin(struct weir_cpu_exec *e);
 /* Runs stages until the batch is done: 1; or one at least, and then those that are likely to end by
  * until_us: 0, call it again. */
 WEIR_NODISCARD int weir_cpu_exec_run(struct weir_cpu_exec *e, uint64_t until_us);
+/* begin() and run() to the end: 0. */
+WEIR_NODISCARD int weir_cpu_exec_run_whole(struct weir_cpu_exec *e);
 void weir_cpu_exec_cancel(struct weir_cpu_exec *e);
 
 /* Rows that a stage works on: those of all tokens, or behind SELECT the sampled ones. */

@@ -67,12 +67,7 @@ static int step(struct weir_cpu_exec *e, uint32_t first, uint32_t n, uint32_t po
         .n_tokens = n,
     };
     int rc = weir_cpu_batch_set(&e->batch, &batch, results);
-    if (rc < 0) {
-        return rc;
-    }
-    weir_cpu_exec_begin(e);
-    rc = weir_cpu_exec_run(e, UINT64_MAX);
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : weir_cpu_exec_run_whole(e);
 }
 
 static uint32_t least(uint32_t a, uint32_t b)

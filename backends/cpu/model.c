@@ -260,15 +260,14 @@ int weir_cpu_model_step(struct weir_cpu_model *model, const weir_step_batch *bat
     uint64_t begin_us = weir_clock_mono_us();
     int rc = weir_cpu_batch_set(&model->exec.batch, batch, results);
     if (rc >= 0) {
-        weir_cpu_exec_begin(&model->exec);
-        rc = weir_cpu_exec_run(&model->exec, UINT64_MAX);
+        rc = weir_cpu_exec_run_whole(&model->exec);
     }
     if (rc >= 0) {
         model->n_steps++;
         model->n_tokens += model->exec.batch.n_tokens;
         model->step_us += weir_clock_mono_us() - begin_us;
     }
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 int weir_cpu_model_prefill_begin(struct weir_cpu_model *model, const weir_step_batch *batch,
