@@ -61,8 +61,8 @@ struct weir_plugin_run {
      * within run_chunk(), when the last pause has ended. DONE: output goes on; ANSWERED: the run
      * ends as an error, with what ops->deny stored. */
     weir_plugin_resumed output_resumed;
-    struct weir_plugin_choice *choices[WEIR_PLUGIN_MAX_CHOICES]; /* used, and last: only where a
-                                                                    plugin sees chunks */
+    /* Last, and neither cleared nor used but where a plugin sees chunks. */
+    struct weir_plugin_choice *choices[WEIR_PLUGIN_MAX_CHOICES];
 };
 
 /* Takes its own reference to the chain. */

@@ -32,8 +32,7 @@ struct lua_tag {
 };
 
 struct lua_notes {
-    struct lua_note
-        *list; /* of ctx: [LUA_NOTES_MAX]; NULL before the first, as many only have tags */
+    struct lua_note *list; /* of ctx: [LUA_NOTES_MAX]; NULL until the first */
     uint32_t n;
     uint32_t n_tags;
     struct lua_tag tags[LUA_NOTES_MAX_TAGS];
