@@ -12,15 +12,20 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/slice.h"
 
-/* Longer than the usual unevenness between two threads in one stage, shorter than what a sleeping
- * thread costs to wake several times over. */
-enum { SPIN_US = 40, SPINS_PER_LOOK = 32 };
+/* SPIN_US: longer than the usual unevenness between two threads in one stage, shorter than what a
+ * sleeping thread costs to wake several times over. SPIN_OWN_US: where each thread has a CPU of its
+ * own, nobody whom it waits for needs that CPU, and it spins over what lies between two steps and
+ * over a network loop's turn. Sleeping there would leave the CPU idle, and the host of a virtual
+ * machine takes an idle CPU away: to get it back was seen to take 4 to 9 ms. */
+enum { SPIN_US = 40, SPIN_OWN_US = 500, SPINS_PER_LOOK = 32 };
 
 struct worker {
     struct weir_cpu_pool *pool;
     uint32_t index;
     pthread_t thread;
+    int own_cpu;     /* where the pool has as many threads as there are CPUs */
     _Atomic int cpu; /* on which it was when it last began a run or woke in a barrier */
 };
 
@@ -28,8 +33,11 @@ struct weir_cpu_pool {
     uint32_t n_threads;
     uint32_t n_started; /* workers whose pthread exists: index 1..n_started */
     struct worker *workers;
+    cpu_set_t allowed;         /* of the creator */
+    _Atomic bool has_own_cpus; /* each worker has an own_cpu */
     void (*fn)(void *arg, uint32_t thread);
     void *arg;
+    bool has_run; /* its caller is as pinned as it is to be */
     bool stop;
 
     /* Counts runs; a worker waits for it to change. Release by run(), acquire by workers: fn, arg
@@ -63,7 +71,8 @@ static void futex_wake_all(_Atomic uint32_t *word)
 }
 
 /* Returns once *word differs from `old`: true when it slept until then. */
-static bool wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *sleepers)
+static bool wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *sleepers,
+                        uint32_t spin_us)
 {
     uint64_t until_us = 0;
     for (;;) {
@@ -75,7 +84,7 @@ static bool wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *
         }
         uint64_t now_us = weir_clock_mono_us();
         if (until_us == 0) {
-            until_us = now_us + SPIN_US;
+            until_us = now_us + spin_us;
         } else if (now_us >= until_us) {
             break;
         }
@@ -88,6 +97,16 @@ static bool wait_change(_Atomic uint32_t *word, uint32_t old, _Atomic uint32_t *
     }
     atomic_fetch_sub(sleepers, 1);
     return true;
+}
+
+static bool has_own_cpus(const struct weir_cpu_pool *pool)
+{
+    return atomic_load_explicit(&pool->has_own_cpus, memory_order_relaxed);
+}
+
+static uint32_t longest_spin_us(const struct weir_cpu_pool *pool)
+{
+    return has_own_cpus(pool) ? SPIN_OWN_US : SPIN_US;
 }
 
 static void publish(_Atomic uint32_t *word, _Atomic uint32_t *sleepers)
@@ -119,12 +138,37 @@ static void move_apart(struct weir_cpu_pool *pool, uint32_t index)
     }
 }
 
+/* Without one, when this process may no longer run there, no thread keeps its own. */
+static void take_own_cpu(struct weir_cpu_pool *pool, uint32_t index)
+{
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    CPU_SET((size_t)pool->workers[index].own_cpu, &own);
+    if (has_own_cpus(pool) && sched_setaffinity(0, sizeof(own), &own) < 0) {
+        atomic_store_explicit(&pool->has_own_cpus, false, memory_order_relaxed);
+    }
+}
+
+/* What a thread of the pool asks of the kernel before its first run. */
+static void settle(struct weir_cpu_pool *pool, uint32_t index)
+{
+    weir_slice_wish(WEIR_SLICE_COMPUTE_US);
+    take_own_cpu(pool, index);
+}
+
 /* Two threads that wait for each other in turn look to the kernel like one that is always busy:
  * when another program has pushed them onto one CPU it leaves them there for 100 ms and longer, and
- * each step takes several times as long. Not pinned, as other programs use the CPUs too. */
+ * each step takes several times as long. Pinned only where each CPU gets a thread: nothing is won
+ * by leaving then. Else not, as other programs use the CPUs too. */
 static void keep_apart(struct weir_cpu_pool *pool, uint32_t index)
 {
     int cpu = sched_getcpu();
+    if (has_own_cpus(pool)) {
+        if (cpu != pool->workers[index].own_cpu) {
+            take_own_cpu(pool, index);
+        }
+        return;
+    }
     atomic_store_explicit(&pool->workers[index].cpu, cpu, memory_order_relaxed);
     for (uint32_t i = 0; i < index; i++) {
         if (cpu >= 0 && cpu_of(pool, i) == cpu) {
@@ -146,7 +190,7 @@ void weir_cpu_pool_barrier(struct weir_cpu_pool *pool, uint32_t thread)
         publish(&pool->phase, &pool->phase_sleepers);
         return;
     }
-    if (wait_change(&pool->phase, phase, &pool->phase_sleepers)) {
+    if (wait_change(&pool->phase, phase, &pool->phase_sleepers, longest_spin_us(pool))) {
         keep_apart(pool, thread); /* a sleeper wakes wherever the kernel finds room */
     }
 }
@@ -156,8 +200,9 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     struct weir_cpu_pool *pool = w->pool;
     uint32_t epoch = 0;
+    settle(pool, w->index);
     for (;;) {
-        wait_change(&pool->epoch, epoch, &pool->epoch_sleepers);
+        wait_change(&pool->epoch, epoch, &pool->epoch_sleepers, longest_spin_us(pool));
         epoch++;
         if (pool->stop) {
             return NULL;
@@ -166,6 +211,24 @@ static void *worker_main(void *arg)
         pool->fn(pool->arg, w->index);
         weir_cpu_pool_barrier(pool, w->index);
     }
+}
+
+/* Each worker a CPU, where there are just as many. */
+static void give_cpus(struct weir_cpu_pool *pool)
+{
+    if (sched_getaffinity(0, sizeof(pool->allowed), &pool->allowed) < 0) {
+        CPU_ZERO(&pool->allowed);
+    }
+    if (pool->n_threads == 1 || (uint32_t)CPU_COUNT(&pool->allowed) != pool->n_threads) {
+        return;
+    }
+    uint32_t n_given = 0;
+    for (int cpu = 0; n_given < pool->n_threads; cpu++) {
+        if (CPU_ISSET((size_t)cpu, &pool->allowed)) {
+            pool->workers[n_given++].own_cpu = cpu;
+        }
+    }
+    atomic_store_explicit(&pool->has_own_cpus, true, memory_order_relaxed);
 }
 
 int weir_cpu_pool_create(uint32_t n_threads, struct weir_cpu_pool **ret_pool)
@@ -180,8 +243,10 @@ int weir_cpu_pool_create(uint32_t n_threads, struct weir_cpu_pool **ret_pool)
         weir_cpu_pool_destroy(pool);
         return WEIR_E_NOMEM;
     }
+    give_cpus(pool);
     for (uint32_t i = 1; i < pool->n_threads; i++) {
-        pool->workers[i] = (struct worker){.pool = pool, .index = i};
+        pool->workers[i].pool = pool;
+        pool->workers[i].index = i;
         if (pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]) != 0) {
             weir_cpu_pool_destroy(pool);
             return WEIR_E_NOMEM;
@@ -202,6 +267,9 @@ void weir_cpu_pool_destroy(struct weir_cpu_pool *pool)
     for (uint32_t i = 1; i <= pool->n_started; i++) {
         pthread_join(pool->workers[i].thread, NULL);
     }
+    if (pool->has_run && CPU_COUNT(&pool->allowed) > 0) {
+        (void)sched_setaffinity(0, sizeof(pool->allowed), &pool->allowed);
+    }
     free(pool->workers);
     free(pool);
 }
@@ -216,6 +284,10 @@ void weir_cpu_pool_run(struct weir_cpu_pool *pool, void (*fn)(void *arg, uint32_
 {
     pool->fn = fn;
     pool->arg = arg;
+    if (!pool->has_run) {
+        settle(pool, 0);
+        pool->has_run = true;
+    }
     if (pool->n_threads > 1) {
         keep_apart(pool, 0);
         publish(&pool->epoch, &pool->epoch_sleepers);

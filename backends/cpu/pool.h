@@ -3,11 +3,13 @@
 /* Compute threads that run one function together, with cheap barriers inside it.
  *
  * Why: a decode step of a small model takes 2 ms and needs about 150 points of synchronisation.
- * Waiters spin for some microseconds and then sleep on a futex, so that a descheduled thread or a
- * container with fewer CPUs than threads costs little. Threads keep off each other's CPU.
+ * Waiters spin and then sleep on a futex, so that a descheduled thread or a container with fewer
+ * CPUs than threads costs little. Where there are as many threads as CPUs each has one of its own,
+ * is pinned to it and spins longer; else threads keep off each other's CPU.
  * Work is cut into items. Every thread starts with its own run of neighbouring items (the same run
  * in every step, so that caches and prefetchers help) and then takes from the ends of others.
- * Ownership: the pool owns its threads; destroy() joins them. The caller of run() is thread 0.
+ * Ownership: the pool owns its threads; destroy() joins them. The caller of run() is thread 0, and
+ * stays pinned until destroy().
  * Threads: create, run and destroy by one thread; barrier and the range functions inside run().
  * Errors: create reports; the rest can not fail. */
 #include <stdint.h>

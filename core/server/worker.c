@@ -5,11 +5,10 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "core/api/error_body.h"
 #include "core/request/request.h"
 #include "core/server/server.h"
@@ -280,25 +279,6 @@ void weir_worker_run(struct weir_worker *w)
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
 }
 
-/* Loops share cores with compute threads that never sleep. A loop works for microseconds at a time,
- * and the kernel (Linux 6.12, EEVDF) lets a waking thread with a shorter slice run at once, where
- * it would else wait for a compute thread's slice to end. Older kernels ignore the wish. */
-static void wish_short_slice(void)
-{
-    struct { /* struct sched_attr of sched_setattr(2); libcs differ in where they declare it */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime_ns, deadline_ns, period_ns;
-    } attr = {0};
-    if (syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) == 0 && attr.policy == SCHED_OTHER) {
-        attr.size = sizeof(attr);
-        attr.runtime_ns = 100000;
-        (void)syscall(SYS_sched_setattr, 0, &attr, 0);
-    }
-}
-
 static void *thread_main(void *arg)
 {
     struct weir_worker *w = arg;
@@ -312,7 +292,7 @@ static void *thread_main(void *arg)
         CPU_SET((size_t)w->settings.cpu, &set);
         (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* a wish, not a need */
     }
-    wish_short_slice();
+    weir_slice_wish(WEIR_SLICE_LOOP_US);
     weir_worker_run(w);
     return NULL;
 }

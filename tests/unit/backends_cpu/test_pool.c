@@ -2,6 +2,7 @@
 /* Threads that run together: every item is done once, and a barrier shows what was written. */
 #include "tests/support/cmocka.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -104,6 +105,56 @@ static void there_is_at_least_one_cpu(void **state)
     assert_true(weir_cpu_count() >= 1);
 }
 
+enum { CPUS_MAX = 64 };
+
+struct places {
+    cpu_set_t of[CPUS_MAX]; /* [thread]; plain: each thread writes its own */
+};
+
+static void note_place(void *arg, uint32_t thread)
+{
+    struct places *p = arg;
+    assert_int_equal(sched_getaffinity(0, sizeof(p->of[thread]), &p->of[thread]), 0);
+}
+
+/* Runs a pool of n_threads and asks that its caller may run where it could before. */
+static void run_and_leave(uint32_t n_threads, struct places *ret_places)
+{
+    cpu_set_t before;
+    cpu_set_t after;
+    struct weir_cpu_pool *pool = NULL;
+    assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+    assert_int_equal(weir_cpu_pool_create(n_threads, &pool), 0);
+    weir_cpu_pool_run(pool, note_place, ret_places);
+    weir_cpu_pool_destroy(pool);
+    assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
+}
+
+static void as_many_threads_as_cpus_have_one_each(void **state)
+{
+    (void)state;
+    cpu_set_t all;
+    cpu_set_t seen;
+    assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    uint32_t n = (uint32_t)CPU_COUNT(&all);
+    if (n < 2 || n > CPUS_MAX) {
+        skip();
+    }
+    static struct places places;
+    run_and_leave(n, &places);
+    CPU_ZERO(&seen);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(CPU_COUNT(&places.of[i]), 1);
+        CPU_OR(&seen, &seen, &places.of[i]);
+    }
+    assert_true(CPU_EQUAL(&seen, &all));
+    run_and_leave(n - 1, &places);
+    for (uint32_t i = 0; i < n - 1; i++) {
+        assert_true(CPU_EQUAL(&places.of[i], &all));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +162,7 @@ int main(void)
         cmocka_unit_test(a_barrier_shows_what_others_wrote),
         cmocka_unit_test(ranges_cover_any_number_of_items),
         cmocka_unit_test(there_is_at_least_one_cpu),
+        cmocka_unit_test(as_many_threads_as_cpus_have_one_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
