@@ -2,8 +2,9 @@
 #include "pacer.h"
 
 /* A mixed step may take this many times a pure decode step. The promise to streams is below 3; the
- * rest is for steps that overshoot: kernels take rows by the tile, so cost comes in stairs. */
-static const double STRETCH = 1.75;
+ * rest is for steps that overshoot, as kernels take rows by the tile and cost comes in stairs, and
+ * for what a machine takes away meanwhile. */
+static const double STRETCH = 1.6;
 
 enum {
     MIN_TOKENS = 2,   /* a prompt always moves on; also the first chunk, of unknown cost */

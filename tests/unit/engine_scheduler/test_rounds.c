@@ -387,7 +387,7 @@ static double stretch_by_long_prompt(uint64_t step_us, uint64_t row_us, uint64_t
     r.backend.prompt_token_us = prompt_token_us;
     r.max_step_tokens = 512;
     rig_open(&r);
-    weir_generation g = endless("stream", 4000);
+    weir_generation g = endless("stream", 6000);
     weir_ticket stream = rig_add(&r, &g);
     rig_run(&r, 50);
     memset(long_text, 'x', sizeof(long_text) - 1);
