@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inbox.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 static bool is_queued(struct weir_inbox_item *item)
 {
@@ -29,9 +32,13 @@ static struct weir_inbox_item *take_first(struct weir_inbox *in)
     return item;
 }
 
-static void drain(uv_async_t *async)
+static void drain(uv_poll_t *poll, int status, int events)
 {
-    struct weir_inbox *in = async->data;
+    struct weir_inbox *in = poll->data;
+    uint64_t n_wakes;
+    (void)status;
+    (void)events;
+    (void)!read(in->wake_fd, &n_wakes, sizeof(n_wakes));
     /* Cleared before the list is taken: a post that comes later sets it again and wakes us. */
     atomic_store_explicit(&in->dirty, false, memory_order_seq_cst);
     /* What is posted from here on has a wake-up of its own: the other work of the loop comes first.
@@ -46,19 +53,25 @@ static void drain(uv_async_t *async)
 
 int weir_inbox_init(struct weir_inbox *in, uv_loop_t *loop)
 {
-    *in = (struct weir_inbox){0};
-    int r = uv_async_init(loop, &in->async, drain);
+    *in = (struct weir_inbox){.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    if (in->wake_fd < 0) {
+        return uv_translate_sys_error(errno);
+    }
+    int r = uv_poll_init(loop, &in->poll, in->wake_fd);
     if (r < 0) {
+        (void)close(in->wake_fd);
         return r;
     }
-    in->async.data = in;
+    in->poll.data = in;
+    (void)uv_poll_start(&in->poll, UV_READABLE, drain); /* fails for handles only that close */
     (void)pthread_mutex_init(&in->mutex, NULL);
     return 0;
 }
 
 void weir_inbox_finish(struct weir_inbox *in)
 {
-    uv_close((uv_handle_t *)&in->async, NULL);
+    uv_close((uv_handle_t *)&in->poll, NULL);
+    (void)close(in->wake_fd);
     (void)pthread_mutex_destroy(&in->mutex);
 }
 
@@ -92,6 +105,7 @@ void weir_inbox_withdraw(struct weir_inbox *in, struct weir_inbox_item *item)
 void weir_inbox_wake(struct weir_inbox *in)
 {
     if (atomic_exchange_explicit(&in->dirty, false, memory_order_acq_rel)) {
-        (void)uv_async_send(&in->async);
+        uint64_t one = 1;
+        (void)!write(in->wake_fd, &one, sizeof(one));
     }
 }
