@@ -6,15 +6,18 @@
 #include "weir/backend_step.h"
 #include "weir/types.h"
 
-size_t weir_cpu_kv_page_bytes(const struct weir_hparams *hparams)
+_Static_assert((int)WEIR_CPU_KV_TOKENS == (int)WEIR_PAGE_TOKENS, "the engine's pages");
+
+size_t weir_cpu_kv_page_bytes(const struct weir_hparams *hparams, enum weir_cpu_kv_type type)
 {
-    return (size_t)hparams->n_layer * hparams->n_head_kv * hparams->head_dim * WEIR_PAGE_TOKENS *
-           2 * sizeof(uint16_t);
+    return (size_t)hparams->n_layer * hparams->n_head_kv *
+           weir_cpu_kv_head_bytes(type, hparams->head_dim);
 }
 
-int weir_cpu_kv_init(struct weir_cpu_kv *kv, const struct weir_hparams *hparams, uint32_t n_pages)
+int weir_cpu_kv_init(struct weir_cpu_kv *kv, const struct weir_hparams *hparams,
+                     enum weir_cpu_kv_type type, uint32_t n_pages)
 {
-    size_t page_bytes = weir_cpu_kv_page_bytes(hparams);
+    size_t page_bytes = weir_cpu_kv_page_bytes(hparams, type);
     size_t size_bytes = 0;
     if (__builtin_mul_overflow(page_bytes, (size_t)n_pages, &size_bytes)) {
         return WEIR_E_TOOBIG;
@@ -26,38 +29,47 @@ int weir_cpu_kv_init(struct weir_cpu_kv *kv, const struct weir_hparams *hparams,
     }
     /* No huge pages: the first touch of one clears 2 MB, milliseconds in the middle of a step. */
     *kv = (struct weir_cpu_kv){
-        .halves = map,
+        .type = type,
+        .memory = map,
         .size_bytes = size_bytes,
         .n_pages = n_pages,
         .n_head_kv = hparams->n_head_kv,
         .head_dim = hparams->head_dim,
-        .head_halves = (size_t)hparams->head_dim * WEIR_PAGE_TOKENS * 2,
-        .page_halves = page_bytes / sizeof(uint16_t),
+        .head_bytes = weir_cpu_kv_head_bytes(type, hparams->head_dim),
+        .page_bytes = page_bytes,
     };
     return 0;
 }
 
 void weir_cpu_kv_finish(struct weir_cpu_kv *kv)
 {
-    if (kv->halves) {
-        munmap(kv->halves, kv->size_bytes);
+    if (kv->memory) {
+        munmap(kv->memory, kv->size_bytes);
     }
     *kv = (struct weir_cpu_kv){0};
 }
 
-uint16_t *weir_cpu_kv_head(const struct weir_cpu_kv *kv, uint32_t layer, uint32_t head)
+uint8_t *weir_cpu_kv_head(const struct weir_cpu_kv *kv, uint32_t layer, uint32_t head)
 {
-    return kv->halves + ((size_t)layer * kv->n_head_kv + head) * kv->head_halves;
+    return kv->memory + ((size_t)layer * kv->n_head_kv + head) * kv->head_bytes;
 }
 
 void weir_cpu_kv_write(const struct weir_cpu_kv *kv, const struct weir_cpu_ops *ops, uint32_t layer,
                        uint32_t head, const uint32_t *pages, uint32_t pos, const float *k,
                        const float *v)
 {
-    uint16_t *page =
-        weir_cpu_kv_head(kv, layer, head) + pages[pos / WEIR_PAGE_TOKENS] * kv->page_halves;
+    uint8_t *page =
+        weir_cpu_kv_head(kv, layer, head) + pages[pos / WEIR_PAGE_TOKENS] * kv->page_bytes;
     uint32_t slot = pos % WEIR_PAGE_TOKENS;
-    ops->to_half(k, kv->head_dim, page + slot, WEIR_PAGE_TOKENS);
-    ops->to_half(v, kv->head_dim,
-                 page + (size_t)kv->head_dim * WEIR_PAGE_TOKENS + (size_t)slot * kv->head_dim, 1);
+    uint8_t *keys = page + weir_cpu_kv_keys_at(kv->type);
+    uint8_t *values = page + weir_cpu_kv_values_at(kv->type, kv->head_dim);
+    if (kv->type == WEIR_CPU_KV_I8) {
+        uint16_t *scales = (uint16_t *)(void *)page;
+        ops->to_i8(k, kv->head_dim, (int8_t *)keys + slot, WEIR_PAGE_TOKENS, &scales[slot]);
+        ops->to_i8(v, kv->head_dim, (int8_t *)values + (size_t)slot * kv->head_dim, 1,
+                   &scales[WEIR_PAGE_TOKENS + slot]);
+        return;
+    }
+    ops->to_half(k, kv->head_dim, (uint16_t *)(void *)keys + slot, WEIR_PAGE_TOKENS);
+    ops->to_half(v, kv->head_dim, (uint16_t *)(void *)values + (size_t)slot * kv->head_dim, 1);
 }

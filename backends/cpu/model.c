@@ -22,11 +22,28 @@ enum {
 /* The backend's own options. */
 struct options {
     char isa[16]; /* force an instruction set; empty: the best */
+    enum weir_cpu_kv_type kv_type;
 };
+
+static bool read_isa(yyjson_val *value, struct options *o)
+{
+    bool fits = yyjson_is_str(value) && yyjson_get_len(value) < sizeof(o->isa);
+    if (fits) {
+        snprintf(o->isa, sizeof(o->isa), "%s", yyjson_get_str(value));
+    }
+    return fits;
+}
+
+static bool read_kv_type(yyjson_val *value, struct options *o)
+{
+    bool is_f16 = yyjson_equals_str(value, "f16");
+    o->kv_type = is_f16 ? WEIR_CPU_KV_F16 : WEIR_CPU_KV_I8;
+    return is_f16 || yyjson_equals_str(value, "int8");
+}
 
 static int read_options(weir_str json, struct options *o, struct weir_error *err)
 {
-    *o = (struct options){{0}};
+    *o = (struct options){.kv_type = WEIR_CPU_KV_F16};
     if (json.n == 0) {
         return 0;
     }
@@ -40,13 +57,13 @@ static int read_options(weir_str json, struct options *o, struct weir_error *err
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
     while (rc == 0 && (key = yyjson_obj_iter_next(&it))) {
         yyjson_val *value = yyjson_obj_iter_get_val(key);
-        if (strcmp(yyjson_get_str(key), "isa") == 0 && yyjson_is_str(value) &&
-            yyjson_get_len(value) < sizeof(o->isa)) {
-            snprintf(o->isa, sizeof(o->isa), "%s", yyjson_get_str(value));
-        } else {
+        bool is_known = yyjson_equals_str(key, "isa")       ? read_isa(value, o)
+                        : yyjson_equals_str(key, "kv_type") ? read_kv_type(value, o)
+                                                            : false;
+        if (!is_known) {
             rc = weir_error_set(err, WEIR_E_ARG,
-                                "option \"%s\" is unknown or has the wrong type; known is "
-                                "isa (a string)",
+                                "option \"%s\" is unknown or has a wrong value; known are isa (a "
+                                "string) and kv_type (\"f16\" or \"int8\")",
                                 yyjson_get_str(key));
         }
     }
@@ -84,11 +101,9 @@ static int check_shape(const struct weir_hparams *hp, struct weir_error *err)
 
 /* Pages for the wanted sequences at full length, within the budget or a quarter of the memory, but
  * never fewer than one sequence needs. */
-static int choose_pages(const struct weir_hparams *hp, const weir_load_params *params,
-                        uint32_t n_ctx, uint32_t max_sequences, uint32_t *ret_n_pages,
-                        struct weir_error *err)
+static int choose_pages(const weir_load_params *params, uint64_t page_bytes, uint32_t n_ctx,
+                        uint32_t max_sequences, uint32_t *ret_n_pages, struct weir_error *err)
 {
-    uint64_t page_bytes = weir_cpu_kv_page_bytes(hp);
     uint64_t per_sequence = (n_ctx + WEIR_PAGE_TOKENS - 1) / WEIR_PAGE_TOKENS;
     uint64_t n_pages = per_sequence * max_sequences;
     uint64_t budget = params->kv_bytes ? params->kv_bytes : physical_bytes() / 4;
@@ -99,7 +114,7 @@ static int choose_pages(const struct weir_hparams *hp, const weir_load_params *p
         return weir_error_set(
             err, WEIR_E_NOMEM,
             "one sequence of %u tokens needs %llu MB of KV, the budget is %llu MB: raise kv_memory "
-            "or lower context",
+            "or lower context, or take kv_type int8",
             n_ctx, (unsigned long long)(per_sequence * page_bytes >> 20),
             (unsigned long long)(budget >> 20));
     }
@@ -125,7 +140,7 @@ static void fill_info(struct weir_cpu_model *m, const struct weir_model *model, 
         .weight_bytes = m->plan.storage_bytes + m->plan.floats.used_bytes,
         .kv_bytes = m->kv.size_bytes,
         .scratch_bytes = m->exec.scratch_bytes + m->prefill_exec.scratch_bytes,
-        .kv_bytes_per_token = weir_cpu_kv_page_bytes(hp) / WEIR_PAGE_TOKENS,
+        .kv_bytes_per_token = m->kv.page_bytes / WEIR_PAGE_TOKENS,
         .step_bytes = m->plan.step_bytes,
         .max_prefill_tokens = m->prefill_exec.batch.limits.max_tokens,
     };
@@ -175,14 +190,15 @@ static int load_file(struct weir_cpu_model *m, const struct weir_gguf *gguf,
     };
     rc = check_shape(hp, err);
     if (rc >= 0) {
-        rc = choose_pages(hp, params, limits.n_ctx, limits.max_parts, &limits.n_pages, err);
+        rc = choose_pages(params, weir_cpu_kv_page_bytes(hp, options->kv_type), limits.n_ctx,
+                          limits.max_parts, &limits.n_pages, err);
     }
     if (rc >= 0) {
         rc = weir_cpu_plan_build(&m->plan, &model, isa, m->pool, params->progress,
                                  params->progress_arg, err);
     }
     if (rc >= 0) {
-        rc = weir_cpu_kv_init(&m->kv, hp, limits.n_pages);
+        rc = weir_cpu_kv_init(&m->kv, hp, options->kv_type, limits.n_pages);
         rc = rc < 0 ? weir_error_set(err, rc, "no memory for the KV pages") : rc;
     }
     if (rc >= 0) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes the logits after every token of a text to standard output, float [n][n_vocab].
  *
- *     weir_logits MODEL TOKENS [isa]
+ *     weir_logits MODEL TOKENS [options as JSON]
  *
  * TOKENS is a file of int32; a negative number ends a document, positions begin again behind it.
  * Each token is a step of its own, so that every position's logits are computed by the decode
- * path; that prefill gives the same bits is the subject of test_cpu_invariance. */
+ * path; that prefill gives the same bits is the subject of test_same_answer.py. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -68,7 +68,7 @@ static int write_logits(struct weir_cpu_model *m, const int32_t *tokens, uint32_
 int main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr, "usage: weir_logits MODEL TOKENS [isa]\n");
+        fprintf(stderr, "usage: weir_logits MODEL TOKENS [options as JSON]\n");
         return 2;
     }
     static int32_t tokens[TOKENS_MAX];
@@ -77,17 +77,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "can not read %s\n", argv[2]);
         return 1;
     }
-    char options[64] = "{}";
-    if (argc > 3) {
-        snprintf(options, sizeof(options), "{\"isa\":\"%s\"}", argv[3]);
-    }
     weir_load_params params = {
         .struct_size = sizeof(params),
         .max_sequences = 1,
         .n_ctx = 4096,
         .max_step_tokens = 16,
         .file = weir_str_from(argv[1]),
-        .options_json = weir_str_from(options),
+        .options_json = weir_str_from(argc > 3 ? argv[3] : "{}"),
     };
     struct weir_cpu_model *m = NULL;
     struct weir_error err = {0};

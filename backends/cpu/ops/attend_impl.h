@@ -15,23 +15,40 @@ struct block {
     uint32_t next; /* keys from here to the same key of the block behind; 0: there is none */
 };
 
-INLINE const uint16_t *page_of(const struct weir_cpu_attend *a, uint32_t key)
+INLINE const uint8_t *page_of(const struct weir_cpu_attend *a, uint32_t key)
 {
     return a->kv + a->pages[key / KEYS_PER_PAGE] * a->page_stride;
 }
 
-/* scores[r][key] = sum over d, ascending, of q[r][d] * k[d][key], for R rows and K key vectors
- * from key vector `first` of the block on. */
-INLINE void score_tile(const struct block *b, uint32_t row, uint32_t first, int R, int K)
+/* LANES elements of a key or value. */
+INLINE vf load_elements(const uint8_t *p, enum weir_cpu_kv_type type)
 {
+    return type == WEIR_CPU_KV_I8 ? vf_load_i8((const int8_t *)p)
+                                  : vf_load_half((const uint16_t *)(const void *)p);
+}
+
+/* The scales of LANES keys from `key` on. */
+INLINE vf load_scales(const uint8_t *scales, uint32_t key)
+{
+    return vf_load_half((const uint16_t *)(const void *)scales + key % KEYS_PER_PAGE);
+}
+
+/* scores[r][key] = sum over d, ascending, of q[r][d] * k[d][key], times the key's scale, for R rows
+ * and K key vectors from key vector `first` of the block on. */
+INLINE void score_tile(const struct block *b, uint32_t row, uint32_t first, int R, int K,
+                       enum weir_cpu_kv_type type)
+{
+    const size_t step = KEYS_PER_PAGE * weir_cpu_kv_element_bytes(type); /* from d to d + 1 */
     const struct weir_cpu_attend *a = b->a;
     const uint32_t head_dim = a->head_dim;
     const float *q = a->q + (size_t)row * head_dim;
-    const uint16_t *k[ATTEND_KEYS * 2], *coming[ATTEND_KEYS * 2];
+    const uint8_t *k[ATTEND_KEYS * 2], *coming[ATTEND_KEYS * 2];
     for (int j = 0; j < K; j++) {
         uint32_t key = b->key_begin + (first + (uint32_t)j) * LANES;
-        k[j] = page_of(a, key) + key % KEYS_PER_PAGE;
-        coming[j] = page_of(a, key + b->next) + key % KEYS_PER_PAGE;
+        size_t at =
+            weir_cpu_kv_keys_at(type) + (key % KEYS_PER_PAGE) * weir_cpu_kv_element_bytes(type);
+        k[j] = page_of(a, key) + at;
+        coming[j] = page_of(a, key + b->next) + at;
     }
     vf acc[ATTEND_ROWS][ATTEND_KEYS * 2];
 #pragma GCC unroll 12
@@ -45,9 +62,9 @@ INLINE void score_tile(const struct block *b, uint32_t row, uint32_t first, int 
         vf key[ATTEND_KEYS * 2];
 #pragma GCC unroll 4
         for (int j = 0; j < K; j++) {
-            key[j] = vf_load_half(k[j] + (size_t)d * KEYS_PER_PAGE);
+            key[j] = load_elements(k[j] + d * step, type);
             if (row == 0) { /* pages lie far apart: no hardware foresees the next one */
-                __builtin_prefetch(coming[j] + (size_t)d * KEYS_PER_PAGE);
+                __builtin_prefetch(coming[j] + d * step);
             }
         }
 #pragma GCC unroll 12
@@ -64,16 +81,25 @@ INLINE void score_tile(const struct block *b, uint32_t row, uint32_t first, int 
 #pragma GCC unroll 4
         for (int j = 0; j < K; j++) {
             float *s = a->scores + (size_t)(row + (uint32_t)r) * WEIR_CPU_ATTEND_BLOCK;
-            vf_store(s + (first + (uint32_t)j) * LANES, acc[r][j]);
+            uint32_t column = (first + (uint32_t)j) * LANES;
+            if (type == WEIR_CPU_KV_I8) {
+                uint32_t key = b->key_begin + column;
+                acc[r][j] = vf_mul(acc[r][j], load_scales(page_of(a, key), key));
+            }
+            vf_store(s + column, acc[r][j]);
         }
     }
 }
 
-/* One instance per row count, so that all accumulators are registers. */
+/* One instance per row count and type, so that all accumulators are registers. */
 #define SCORE_ROWS(R, K)                                                                           \
     static void score_##R##x##K(const struct block *b, uint32_t row, uint32_t first)               \
     {                                                                                              \
-        score_tile(b, row, first, R, K);                                                           \
+        if (b->a->kv_type == WEIR_CPU_KV_I8) {                                                     \
+            score_tile(b, row, first, R, K, WEIR_CPU_KV_I8);                                       \
+        } else {                                                                                   \
+            score_tile(b, row, first, R, K, WEIR_CPU_KV_F16);                                      \
+        }                                                                                          \
     }
 SCORE_ROWS(1, 1)
 #if LANES > 1
@@ -129,7 +155,8 @@ static void block_scores(const struct block *b)
 }
 
 /* The online softmax (Milakov and Gimelshein, arXiv 1805.02867) of one row over one block: turns
- * scores into exp(score - max) and returns the factor for what was summed before. */
+ * scores into exp(score - max), times the value's scale, and returns the factor for what was summed
+ * before. */
 static float block_softmax(const struct block *b, uint32_t row, float *lane_sums)
 {
     const struct weir_cpu_attend *a = b->a;
@@ -171,8 +198,12 @@ static float block_softmax(const struct block *b, uint32_t row, float *lane_sums
     vf sum = vf_mul(vf_load(lane_sums), vf_set(factor));
     for (uint32_t j = begin; j < end; j++) {
         vf p = vf_exp(vf_sub(vf_load(s + j * LANES), shift));
-        vf_store(s + j * LANES, p);
         sum = vf_add(sum, p);
+        if (a->kv_type == WEIR_CPU_KV_I8) {
+            uint32_t key = b->key_begin + j * LANES;
+            p = vf_mul(p, load_scales(page_of(a, key) + weir_cpu_kv_scale_bytes(a->kv_type), key));
+        }
+        vf_store(s + j * LANES, p);
     }
     vf_store(lane_sums, sum);
     return factor;
@@ -181,8 +212,9 @@ static float block_softmax(const struct block *b, uint32_t row, float *lane_sums
 /* out[r][column...] = out * factor[r] + sum over keys, ascending, of p[r][key] * v[key][column...]
  * for R rows and C vectors of columns. */
 INLINE void value_tile(const struct block *b, const float *factor, uint32_t row, uint32_t column,
-                       int R, int C)
+                       int R, int C, enum weir_cpu_kv_type type)
 {
+    const size_t element = weir_cpu_kv_element_bytes(type);
     const struct weir_cpu_attend *a = b->a;
     const uint32_t head_dim = a->head_dim;
     const float *p = a->scores + (size_t)row * WEIR_CPU_ATTEND_BLOCK;
@@ -197,19 +229,19 @@ INLINE void value_tile(const struct block *b, const float *factor, uint32_t row,
         }
     }
     for (uint32_t key = b->begin; key < b->end; key++) {
-        const uint16_t *v = page_of(a, key) + (size_t)head_dim * KEYS_PER_PAGE +
-                            (size_t)(key % KEYS_PER_PAGE) * head_dim + column;
+        const uint8_t *v = page_of(a, key) + weir_cpu_kv_values_at(type, head_dim) +
+                           ((size_t)(key % KEYS_PER_PAGE) * head_dim + column) * element;
         const float *weight = p + (key - b->key_begin);
         if (row == 0 && column == 0) {
-            const uint16_t *coming = page_of(a, key + b->next) + (v - page_of(a, key));
-            for (uint32_t c = 0; c < head_dim; c += 32) { /* a line of 64 bytes */
-                __builtin_prefetch(coming + c);
+            const uint8_t *coming = page_of(a, key + b->next) + (v - page_of(a, key));
+            for (size_t at = 0; at < head_dim * element; at += 64) { /* a line */
+                __builtin_prefetch(coming + at);
             }
         }
         vf value[VALUE_VECS];
 #pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
-            value[c] = vf_load_half(v + (uint32_t)c * LANES);
+            value[c] = load_elements(v + (uint32_t)c * LANES * element, type);
         }
 #pragma GCC unroll 6
         for (int r = 0; r < R; r++) {
@@ -229,15 +261,25 @@ INLINE void value_tile(const struct block *b, const float *factor, uint32_t row,
     }
 }
 
+INLINE void value_rows(const struct block *b, const float *factor, uint32_t row, int R,
+                       enum weir_cpu_kv_type type)
+{
+    uint32_t column = 0;
+    for (; column + VALUE_VECS * LANES <= b->a->head_dim; column += VALUE_VECS * LANES) {
+        value_tile(b, factor, row, column, R, VALUE_VECS, type);
+    }
+    for (; column < b->a->head_dim; column += LANES) {
+        value_tile(b, factor, row, column, R, 1, type);
+    }
+}
+
 #define VALUE_ROW_COUNT(R)                                                                         \
     static void value_##R(const struct block *b, const float *factor, uint32_t row)                \
     {                                                                                              \
-        uint32_t column = 0;                                                                       \
-        for (; column + VALUE_VECS * LANES <= b->a->head_dim; column += VALUE_VECS * LANES) {      \
-            value_tile(b, factor, row, column, R, VALUE_VECS);                                     \
-        }                                                                                          \
-        for (; column < b->a->head_dim; column += LANES) {                                         \
-            value_tile(b, factor, row, column, R, 1);                                              \
+        if (b->a->kv_type == WEIR_CPU_KV_I8) {                                                     \
+            value_rows(b, factor, row, R, WEIR_CPU_KV_I8);                                         \
+        } else {                                                                                   \
+            value_rows(b, factor, row, R, WEIR_CPU_KV_F16);                                        \
         }                                                                                          \
     }
 VALUE_ROW_COUNT(1)

@@ -31,6 +31,11 @@ static inline vf vf_load_half(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
 }
 
+static inline vf vf_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+
 static inline void vf_store_half(uint16_t *p, vf v)
 {
     _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));

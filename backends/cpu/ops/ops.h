@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backends/cpu/ops/kv_layout.h"
+
 enum {
     WEIR_CPU_ATTEND_BLOCK = 64,   /* keys per softmax update */
     WEIR_CPU_ATTEND_CHUNK = 256,  /* keys per independent partial result; 4 blocks */
@@ -18,18 +20,18 @@ enum {
 };
 
 /* Query rows against one chunk of keys of one KV head. Rows of one sequence: `n_heads` query heads
- * that share the KV head, for each of several positions; row r is of position pos + r / n_heads.
- * A page holds 16 positions: K as [head_dim][16] binary16, then V as [16][head_dim] binary16. */
+ * that share the KV head, for each of several positions; row r is of position pos + r / n_heads. */
 struct weir_cpu_attend {
     uint32_t n_rows;
     uint32_t n_heads;
-    uint32_t head_dim;     /* a multiple of 16, at most 512 */
-    uint32_t pos;          /* position of row 0 */
-    uint32_t window;       /* keys seen, the row's own included; 0: all */
-    uint32_t chunk;        /* keys [chunk * 256, chunk * 256 + 256) */
-    const float *q;        /* [n_rows][head_dim], scaled */
-    const uint16_t *kv;    /* this layer's and KV head's part of page 0 */
-    size_t page_stride;    /* halves between pages */
+    uint32_t head_dim; /* a multiple of 16, at most 512 */
+    uint32_t pos;      /* position of row 0 */
+    uint32_t window;   /* keys seen, the row's own included; 0: all */
+    uint32_t chunk;    /* keys [chunk * 256, chunk * 256 + 256) */
+    const float *q;    /* [n_rows][head_dim], scaled */
+    enum weir_cpu_kv_type kv_type;
+    const uint8_t *kv;     /* this layer's and KV head's part of page 0 (kv_layout.h) */
+    size_t page_stride;    /* bytes between pages */
     const uint32_t *pages; /* the sequence's page numbers, by position / 16 */
     float *scores;         /* [n_rows][64], scratch */
     float *max;            /* [n_rows] out: largest score; -inf when the row sees no key here */
@@ -54,6 +56,10 @@ struct weir_cpu_ops {
     void (*rope_neox)(float *x, const float *cos_sin, uint32_t n_rot);
     /* y[i * stride] = binary16(x[i]), round to nearest even. */
     void (*to_half)(const float *x, uint32_t n, uint16_t *y, size_t stride);
+    /* y[i * stride] = round(x[i] / scale), within +-127; *ret_scale = scale = amax / 127 as
+     * binary16.
+     */
+    void (*to_i8)(const float *x, uint32_t n, int8_t *y, size_t stride, uint16_t *ret_scale);
     void (*attend)(const struct weir_cpu_attend *a);
     /* Adds a chunk's result (max, sum, out) to a running one, both [head_dim] rows. Chunks come in
      * ascending order; an empty one (max -inf) changes nothing. */

@@ -8,7 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { KEYS_PER_PAGE = 16, ROWS_MAX = WEIR_CPU_ATTEND_ROWS_MAX };
+enum { KEYS_PER_PAGE = WEIR_CPU_KV_TOKENS, ROWS_MAX = WEIR_CPU_ATTEND_ROWS_MAX };
 
 /* e^x by range reduction to |r| <= ln2 / 2 and the polynomial of Cephes' expf (S. Moshier); error
  * below 2 ulp. 0 below -87.3, e^88 above 88; NaN stays NaN. */
@@ -183,6 +183,37 @@ static void to_half(const float *x, uint32_t n, uint16_t *y, size_t stride)
     }
 }
 
+static float float_of(uint16_t half)
+{
+    uint16_t halves[LANES] = {half};
+    float lanes[LANES];
+    vf_store(lanes, vf_load_half(halves));
+    return lanes[0];
+}
+
+static void to_i8(const float *x, uint32_t n, int8_t *y, size_t stride, uint16_t *ret_scale)
+{
+    vf largest = vf_set(0.0f);
+    float amax = 0.0f;
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf v = vf_load(x + i);
+        largest = vf_max(largest, vf_max(v, vf_sub(vf_set(0.0f), v)));
+    }
+    amax = vf_largest(largest);
+    for (; i < n; i++) {
+        amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
+    }
+    *ret_scale = half_from(amax / 127.0f);
+    const float scale = float_of(*ret_scale);
+    const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    for (i = 0; i < n; i++) {
+        float q = rintf(x[i] * inverse);
+        /* A tiny scale is rounded by up to a half. The comparison is false for NaN, too. */
+        y[i * stride] = (int8_t)(fabsf(q) <= 127.0f ? q : q > 0.0f ? 127.0f : -127.0f);
+    }
+}
+
 #include "backends/cpu/ops/attend_impl.h"
 
 const struct weir_cpu_ops OPS_TABLE = {
@@ -195,6 +226,7 @@ const struct weir_cpu_ops OPS_TABLE = {
     .rope_pairs = rope_pairs,
     .rope_neox = rope_neox,
     .to_half = to_half,
+    .to_i8 = to_i8,
     .attend = attend,
     .attend_merge = attend_merge,
 };

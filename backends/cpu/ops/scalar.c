@@ -34,6 +34,11 @@ static inline vf vf_load_half(const uint16_t *p)
     return weir_f16_to_f32(*p);
 }
 
+static inline vf vf_load_i8(const int8_t *p)
+{
+    return *p;
+}
+
 static inline uint16_t half_from(float x)
 {
     return weir_f32_to_f16(x);

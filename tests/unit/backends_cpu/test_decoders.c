@@ -16,6 +16,7 @@ enum { STREAMS = 16, ROWS_MAX = 16, GOLDEN_TOKENS = 300, GEN = 12 };
 
 static const char *const names[] = {"llama", "qwen2", "qwen3", "gemma3"};
 static const char *const isas[] = {"avx512", "avx2", "scalar"};
+static const char *const kv_types[] = {"f16", "int8"};
 
 struct golden {
     uint32_t n_tokens, n_rows, n_vocab;
@@ -51,7 +52,8 @@ static struct golden read_golden(const char *name)
 }
 
 /* NULL when the machine lacks the instruction set. */
-static struct weir_cpu_model *load(const char *name, const char *isa, uint32_t n_threads)
+static struct weir_cpu_model *load(const char *name, const char *isa, const char *kv_type,
+                                   uint32_t n_threads)
 {
     if (!weir_cpu_isa_find(isa) || !weir_cpu_ops_find(isa)) {
         return NULL;
@@ -59,7 +61,7 @@ static struct weir_cpu_model *load(const char *name, const char *isa, uint32_t n
     char path[512];
     char options[64];
     path_of(name, "gguf", path, sizeof(path));
-    snprintf(options, sizeof(options), "{\"isa\":\"%s\"}", isa);
+    snprintf(options, sizeof(options), "{\"isa\":\"%s\",\"kv_type\":\"%s\"}", isa, kv_type);
     weir_load_params params = {
         .struct_size = sizeof(params),
         .n_threads = n_threads,
@@ -117,7 +119,7 @@ static void number_pages(uint32_t *pages, uint32_t slot)
 
 static void check_golden(const char *name, const char *isa)
 {
-    struct weir_cpu_model *m = load(name, isa, 2);
+    struct weir_cpu_model *m = load(name, isa, "f16", 2);
     if (!m) {
         return;
     }
@@ -285,7 +287,8 @@ static void results_do_not_depend_on_the_batch(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct golden g = read_golden(names[i]);
         for (uint32_t k = 0; k < 2; k++) { /* scalar has no tiles of several rows */
-            struct weir_cpu_model *m = load(names[i], isas[k], 1 + k + (uint32_t)i % 2);
+            struct weir_cpu_model *m =
+                load(names[i], isas[k], kv_types[(i + k) % 2], 1 + k + (uint32_t)i % 2);
             if (m) {
                 check_pieces(m, g.tokens, 270);
                 check_batch(m, g.tokens);
@@ -300,7 +303,7 @@ static void results_do_not_depend_on_the_batch(void **state)
 static void bad_parts_fail_alone(void **state)
 {
     (void)state;
-    struct weir_cpu_model *m = load("llama", weir_cpu_isa_find(NULL)->name, 1);
+    struct weir_cpu_model *m = load("llama", weir_cpu_isa_find(NULL)->name, "f16", 1);
     assert_non_null(m);
     uint32_t pages[400 / WEIR_PAGE_TOKENS];
     uint32_t wild[400 / WEIR_PAGE_TOKENS];
@@ -360,7 +363,7 @@ void *__wrap_realloc(void *p, size_t n_bytes)
 static void steps_allocate_nothing(void **state)
 {
     (void)state;
-    struct weir_cpu_model *m = load("gemma3", weir_cpu_isa_find(NULL)->name, 2);
+    struct weir_cpu_model *m = load("gemma3", weir_cpu_isa_find(NULL)->name, "int8", 2);
     assert_non_null(m);
     uint32_t pages[400 / WEIR_PAGE_TOKENS];
     int32_t tokens[64] = {1, 2, 3};
@@ -400,7 +403,7 @@ static void *interrupt_later(void *arg)
 static void a_step_can_be_interrupted(void **state)
 {
     (void)state;
-    struct weir_cpu_model *m = load("gemma3", weir_cpu_isa_find(NULL)->name, 3);
+    struct weir_cpu_model *m = load("gemma3", weir_cpu_isa_find(NULL)->name, "f16", 3);
     assert_non_null(m);
     struct golden g = read_golden("gemma3");
     uint32_t pages[400 / WEIR_PAGE_TOKENS];

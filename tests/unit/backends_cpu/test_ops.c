@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backends/cpu/ops/ops.h"
+#include "engine/quant/half.h"
 #include "kernels/attention/attention_ref.h"
 #include "kernels/glu/glu_ref.h"
 #include "kernels/norm/rms_norm_ref.h"
@@ -162,39 +163,93 @@ static void all_tables_round_halves_alike(void **state)
     }
 }
 
-/* A sequence's keys and values in pages of halves and as floats of the same values. */
+static void all_tables_quantise_alike(void **state)
+{
+    (void)state;
+    enum { N = 80 };
+    static const float scales[] = {1.0f, 3e4f, 1e-3f, 4e-6f, 1e-9f, 0.0f};
+    const struct weir_cpu_ops *ops = NULL;
+    for (size_t i = 0; i < sizeof(scales) / sizeof(scales[0]); i++) {
+        float x[N];
+        int8_t want[N];
+        uint16_t want_scale = 0;
+        fill(x, N, 5, scales[i]);
+        weir_cpu_ops_find("scalar")->to_i8(x, N, want, 1, &want_scale);
+        float scale = weir_f16_to_f32(want_scale);
+        float amax = 0;
+        for (int n = 0; n < N; n++) {
+            amax = fabsf(x[n]) > amax ? fabsf(x[n]) : amax;
+            float exact = scale > 0 ? x[n] / scale : 0;
+            bool is_clipped = fabsf(exact) > 127;
+            assert_true(is_clipped ? abs(want[n]) == 127 : fabsf((float)want[n] - exact) < 0.501f);
+        }
+        assert_int_equal(want_scale, weir_f32_to_f16(amax / 127));
+        for (size_t t = 0; (ops = weir_cpu_ops_at(t)) != NULL; t++) {
+            int8_t got[N * 3];
+            uint16_t got_scale = 0;
+            ops->to_i8(x, N, got, 3, &got_scale);
+            assert_int_equal(got_scale, want_scale);
+            for (int n = 0; n < N; n++) {
+                assert_int_equal(got[3 * n], want[n]);
+            }
+        }
+    }
+}
+
+/* A sequence's keys and values in pages and as floats of the same values. */
 struct keys {
+    enum weir_cpu_kv_type type;
     uint32_t head_dim;
-    float *k, *v;     /* [KEYS_MAX][head_dim] */
-    uint16_t *halves; /* pages, in a shuffled order */
+    float *k, *v;   /* [KEYS_MAX][head_dim] */
+    uint8_t *bytes; /* pages, in a shuffled order */
     uint32_t pages[KEYS_MAX / PAGE + 1];
 };
 
-static void make_keys(struct keys *s, uint32_t head_dim)
+/* Writes x[head_dim] as element `slot` of one plane of a page and reads back what it says. */
+static void put(const struct keys *s, uint8_t *page, bool is_key, uint32_t slot, float *x)
+{
+    const struct weir_cpu_ops *scalar = weir_cpu_ops_find("scalar");
+    uint8_t *plane = page + (is_key ? weir_cpu_kv_keys_at(s->type)
+                                    : weir_cpu_kv_values_at(s->type, s->head_dim));
+    size_t first = is_key ? slot : (size_t)slot * s->head_dim;
+    size_t stride = is_key ? PAGE : 1;
+    if (s->type == WEIR_CPU_KV_F16) {
+        scalar->to_half(x, s->head_dim, (uint16_t *)(void *)plane + first, stride);
+        return;
+    }
+    uint16_t *scale = (uint16_t *)(void *)page + (is_key ? 0 : PAGE) + slot;
+    int8_t *elements = (int8_t *)plane + first;
+    scalar->to_i8(x, s->head_dim, elements, stride, scale);
+    for (uint32_t d = 0; d < s->head_dim; d++) {
+        x[d] = (float)elements[d * stride] * weir_f16_to_f32(*scale);
+    }
+}
+
+static void make_keys(struct keys *s, enum weir_cpu_kv_type type, uint32_t head_dim)
 {
     enum { N_PAGES = KEYS_MAX / PAGE + 1 };
-    const struct weir_cpu_ops *scalar = weir_cpu_ops_find("scalar");
-    size_t page_halves = (size_t)2 * PAGE * head_dim;
+    size_t page_bytes = weir_cpu_kv_head_bytes(type, head_dim);
+    s->type = type;
     s->head_dim = head_dim;
     s->k = malloc((size_t)KEYS_MAX * head_dim * sizeof(float));
     s->v = malloc((size_t)KEYS_MAX * head_dim * sizeof(float));
-    s->halves = malloc(N_PAGES * page_halves * sizeof(uint16_t));
-    assert_true(s->k && s->v && s->halves);
-    memset(s->halves, 0xff, N_PAGES * page_halves * sizeof(uint16_t)); /* NaN where nothing is */
+    s->bytes = malloc(N_PAGES * page_bytes);
+    assert_true(s->k && s->v && s->bytes);
+    memset(s->bytes, 0xff, N_PAGES * page_bytes); /* NaN where nothing is */
     uint32_t seed = head_dim;
     for (uint32_t i = 0; i < N_PAGES; i++) {
         s->pages[i] = (i * 7) % N_PAGES;
     }
     for (uint32_t key = 0; key < KEYS_MAX; key++) {
-        uint16_t *page = s->halves + s->pages[key / PAGE] * page_halves;
+        float *k = s->k + (size_t)key * head_dim;
+        float *v = s->v + (size_t)key * head_dim;
         for (uint32_t d = 0; d < head_dim; d++) { /* multiples of 1/64: exact as halves */
-            float k = roundf(next_number(&seed, 1.0f) * 64) / 64;
-            float v = roundf(next_number(&seed, 1.0f) * 64) / 64;
-            s->k[(size_t)key * head_dim + d] = k;
-            s->v[(size_t)key * head_dim + d] = v;
-            scalar->to_half(&k, 1, page + d * PAGE + key % PAGE, 1);
-            scalar->to_half(&v, 1, page + PAGE * head_dim + key % PAGE * head_dim + d, 1);
+            k[d] = roundf(next_number(&seed, 1.0f) * 64) / 64;
+            v[d] = roundf(next_number(&seed, 1.0f) * 64) / 64;
         }
+        uint8_t *page = s->bytes + s->pages[key / PAGE] * page_bytes;
+        put(s, page, true, key % PAGE, k);
+        put(s, page, false, key % PAGE, v);
     }
 }
 
@@ -202,7 +257,7 @@ static void free_keys(struct keys *s)
 {
     free(s->k);
     free(s->v);
-    free(s->halves);
+    free(s->bytes);
 }
 
 /* All chunks of n_queries positions from pos on, with n_heads heads each. */
@@ -231,8 +286,9 @@ static void run_attention(const struct weir_cpu_ops *ops, const struct keys *s, 
             .window = window,
             .chunk = chunk,
             .q = q,
-            .kv = s->halves,
-            .page_stride = (size_t)2 * PAGE * s->head_dim,
+            .kv_type = s->type,
+            .kv = s->bytes,
+            .page_stride = weir_cpu_kv_head_bytes(s->type, s->head_dim),
             .pages = s->pages,
             .scores = scores,
             .max = max,
@@ -279,9 +335,8 @@ static void check_attention(const struct weir_cpu_ops *ops, const struct keys *s
     free(alone);
 }
 
-static void attention_matches_the_reference_in_any_cut(void **state)
+static void check_attention_cases(enum weir_cpu_kv_type type)
 {
-    (void)state;
     static const struct {
         uint32_t head_dim, n_queries, n_heads, pos, window;
     } cases[] = {
@@ -293,7 +348,7 @@ static void attention_matches_the_reference_in_any_cut(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct keys s;
-        make_keys(&s, cases[i].head_dim);
+        make_keys(&s, type, cases[i].head_dim);
         const struct weir_cpu_ops *ops = NULL;
         for (size_t t = 0; (ops = weir_cpu_ops_at(t)) != NULL; t++) {
             check_attention(ops, &s, cases[i].n_queries, cases[i].n_heads, cases[i].pos,
@@ -303,6 +358,13 @@ static void attention_matches_the_reference_in_any_cut(void **state)
     }
 }
 
+static void attention_matches_the_reference_in_any_cut(void **state)
+{
+    (void)state;
+    check_attention_cases(WEIR_CPU_KV_F16);
+    check_attention_cases(WEIR_CPU_KV_I8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +372,7 @@ int main(void)
         cmocka_unit_test(activations_are_calm_at_the_ends),
         cmocka_unit_test(rotation_matches_the_reference),
         cmocka_unit_test(all_tables_round_halves_alike),
+        cmocka_unit_test(all_tables_quantise_alike),
         cmocka_unit_test(attention_matches_the_reference_in_any_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
