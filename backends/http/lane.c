@@ -6,7 +6,7 @@
 #include "link.h"
 
 enum {
-    N_OWN_HANDLES = 3 /* timer and outbox */,
+    N_OWN_HANDLES = 4 /* timer, outbox, sockets */,
     TICK_MS = 50,
     MAX_SPARE = 1024,
     MAX_BODY_BYTES = 64 << 20,
@@ -92,15 +92,25 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
+static int open_handles(struct weir_upstream_lane *l)
+{
+    if (l->has_handles) {
+        return 0;
+    }
+    int rc = weir_sockets_open(&l->sockets, l->loop);
+    if (rc < 0) {
+        return rc;
+    }
+    (void)uv_timer_init(l->loop, &l->timer); /* only fills the struct */
+    l->timer.data = l;
+    weir_upstream_outbox_open(&l->outbox, l->loop, l);
+    l->has_handles = true;
+    l->n_handles += N_OWN_HANDLES;
+    return 0;
+}
+
 static void start_ticking(struct weir_upstream_lane *l)
 {
-    if (!l->has_handles) {
-        (void)uv_timer_init(l->loop, &l->timer); /* only fills the struct */
-        l->timer.data = l;
-        weir_upstream_outbox_open(&l->outbox, l->loop, l);
-        l->has_handles = true;
-        l->n_handles += N_OWN_HANDLES;
-    }
     if (!l->is_ticking) {
         (void)uv_timer_start(&l->timer, on_tick, TICK_MS, TICK_MS);
         l->is_ticking = true;
@@ -335,7 +345,8 @@ int weir_upstream_lane_submit(struct weir_upstream_lane *l, const weir_generatio
 {
     struct weir_upstream *u = l->upstream;
     uint32_t slot = (uint32_t)ticket;
-    struct weir_upstream_job *j = slot < u->sink->max_tickets ? take_job(l) : NULL;
+    bool may_begin = slot < u->sink->max_tickets && open_handles(l) == 0;
+    struct weir_upstream_job *j = may_begin ? take_job(l) : NULL;
     if (!j) {
         return WEIR_E_NOMEM;
     }
@@ -390,6 +401,13 @@ static void on_own_closed(uv_handle_t *handle)
     ((struct weir_upstream_lane *)handle->data)->n_handles--;
 }
 
+static void on_sockets_closed(struct weir_sockets *set)
+{
+    struct weir_upstream_lane *l =
+        (struct weir_upstream_lane *)((char *)set - offsetof(struct weir_upstream_lane, sockets));
+    l->n_handles--;
+}
+
 int weir_upstream_lane_end(struct weir_upstream_lane *l)
 {
     if (!l->is_ending) {
@@ -402,6 +420,7 @@ int weir_upstream_lane_end(struct weir_upstream_lane *l)
             (void)uv_cancel((uv_req_t *)&l->names.request); /* else it ends by itself */
         }
         if (l->has_handles) {
+            weir_sockets_close(&l->sockets, on_sockets_closed);
             uv_close((uv_handle_t *)&l->timer, on_own_closed);
             weir_upstream_outbox_close(&l->outbox, on_own_closed);
         }

@@ -4,16 +4,18 @@
  *
  * Life: created empty; handles are opened when the first job comes and closed by end().
  * Threads: the loop's; create and destroy when it does not turn. */
+#include "base/sockets.h"
 #include "job.h"
 #include "names.h"
 #include "outbox.h"
 
-enum { WEIR_UPSTREAM_READ_BYTES = 64 * 1024, WEIR_UPSTREAM_PARSE_BYTES = 64 * 1024 };
+enum { WEIR_UPSTREAM_PARSE_BYTES = 64 * 1024 };
 
 struct weir_upstream_lane {
     struct weir_upstream *upstream;
     uv_loop_t *loop;
-    uv_timer_t timer; /* deadlines, while there are links or jobs */
+    struct weir_sockets sockets; /* of the links */
+    uv_timer_t timer;            /* deadlines, while there are links or jobs */
     struct weir_upstream_outbox outbox;
     bool has_handles, is_ticking, is_ending;
     uint32_t n_handles; /* open or closing */
@@ -24,16 +26,15 @@ struct weir_upstream_lane {
     struct weir_upstream_job *jobs;                    /* all that have not ended */
     struct weir_upstream_job *waiting, **last_waiting; /* for a link, in order */
     uint32_t n_waiting;
-    uint64_t n_ended;                /* jobs and links, ever */
+    uint64_t n_ended;                    /* jobs and links, ever */
     uint32_t n_ends[WEIR_UPSTREAM_ENDS]; /* since the last tick, by how */
-    struct weir_upstream_job *spare; /* linked by next */
+    struct weir_upstream_job *spare;     /* linked by next */
     uint32_t n_spare;
     struct weir_upstream_link *spare_links;
     uint32_t n_spare_links;
     struct weir_arena arena; /* of one event */
     yyjson_alc alc;          /* over `parse` */
     struct weir_buf request_body;
-    char read[WEIR_UPSTREAM_READ_BYTES];
     char parse[WEIR_UPSTREAM_PARSE_BYTES];
 };
 

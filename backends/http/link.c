@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/send.h"
 #include "h2.h"
 #include "lane.h"
 #include "request_text.h"
@@ -21,9 +20,15 @@ static uint64_t now_ms(const struct weir_upstream_link *link)
     return uv_now(link->lane->loop);
 }
 
-static void on_closed(uv_handle_t *handle)
+static struct weir_upstream_link *link_of(struct weir_socket *socket)
 {
-    struct weir_upstream_link *link = handle->data;
+    return (struct weir_upstream_link *)((char *)socket -
+                                         offsetof(struct weir_upstream_link, socket));
+}
+
+static void on_closed(struct weir_socket *socket)
+{
+    struct weir_upstream_link *link = link_of(socket);
     struct weir_upstream_lane *l = link->lane;
     weir_tls_client_destroy(link->tls);
     weir_upstream_h2_destroy(link->h2);
@@ -38,7 +43,6 @@ void weir_upstream_link_free(struct weir_upstream_link *link)
 {
     weir_buf_finish(&link->out);
     weir_buf_finish(&link->cipher);
-    weir_buf_finish(&link->sending);
     free(link);
 }
 
@@ -47,7 +51,7 @@ static void close_handle(struct weir_upstream_link *link)
 {
     link->state = WEIR_LINK_CLOSED;
     weir_upstream_outbox_drop(&link->lane->outbox, link);
-    uv_close((uv_handle_t *)&link->tcp, on_closed);
+    weir_socket_close(&link->socket);
     weir_upstream_count_open(&link->lane->upstream->figures, -1);
 }
 
@@ -106,33 +110,17 @@ static void fail_protocol(struct weir_upstream_link *link, const char *what)
 
 /* ---- output ---- */
 
-static void on_written(uv_write_t *req, int status);
-
 /* Writes what the socket takes at once; the rest waits for it. */
 static int send_bytes(struct weir_upstream_link *link, struct weir_buf *bytes)
 {
-    if (link->is_sending || bytes->len == 0) {
+    if (weir_socket_is_waiting(&link->socket) || bytes->len == 0) {
         return 0;
     }
-    ssize_t n_sent = weir_send(link->fd, bytes->data, bytes->len);
-    if (n_sent == (ssize_t)bytes->len) {
-        if (bytes->cap > KEEP_BYTES) {
-            weir_buf_finish(bytes);
-        }
-        weir_buf_reset(bytes);
-        return 0;
+    ssize_t n_sent = weir_socket_send_buf(&link->socket, bytes, &link->n_gone);
+    if (bytes->len == 0 && bytes->cap > KEEP_BYTES) {
+        weir_buf_finish(bytes);
     }
-    if (n_sent < 0) {
-        return (int)n_sent;
-    }
-    weir_buf_consume(bytes, (size_t)n_sent);
-    struct weir_buf swap = link->sending;
-    link->sending = *bytes;
-    *bytes = swap;
-    uv_buf_t b = uv_buf_init(link->sending.data, (unsigned)link->sending.len);
-    int n = uv_write(&link->write, (uv_stream_t *)&link->tcp, &b, 1, on_written);
-    link->is_sending = n == 0;
-    return n;
+    return n_sent < 0 ? (int)n_sent : 0;
 }
 
 static int flush(struct weir_upstream_link *link)
@@ -149,20 +137,15 @@ static int flush(struct weir_upstream_link *link)
     return send_bytes(link, &link->cipher);
 }
 
-static void on_written(uv_write_t *req, int status)
+static void on_room(struct weir_upstream_link *link)
 {
-    struct weir_upstream_link *link = req->data;
-    link->is_sending = false;
-    weir_buf_finish(&link->sending);
-    if (link->state == WEIR_LINK_CLOSED) {
-        return;
+    int r = 0;
+    if (link->h2) {
+        r = weir_upstream_h2_fill(link->h2, &link->out) < 0 ? UV_ENOBUFS : 0;
     }
-    if (status == 0 && link->h2) {
-        status = weir_upstream_h2_fill(link->h2, &link->out) < 0 ? UV_ENOBUFS : 0;
-    }
-    status = status < 0 ? status : flush(link);
-    if (status < 0) {
-        fail_status(link, status);
+    r = r < 0 ? r : flush(link);
+    if (r < 0) {
+        fail_status(link, r);
     }
 }
 
@@ -170,7 +153,7 @@ static void on_written(uv_write_t *req, int status)
 void weir_upstream_link_send(struct weir_upstream_link *link)
 {
     int r = 0;
-    if (link->h2 && !link->is_sending) {
+    if (link->h2 && !weir_socket_is_waiting(&link->socket)) {
         r = weir_upstream_h2_fill(link->h2, &link->out);
     }
     if (link->state == WEIR_LINK_CLOSED) {
@@ -178,7 +161,7 @@ void weir_upstream_link_send(struct weir_upstream_link *link)
     }
     r = r < 0 ? r : flush(link);
     if (r < 0) {
-        (void)shutdown(link->fd, SHUT_RDWR);
+        (void)shutdown(link->socket.fd, SHUT_RDWR);
     }
 }
 
@@ -259,7 +242,7 @@ void weir_upstream_link_leave(struct weir_upstream_link *link, struct weir_upstr
     if (job->failure.rc == 0) { /* the stream has said that it is whole: its end is near */
         link->is_drained = true;
         link->idle_ms = now_ms(link);
-        if (!link->is_reading) {
+        if (!link->socket.is_reading) {
             weir_upstream_link_pause(link, job, false);
         }
     } else {
@@ -276,7 +259,7 @@ static void finish_response(struct weir_upstream_link *link)
     if (job) {
         job->link = NULL;
     }
-    if (!link->is_reading && !link->is_last) {
+    if (!link->socket.is_reading && !link->is_last) {
         weir_upstream_link_pause(link, NULL, false);
     }
     if (link->is_last) {
@@ -316,7 +299,7 @@ static void take_plain(struct weir_upstream_link *link, const char *bytes, size_
 }
 
 static void become_open(struct weir_upstream_link *link);
-static void on_end(struct weir_upstream_link *link, int status);
+static void take_end(struct weir_upstream_link *link, int status);
 
 static void take_cipher(struct weir_upstream_link *link, const char *bytes, size_t n)
 {
@@ -338,7 +321,7 @@ static void take_cipher(struct weir_upstream_link *link, const char *bytes, size
         return;
     }
     if (rc == WEIR_E_GONE) {
-        on_end(link, UV_EOF);
+        take_end(link, UV_EOF);
         return;
     }
     int status = rc < 0 ? UV_EPROTO : flush(link); /* the handshake's next message */
@@ -347,7 +330,7 @@ static void take_cipher(struct weir_upstream_link *link, const char *bytes, size
     }
 }
 
-static void on_end(struct weir_upstream_link *link, int status)
+static void take_end(struct weir_upstream_link *link, int status)
 {
     if (link->is_busy && link->job && status == UV_EOF && link->h1.has_begun) {
         if (weir_upstream_h1_eof(&link->h1) == 0) {
@@ -367,25 +350,18 @@ static void on_end(struct weir_upstream_link *link, int status)
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+static void on_end(struct weir_socket *socket, int status)
 {
-    (void)suggested;
-    struct weir_upstream_link *link = handle->data;
-    *ret_buf = uv_buf_init(link->lane->read, sizeof(link->lane->read));
+    take_end(link_of(socket), status);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_input(struct weir_socket *socket, const char *bytes, size_t n)
 {
-    struct weir_upstream_link *link = stream->data;
-    if (n == 0 || link->state == WEIR_LINK_CLOSED) {
-        return;
-    }
-    if (n < 0) {
-        on_end(link, (int)n);
-    } else if (link->tls) {
-        take_cipher(link, buf->base, (size_t)n);
+    struct weir_upstream_link *link = link_of(socket);
+    if (link->tls) {
+        take_cipher(link, bytes, n);
     } else {
-        take_plain(link, buf->base, (size_t)n);
+        take_plain(link, bytes, n);
     }
 }
 
@@ -402,12 +378,7 @@ void weir_upstream_link_pause(struct weir_upstream_link *link, struct weir_upstr
         }
         return;
     }
-    if (paused) {
-        (void)uv_read_stop((uv_stream_t *)&link->tcp);
-        link->is_reading = false;
-    } else if (!link->is_reading) {
-        link->is_reading = uv_read_start((uv_stream_t *)&link->tcp, on_alloc, on_read) == 0;
-    }
+    weir_socket_set_reading(&link->socket, !paused);
 }
 
 /* ---- opening ---- */
@@ -427,23 +398,28 @@ static void become_open(struct weir_upstream_link *link)
     push_out(link);
 }
 
-static void on_connected(uv_connect_t *req, int status)
+static void on_connected(struct weir_upstream_link *link)
 {
-    struct weir_upstream_link *link = req->data;
-    if (link->state == WEIR_LINK_CLOSED) {
-        return;
-    }
+    int status = weir_socket_error(&link->socket);
     if (status == 0) {
-        weir_upstream_link_pause(link, NULL, false);
-        status = link->is_reading ? uv_fileno((uv_handle_t *)&link->tcp, &link->fd) : UV_EIO;
-    }
-    if (status == 0 && link->tls) {
-        status = flush(link);
+        link->is_connected = true;
+        weir_socket_set_reading(&link->socket, true);
+        status = link->tls ? flush(link) : 0;
     }
     if (status < 0) {
         fail_status(link, status);
     } else if (!link->tls) {
         become_open(link);
+    }
+}
+
+static void on_writable(struct weir_socket *socket)
+{
+    struct weir_upstream_link *link = link_of(socket);
+    if (link->is_connected) {
+        on_room(link);
+    } else {
+        on_connected(link);
     }
 }
 
@@ -455,7 +431,6 @@ static struct weir_upstream_link *take_memory(struct weir_upstream_lane *l)
         struct weir_buf out = link->out, cipher = link->cipher;
         weir_buf_reset(&out);
         weir_buf_reset(&cipher);
-        weir_buf_finish(&link->sending);
         *link = (struct weir_upstream_link){.out = out, .cipher = cipher};
     } else {
         link = calloc(1, sizeof(*link));
@@ -465,40 +440,39 @@ static struct weir_upstream_link *take_memory(struct weir_upstream_lane *l)
         weir_buf_init(&link->out, MAX_OUT_BYTES);
         weir_buf_init(&link->cipher, MAX_OUT_BYTES);
     }
-    weir_buf_init(&link->sending, MAX_OUT_BYTES);
     link->lane = l;
     return link;
 }
 
 int weir_upstream_link_open(struct weir_upstream_lane *l, const struct sockaddr *address)
 {
+    static const struct weir_socket_events events = {
+        .input = on_input,
+        .end = on_end,
+        .writable = on_writable,
+        .closed = on_closed,
+    };
     struct weir_upstream *u = l->upstream;
     struct weir_upstream_link *link = take_memory(l);
     if (!link) {
         return WEIR_E_NOMEM;
     }
-    if ((u->tls && weir_tls_client_create(u->tls, weir_upstream_tls_name(u), &link->tls) < 0) ||
-        uv_tcp_init(l->loop, &link->tcp) < 0) {
-        weir_tls_client_destroy(link->tls);
+    if (u->tls && weir_tls_client_create(u->tls, weir_upstream_tls_name(u), &link->tls) < 0) {
         weir_upstream_link_free(link);
         return WEIR_E_NOMEM;
     }
+    if (weir_socket_connect(&link->socket, &l->sockets, address, &events) < 0) {
+        weir_tls_client_destroy(link->tls);
+        weir_upstream_link_free(link);
+        return WEIR_E_IO;
+    }
+    weir_socket_tune(link->socket.fd, KEEPALIVE_S);
     l->n_handles++;
-    link->tcp.data = link;
-    link->connect.data = link;
-    link->write.data = link;
     link->opened_ms = now_ms(link);
     link->opened_us = u->host->now_us(u->host);
     memcpy(&link->address, address,
            address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
                                          : sizeof(struct sockaddr_in6));
-    (void)uv_tcp_nodelay(&link->tcp, 1);
-    (void)uv_tcp_keepalive(&link->tcp, 1, KEEPALIVE_S);
-    if (uv_tcp_connect(&link->connect, &link->tcp, address, on_connected) < 0) {
-        link->state = WEIR_LINK_CLOSED;
-        uv_close((uv_handle_t *)&link->tcp, on_closed);
-        return WEIR_E_IO;
-    }
     weir_upstream_count_open(&u->figures, 1);
     link->next = l->links;
     if (link->next) {

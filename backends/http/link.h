@@ -3,13 +3,13 @@
 /* One connection to an upstream: connect, TLS, requests out, responses in.
  *
  * Life: opened by its lane; tells the lane when it is ready, idle or lost; closes itself when it is
- * not usable any more. The memory goes back to the lane when its handle has closed.
+ * not usable any more. The memory goes back to the lane when its socket has told `closed`.
  * HTTP/1.1: one job at a time. HTTP/2 (h2.h): as many as the peer allows.
  * Threads: its loop's. Invariant: jobs are told before the lane is.
  * Bounds: what is not written yet is one request (HTTP/1.1). */
 #include <sys/socket.h>
-#include <uv.h>
 
+#include "base/sockets.h"
 #include "base/tls_client.h"
 #include "h1.h"
 #include "job.h"
@@ -23,17 +23,14 @@ enum weir_upstream_link_state {
 };
 
 struct weir_upstream_link {
-    uv_tcp_t tcp;
-    uv_connect_t connect;
-    uv_write_t write;
-    int fd; /* of tcp, once it is connected */
+    struct weir_socket socket;
     struct weir_upstream_lane *lane;
     struct weir_upstream_link *next, *prev;               /* of the lane's list */
     struct weir_upstream_link *next_idle, *prev_idle;     /* only while is_idle */
     struct weir_upstream_link *next_unsent, *prev_unsent; /* of the outbox, while is_unsent */
     enum weir_upstream_link_state state;
     struct sockaddr_storage address;
-    bool is_idle, is_reading, is_sending, is_unsent, is_last, is_drained;
+    bool is_idle, is_connected, is_unsent, is_last, is_drained;
     uint64_t opened_ms, idle_ms, opened_us;
     uint32_t n_requests;
     struct weir_upstream_job *job; /* HTTP/1.1; NULL: none, or it does not want the rest */
@@ -43,7 +40,7 @@ struct weir_upstream_link {
     struct weir_tls_client *tls; /* NULL: none */
     struct weir_buf out;         /* plain bytes to send */
     struct weir_buf cipher;      /* TLS: what the socket should get */
-    struct weir_buf sending;     /* being written */
+    size_t n_gone;               /* at the front of the one that the socket gets: it has left */
 };
 
 /* WEIR_E_IO, WEIR_E_NOMEM: no link was made. */

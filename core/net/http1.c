@@ -64,7 +64,7 @@ static void sent(struct weir_http_connection *c)
 /* A socket that is not read cannot report its end through the loop. */
 static bool has_hung_up(const struct weir_http_connection *c)
 {
-    return !c->is_reading && !c->has_peer_end && weir_http_connection_is_hung_up(c);
+    return !c->socket.is_reading && !c->has_peer_end && weir_socket_has_hung_up(&c->socket);
 }
 
 static void tick(struct weir_http_connection *c, uint64_t now)

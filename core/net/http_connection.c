@@ -3,6 +3,7 @@
 #include "core/net/http_connection.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include "core/net/http_server_internal.h"
 
@@ -13,15 +14,15 @@ static uint64_t now_ms(const struct weir_http_connection *c)
     return uv_now(c->server->loop);
 }
 
-static struct weir_http_connection *connection_of(struct weir_http_output *out)
+static struct weir_http_connection *connection_of(struct weir_socket *socket)
 {
-    return (struct weir_http_connection *)((char *)out -
-                                           offsetof(struct weir_http_connection, out));
+    return (struct weir_http_connection *)((char *)socket -
+                                           offsetof(struct weir_http_connection, socket));
 }
 
-static void on_close(uv_handle_t *handle)
+static void on_closed(struct weir_socket *socket)
 {
-    weir_http_server_forget(handle->data);
+    weir_http_server_forget(connection_of(socket));
 }
 
 void weir_http_connection_close(struct weir_http_connection *c, enum weir_http_end why)
@@ -31,32 +32,29 @@ void weir_http_connection_close(struct weir_http_connection *c, enum weir_http_e
     }
     c->state = WEIR_HTTP_CLOSED;
     c->protocol->close(c, why);
-    /* What a stalled client never took must not stay in the kernel for it. */
-    bool resets = why == WEIR_HTTP_END_STALLED && c->io.handle.type == UV_TCP;
-    if (!resets || uv_tcp_close_reset(&c->io.tcp, on_close) < 0) {
-        uv_close(&c->io.handle, on_close);
+    if (why == WEIR_HTTP_END_STALLED) {
+        /* What a stalled client never took must not stay in the kernel for it. */
+        weir_socket_reset(&c->socket);
+    } else {
+        weir_socket_close(&c->socket);
     }
 }
 
-static void on_shutdown(uv_shutdown_t *shutdown, int status)
+/* With TLS, its last record may have to wait. */
+static bool end_sending(const struct weir_http_connection *c)
 {
-    struct weir_http_connection *c = shutdown->data;
-    if (status < 0) {
-        weir_http_connection_close(c, WEIR_HTTP_END_DONE);
-    }
+    return weir_socket_is_waiting(&c->socket) || shutdown(c->socket.fd, SHUT_WR) == 0;
 }
 
 /* Closing while the client still sends would make the kernel answer with a reset, which can
  * destroy the response on its way. So: close our half, read away theirs for a while. */
 void weir_http_connection_linger(struct weir_http_connection *c)
 {
-    c->shutdown.data = c;
     if (c->tls) {
         weir_tls_close(c->tls);
         (void)weir_http_output_flush(&c->out);
     }
-    if (c->has_peer_end || c->n_lingered >= c->server->limits.linger_bytes ||
-        uv_shutdown(&c->shutdown, &c->io.stream, on_shutdown) < 0) {
+    if (c->has_peer_end || c->n_lingered >= c->server->limits.linger_bytes || !end_sending(c)) {
         weir_http_connection_close(c, WEIR_HTTP_END_DONE);
         return;
     }
@@ -90,13 +88,12 @@ void weir_http_connection_flush(struct weir_http_connection *c)
     }
 }
 
-static void on_written(struct weir_http_output *out, int status)
+static void on_writable(struct weir_socket *socket)
 {
-    struct weir_http_connection *c = connection_of(out);
-    if (status < 0) {
-        weir_http_connection_close(c, WEIR_HTTP_END_CLIENT_GONE);
-    } else {
-        weir_http_connection_flush(c);
+    struct weir_http_connection *c = connection_of(socket);
+    weir_http_connection_flush(c);
+    if (c->state == WEIR_HTTP_LINGER && !end_sending(c)) {
+        weir_http_connection_close(c, WEIR_HTTP_END_DONE);
     }
 }
 
@@ -104,13 +101,13 @@ static void name_peer(struct weir_http_connection *c)
 {
     static const char mapped[] = "::ffff:";
     struct sockaddr_storage address;
-    int n = sizeof(address);
-    if (c->io.handle.type != UV_TCP) {
+    socklen_t n = sizeof(address);
+    if (c->is_unix) {
         memcpy(c->peer, "unix", sizeof("unix"));
         return;
     }
     c->peer[0] = '\0';
-    if (uv_tcp_getpeername(&c->io.tcp, (struct sockaddr *)&address, &n) < 0 ||
+    if (getpeername(c->socket.fd, (struct sockaddr *)&address, &n) < 0 ||
         uv_ip_name((struct sockaddr *)&address, c->peer, sizeof(c->peer)) < 0) {
         return;
     }
@@ -120,41 +117,42 @@ static void name_peer(struct weir_http_connection *c)
     }
 }
 
-void weir_http_connection_open(struct weir_http_connection *c)
+static void on_input(struct weir_socket *socket, const char *bytes, size_t n);
+static void on_end(struct weir_socket *socket, int status);
+
+int weir_http_connection_open(struct weir_http_connection *c, int fd, bool is_unix)
 {
+    static const struct weir_socket_events events = {
+        .input = on_input,
+        .end = on_end,
+        .writable = on_writable,
+        .closed = on_closed,
+    };
     const struct weir_http_limits *limits = &c->server->limits;
-    if (c->io.handle.type == UV_TCP) {
-        (void)uv_tcp_nodelay(&c->io.tcp, 1);
-        (void)uv_tcp_keepalive(&c->io.tcp, 1, TCP_KEEPALIVE_S);
+    int r = weir_socket_open(&c->socket, &c->server->sockets, fd, &events);
+    if (r < 0) {
+        return r;
+    }
+    c->is_unix = is_unix;
+    if (!is_unix) {
+        weir_socket_tune(fd, TCP_KEEPALIVE_S);
     }
     name_peer(c);
     weir_http_parser_init(&c->parser, limits);
-    weir_buf_init(&c->stash, limits->max_pipelined_bytes + WEIR_HTTP_READ_BYTES);
-    weir_http_output_open(&c->out, &c->io.stream, c->tls, on_written);
+    weir_buf_init(&c->stash, limits->max_pipelined_bytes + WEIR_SOCKETS_READ_BYTES);
+    weir_http_output_open(&c->out, &c->socket, c->tls);
     c->protocol = &weir_http1; /* until the first bytes tell */
     c->state = WEIR_HTTP_IDLE;
     c->deadline_ms = now_ms(c) + limits->header_timeout_ms;
+    weir_http_server_add_connection(c->server, c);
     weir_http_connection_set_reading(c, true);
-}
-
-static bool poll_socket(const struct weir_http_connection *c, short events)
-{
-    uv_os_fd_t fd;
-    if (uv_fileno(&c->io.handle, &fd) < 0) {
-        return false;
-    }
-    struct pollfd p = {.fd = fd, .events = events};
-    return poll(&p, 1, 0) > 0;
-}
-
-bool weir_http_connection_is_hung_up(const struct weir_http_connection *c)
-{
-    return poll_socket(c, POLLRDHUP);
+    return 0;
 }
 
 bool weir_http_connection_has_unread(const struct weir_http_connection *c)
 {
-    return poll_socket(c, POLLIN);
+    struct pollfd p = {.fd = c->socket.fd, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
 }
 
 void weir_http_connection_tick(struct weir_http_connection *c, uint64_t now)
@@ -235,13 +233,6 @@ static void take_plain(struct weir_http_connection *c, const char *bytes, size_t
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
-{
-    (void)suggested;
-    struct weir_http_connection *c = handle->data;
-    *ret_buf = uv_buf_init(c->server->read_buf, sizeof(c->server->read_buf));
-}
-
 static void take_end(struct weir_http_connection *c, bool is_error)
 {
     c->has_peer_end = true;
@@ -285,31 +276,23 @@ static void take_sealed(struct weir_http_connection *c, const char *bytes, size_
     }
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_end(struct weir_socket *socket, int status)
 {
-    struct weir_http_connection *c = stream->data;
-    if (n < 0) {
-        take_end(c, n != UV_EOF);
-    } else if (n > 0) {
-        c->server->stats.in_bytes += (uint64_t)n;
-        if (c->tls) {
-            take_sealed(c, buf->base, (size_t)n);
-        } else {
-            take_plain(c, buf->base, (size_t)n);
-        }
+    take_end(connection_of(socket), status != UV_EOF);
+}
+
+static void on_input(struct weir_socket *socket, const char *bytes, size_t n)
+{
+    struct weir_http_connection *c = connection_of(socket);
+    c->server->stats.in_bytes += n;
+    if (c->tls) {
+        take_sealed(c, bytes, n);
+    } else {
+        take_plain(c, bytes, n);
     }
 }
 
 void weir_http_connection_set_reading(struct weir_http_connection *c, bool on)
 {
-    if (c->is_reading == on || c->state == WEIR_HTTP_CLOSED) {
-        return;
-    }
-    c->is_reading = on;
-    if (!on) {
-        (void)uv_read_stop(&c->io.stream);
-    } else if (uv_read_start(&c->io.stream, on_alloc, on_read) < 0) {
-        c->is_aborted = true;
-        weir_http_server_mark_dirty(c);
-    }
+    weir_socket_set_reading(&c->socket, on);
 }

@@ -7,8 +7,8 @@
  * what is not stands behind http_protocol.h. HTTP/1.1 (http1.c) reads requests one after the other
  * and sends their responses in order; HTTP/2 (http2.c) runs many exchanges side by side.
  * Ownership: the server owns connections and exchanges, both pooled. HTTP/1.1 has at most one
- * exchange, in `exchange`; those of HTTP/2 are in its session. Memory is given back in the handle's
- * close callback only.
+ * exchange, in `exchange`; those of HTTP/2 are in its session. Memory is given back when the socket
+ * has told its `closed` only.
  * Threads: [loop-thread].
  * Errors: a broken connection is closed; its exchange ends with the reason.
  * Invariants: handlers are called from loop callbacks only; state CLOSED is final; an announced
@@ -80,12 +80,7 @@ struct weir_http_exchange {
 };
 
 struct weir_http_connection {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } io;
+    struct weir_socket socket;
     struct weir_http_server *server;
     LIST_ENTRY(weir_http_connection) all;
     LIST_ENTRY(weir_http_connection) dirty; /* needs a flush in this turn */
@@ -99,7 +94,6 @@ struct weir_http_connection {
     struct weir_http_exchange *exchange;
     struct weir_buf stash; /* read, but belongs to later requests, or could be either protocol */
     struct weir_http_output out;
-    uv_shutdown_t shutdown;
 
     uint64_t deadline_ms;   /* IDLE, HEAD, LINGER */
     uint64_t body_start_ms; /* BODY */
@@ -108,7 +102,7 @@ struct weir_http_connection {
     uint64_t n_counted; /* of out.n_given, in the server's statistics */
     uint32_t n_requests;
     bool is_dirty;
-    bool is_reading;
+    bool is_unix;
     bool is_decided;   /* which protocol it is */
     bool is_aborted;   /* close at the next flush */
     bool is_last;      /* close after this response */
@@ -117,8 +111,8 @@ struct weir_http_connection {
     char peer[48];
 };
 
-/* Takes a connection whose handle has just been accepted. */
-void weir_http_connection_open(struct weir_http_connection *c);
+/* Takes a socket that has just been accepted; negative errno: it does not. */
+int weir_http_connection_open(struct weir_http_connection *c, int fd, bool is_unix);
 /* Closes at once; its exchanges end with `why`. */
 void weir_http_connection_close(struct weir_http_connection *c, enum weir_http_end why);
 /* All is sent: closes our half and reads away what the client still sends, for a while. */
@@ -133,8 +127,6 @@ void weir_http_connection_tick(struct weir_http_connection *c, uint64_t now_ms);
 void weir_http_connection_drain(struct weir_http_connection *c);
 /* Has the kernel bytes of a request that we have not read? */
 bool weir_http_connection_has_unread(const struct weir_http_connection *c);
-/* Has the client closed its side, or broken off? For a socket that is not read. */
-bool weir_http_connection_is_hung_up(const struct weir_http_connection *c);
 void weir_http_connection_set_reading(struct weir_http_connection *c, bool on);
 
 /* HTTP/1.1: starts reading, or goes on with what was read before; the connection is IDLE. */

@@ -11,61 +11,57 @@
 
 enum {
     BACKLOG = 1024,
-    MAX_REFUSED = 256 /* connections above max_connections that are told so; more wait */
+    MAX_ACCEPTED = 64, /* in a turn of the loop */
+    MAX_REFUSED = 256  /* connections above max_connections that are told so; more wait */
 };
 
-static int init_stream(struct weir_http_connection *c, bool is_unix)
+/* ---- accepting ---- */
+
+void weir_http_server_open_spare(struct weir_http_server *s)
 {
-    uv_loop_t *loop = c->server->loop;
-    return is_unix ? uv_pipe_init(loop, &c->io.pipe, 0) : uv_tcp_init(loop, &c->io.tcp);
+    s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void on_failed_close(uv_handle_t *handle)
+void weir_http_server_close_spare(struct weir_http_server *s)
 {
-    struct weir_http_connection *c = handle->data;
-    struct weir_http_server *s = c->server;
-    weir_http_server_give_connection(s, c);
-    weir_http_server_retry_accept(s);
-    weir_http_server_handle_closed(s);
+    if (s->spare_fd >= 0) {
+        (void)close(s->spare_fd);
+        s->spare_fd = -1;
+    }
 }
 
-/* A connection with its handle ready to take a socket; NULL when there is no room. */
-static struct weir_http_connection *new_connection(struct weir_http_listener *l)
+/* No descriptor is left: a client that is dropped knows more than one that waits. */
+static void drop_waiting(struct weir_http_listener *l)
 {
-    struct weir_http_server *s = l->server;
+    int fd = -1;
+    weir_http_server_close_spare(l->server);
+    do {
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+    } while (fd >= 0);
+    weir_http_server_open_spare(l->server);
+}
+
+/* Memory for a connection, or NULL when there is no room. */
+static struct weir_http_connection *make_room(struct weir_http_server *s)
+{
     uint32_t n = s->stats.n_connections;
     uint32_t max = s->limits.max_connections;
-    if (n >= max && n - max >= MAX_REFUSED) {
-        return NULL;
-    }
-    struct weir_http_connection *c = weir_http_server_take_connection(s);
-    if (!c) {
-        return NULL;
-    }
-    if (init_stream(c, l->is_unix) < 0) {
-        weir_http_server_give_connection(s, c);
-        return NULL;
-    }
-    c->io.handle.data = c;
-    if (l->tls && weir_tls_create(l->tls, &c->tls) < 0) {
-        uv_close(&c->io.handle, on_failed_close);
-        s->n_handles++;
-        return NULL;
-    }
-    s->stats.n_accepted++;
-    weir_http_server_add_connection(s, c);
-    return c;
+    return n >= max && n - max >= MAX_REFUSED ? NULL : weir_http_server_take_connection(s);
 }
 
-/* The socket is in the handle, unless r is an error. */
-static void start_connection(struct weir_http_connection *c, int r)
+static void start_connection(struct weir_http_listener *l, struct weir_http_connection *c, int fd)
 {
-    const struct weir_http_server *s = c->server;
-    if (r < 0) {
-        weir_http_connection_close(c, WEIR_HTTP_END_DONE);
+    struct weir_http_server *s = l->server;
+    if ((l->tls && weir_tls_create(l->tls, &c->tls) < 0) ||
+        weir_http_connection_open(c, fd, l->is_unix) < 0) {
+        weir_http_server_give_connection(s, c);
+        (void)close(fd);
         return;
     }
-    weir_http_connection_open(c);
+    s->stats.n_accepted++;
     if (c->tls && s->stats.n_connections > s->limits.max_connections) {
         weir_http_connection_close(c, WEIR_HTTP_END_REJECTED); /* no handshake to say it in */
     } else if (s->stats.n_connections > s->limits.max_connections) {
@@ -73,22 +69,37 @@ static void start_connection(struct weir_http_connection *c, int r)
     }
 }
 
-static void accept_one(struct weir_http_listener *l)
+/* At most so many. False: there are more, and no room. */
+static bool accept_some(struct weir_http_listener *l, int max)
 {
-    struct weir_http_connection *c = new_connection(l);
-    if (!c) {
-        l->is_waiting = true; /* libuv stops accepting until uv_accept is called */
-        return;
+    for (int i = 0; i < max; i++) {
+        struct weir_http_connection *c = make_room(l->server);
+        if (!c) {
+            return false;
+        }
+        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            /* Other errors are of one attempt to connect, or say that nobody waits. */
+            bool is_full = errno == EMFILE || errno == ENFILE;
+            weir_http_server_give_connection(l->server, c);
+            if (is_full) {
+                drop_waiting(l);
+            }
+            return true;
+        }
+        start_connection(l, c, fd);
     }
-    start_connection(c, uv_accept(&l->io.stream, &c->io.stream));
+    return true;
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static void on_connection(uv_poll_t *poll, int status, int what)
 {
-    /* An error here is of one connection attempt, or of too few descriptors, which libuv meets by
-     * dropping the attempt. */
-    if (status == 0) {
-        accept_one(stream->data);
+    (void)status;
+    (void)what;
+    struct weir_http_listener *l = poll->data;
+    if (!accept_some(l, MAX_ACCEPTED)) {
+        l->is_waiting = true;
+        (void)uv_poll_stop(poll);
     }
 }
 
@@ -98,32 +109,8 @@ void weir_http_server_retry_accept(struct weir_http_server *s)
         struct weir_http_listener *l = &s->listeners[i];
         if (l->is_waiting && l->is_open) {
             l->is_waiting = false;
-            accept_one(l);
+            (void)uv_poll_start(&l->poll, UV_READABLE, on_connection);
         }
-    }
-}
-
-static void accept_all(struct weir_http_listener *l)
-{
-    uv_os_fd_t fd;
-    if (uv_fileno(&l->io.handle, &fd) < 0) {
-        return;
-    }
-    for (int i = 0; i < BACKLOG; i++) {
-        int socket = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (socket < 0) {
-            return;
-        }
-        struct weir_http_connection *c = new_connection(l);
-        if (!c) {
-            (void)close(socket);
-            return;
-        }
-        int r = l->is_unix ? uv_pipe_open(&c->io.pipe, socket) : uv_tcp_open(&c->io.tcp, socket);
-        if (r < 0) {
-            (void)close(socket);
-        }
-        start_connection(c, r);
     }
 }
 
@@ -131,21 +118,12 @@ void weir_http_server_accept_backlog(struct weir_http_server *s)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (s->listeners[i].is_open) {
-            accept_all(&s->listeners[i]);
+            (void)accept_some(&s->listeners[i], BACKLOG);
         }
     }
 }
 
-static int bind_tcp(struct weir_http_listener *l, const struct sockaddr *address)
-{
-    uv_os_fd_t fd;
-    int on = 1;
-    int r = uv_fileno(&l->io.handle, &fd);
-    if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) {
-        r = uv_translate_sys_error(errno);
-    }
-    return r < 0 ? r : uv_tcp_bind(&l->io.tcp, address, 0);
-}
+/* ---- binding ---- */
 
 /* A socket file that nobody listens on any more, left by a process that was killed. */
 static bool is_stale_socket(const char *path)
@@ -162,23 +140,51 @@ static bool is_stale_socket(const char *path)
     return is_refused;
 }
 
-static int bind_unix(struct weir_http_listener *l, const char *path)
+static int bind_unix(int fd, const char *path)
 {
-    int r = uv_pipe_bind(&l->io.pipe, path);
-    if (r == UV_EADDRINUSE && is_stale_socket(path) && unlink(path) == 0) {
-        r = uv_pipe_bind(&l->io.pipe, path);
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    memcpy(a.sun_path, path, strlen(path) + 1);
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
+        return 0;
     }
-    return r;
+    if (errno == EADDRINUSE && is_stale_socket(path) && unlink(path) == 0 &&
+        bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
+        return 0;
+    }
+    return -errno;
 }
 
-static int init_listener(struct weir_http_listener *l, const struct weir_listen_address *a)
+static int bind_tcp(int fd, const struct sockaddr_storage *address)
 {
-    uv_loop_t *loop = l->server->loop;
-    l->is_unix = a->is_unix;
-    int r = a->is_unix ? uv_pipe_init(loop, &l->io.pipe, 0)
-                       : uv_tcp_init_ex(loop, &l->io.tcp, a->address.ss_family);
-    l->io.handle.data = l;
-    return r;
+    bool is_ipv6 = address->ss_family == AF_INET6;
+    socklen_t n = is_ipv6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int on = 1, off = 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
+        (is_ipv6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0) ||
+        bind(fd, (const struct sockaddr *)address, n) < 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+/* A socket that listens, or negative errno. */
+static int make_socket(const struct weir_listen_address *a)
+{
+    int family = a->is_unix ? AF_UNIX : a->address.ss_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    int r = a->is_unix ? bind_unix(fd, a->path) : bind_tcp(fd, &a->address);
+    if (r == 0 && listen(fd, BACKLOG) < 0) {
+        r = -errno;
+    }
+    if (r < 0) {
+        (void)close(fd);
+        return r;
+    }
+    return fd;
 }
 
 static void on_listener_close(uv_handle_t *handle)
@@ -190,41 +196,51 @@ static void on_listener_close(uv_handle_t *handle)
 static uint16_t bound_port(const struct weir_http_listener *l)
 {
     struct sockaddr_storage address = {0};
-    int n = sizeof(address);
-    if (l->is_unix || uv_tcp_getsockname(&l->io.tcp, (struct sockaddr *)&address, &n) < 0) {
+    socklen_t n = sizeof(address);
+    if (l->is_unix || getsockname(l->fd, (struct sockaddr *)&address, &n) < 0) {
         return 0;
     }
     return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
                                                : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-/* libuv's error, or 0 and the listener. */
-static int open_listener(struct weir_http_server *s, const struct weir_listen_address *a,
-                         struct weir_http_listener **ret_listener)
+/* Watches a socket that listens, which is the listener's from then on. Negative errno, or 0. */
+static int watch(struct weir_http_server *s, int fd, const struct weir_listen_address *a,
+                 struct weir_http_listener **ret_listener)
 {
     if (s->n_listeners == WEIR_HTTP_MAX_LISTENERS || s->is_draining) {
-        return UV_EMFILE;
+        return -EMFILE;
     }
     struct weir_http_listener *l = &s->listeners[s->n_listeners];
-    *l = (struct weir_http_listener){.server = s, .tls = a->is_unix ? NULL : s->tls};
-    int r = init_listener(l, a);
+    *l = (struct weir_http_listener){.server = s, .fd = fd, .is_unix = a->is_unix};
+    int r = uv_poll_init(s->loop, &l->poll, fd);
     if (r < 0) {
         return r;
     }
     s->n_listeners++; /* the handle stays in its slot until it is closed */
     s->n_handles++;
+    l->poll.data = l;
     l->is_open = true;
-    r = a->is_unix ? bind_unix(l, a->path) : bind_tcp(l, (const struct sockaddr *)&a->address);
-    if (r == 0) {
-        r = uv_listen(&l->io.stream, BACKLOG, on_connection);
-    }
-    if (r < 0) {
-        l->is_open = false;
-        uv_close(&l->io.handle, on_listener_close);
-        return r;
+    (void)uv_poll_start(&l->poll, UV_READABLE, on_connection);
+    if (a->is_unix) {
+        memcpy(l->path, a->path, strlen(a->path) + 1);
     }
     *ret_listener = l;
     return 0;
+}
+
+static int open_listener(struct weir_http_server *s, const struct weir_listen_address *a,
+                         struct weir_http_listener **ret_listener)
+{
+    int fd = make_socket(a);
+    int r = fd < 0 ? fd : watch(s, fd, a, ret_listener);
+    if (r == 0) {
+        (*ret_listener)->tls = a->is_unix ? NULL : s->tls;
+        (*ret_listener)->owns_path = a->is_unix;
+    } else if (fd >= 0) {
+        (void)close(fd);
+    }
+    return r;
 }
 
 static void make_ipv4_any(struct weir_listen_address *a)
@@ -262,57 +278,27 @@ int weir_http_server_listen(struct weir_http_server *s, const char *address, uin
     return WEIR_OK;
 }
 
-static bool is_at(const struct weir_http_listener *l, const char *path)
-{
-    char bound[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
-    size_t n = sizeof(bound);
-    return l->is_unix && l->is_open && uv_pipe_getsockname(&l->io.pipe, bound, &n) == 0 &&
-           n == strlen(path) && memcmp(bound, path, n) == 0;
-}
-
 static const struct weir_http_listener *find_listener(const struct weir_http_server *s,
                                                       const char *path)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
-        if (is_at(&s->listeners[i], path)) {
-            return &s->listeners[i];
+        const struct weir_http_listener *l = &s->listeners[i];
+        if (l->is_unix && l->is_open && strcmp(l->path, path) == 0) {
+            return l;
         }
     }
     return NULL;
 }
 
-/* A second handle for the socket of `first`. libuv's error, or 0. */
+/* A second descriptor for the socket of `first`. Negative errno, or 0. */
 static int share_listener(struct weir_http_server *s, const struct weir_http_listener *first,
                           const struct weir_listen_address *a)
 {
-    uv_os_fd_t fd;
-    if (s->n_listeners == WEIR_HTTP_MAX_LISTENERS || s->is_draining) {
-        return UV_EMFILE;
-    }
-    int r = uv_fileno(&first->io.handle, &fd);
-    int own = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    if (own < 0) {
-        return r < 0 ? r : uv_translate_sys_error(errno);
-    }
-    struct weir_http_listener *l = &s->listeners[s->n_listeners];
-    *l = (struct weir_http_listener){.server = s};
-    r = init_listener(l, a);
-    if (r < 0) {
-        (void)close(own);
-        return r;
-    }
-    s->n_listeners++;
-    s->n_handles++;
-    l->is_open = true;
-    r = uv_pipe_open(&l->io.pipe, own);
-    if (r < 0) {
-        (void)close(own);
-    } else {
-        r = uv_listen(&l->io.stream, BACKLOG, on_connection);
-    }
-    if (r < 0) {
-        l->is_open = false;
-        uv_close(&l->io.handle, on_listener_close);
+    struct weir_http_listener *l;
+    int fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
+    int r = fd < 0 ? -errno : watch(s, fd, a, &l);
+    if (r < 0 && fd >= 0) {
+        (void)close(fd);
     }
     return r;
 }
@@ -337,9 +323,14 @@ void weir_http_server_close_listeners(struct weir_http_server *s)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
         struct weir_http_listener *l = &s->listeners[i];
-        if (l->is_open) {
-            l->is_open = false;
-            uv_close(&l->io.handle, on_listener_close);
+        if (!l->is_open) {
+            continue;
+        }
+        l->is_open = false;
+        uv_close((uv_handle_t *)&l->poll, on_listener_close);
+        (void)close(l->fd);
+        if (l->owns_path) {
+            (void)unlink(l->path);
         }
     }
 }

@@ -5,7 +5,11 @@
 
 #include "core/net/http_server_internal.h"
 
-enum { MIN_TICK_MS = 5, MAX_TICK_MS = 500, N_OWN_HANDLES = 3 /* flusher, spinner, ticker */ };
+enum {
+    MIN_TICK_MS = 5,
+    MAX_TICK_MS = 500,
+    N_OWN_HANDLES = 4 /* flusher, spinner, ticker, sockets */
+};
 
 /* Sends what this turn of the loop produced. What the handlers add meanwhile waits for the next
  * turn, which the spinner makes come at once; so no connection can keep the loop here. */
@@ -100,6 +104,12 @@ int weir_http_server_create(uv_loop_t *loop, const struct weir_http_limits *limi
         return WEIR_E_NOMEM;
     }
     weir_http_server_give_connection(s, spare);
+    if (weir_sockets_open(&s->sockets, loop) < 0) {
+        weir_http_server_free_pools(s);
+        free(s);
+        return WEIR_E_IO;
+    }
+    weir_http_server_open_spare(s);
     /* None of these can fail (libuv returns 0 always). They do not keep the loop alive. */
     (void)uv_prepare_init(loop, &s->flusher);
     (void)uv_idle_init(loop, &s->spinner);
@@ -131,6 +141,7 @@ void weir_http_server_handle_closed(struct weir_http_server *s)
     if (s->is_destroyed) {
         if (s->n_handles == 0) {
             weir_http_server_free_pools(s);
+            weir_http_server_close_spare(s);
             free(s);
         }
         return;
@@ -188,6 +199,12 @@ static void on_own_close(uv_handle_t *handle)
     weir_http_server_handle_closed(handle->data);
 }
 
+static void on_sockets_close(struct weir_sockets *set)
+{
+    weir_http_server_handle_closed(
+        (struct weir_http_server *)((char *)set - offsetof(struct weir_http_server, sockets)));
+}
+
 void weir_http_server_destroy(struct weir_http_server *s)
 {
     if (!s) {
@@ -198,6 +215,7 @@ void weir_http_server_destroy(struct weir_http_server *s)
     for (struct weir_http_connection *c = s->all.lh_first; c; c = c->all.le_next) {
         weir_http_connection_close(c, WEIR_HTTP_END_ABORTED);
     }
+    weir_sockets_close(&s->sockets, on_sockets_close);
     uv_close((uv_handle_t *)&s->flusher, on_own_close);
     uv_close((uv_handle_t *)&s->spinner, on_own_close);
     uv_close((uv_handle_t *)&s->ticker, on_own_close);
