@@ -3,11 +3,8 @@
 #include "core/net/http_connection.h"
 
 #include <poll.h>
-#include <unistd.h>
 
 #include "core/net/http_server_internal.h"
-
-enum { TCP_KEEPALIVE_S = 60 };
 
 static uint64_t now_ms(const struct weir_http_connection *c)
 {
@@ -97,18 +94,15 @@ static void on_writable(struct weir_socket *socket)
     }
 }
 
-static void name_peer(struct weir_http_connection *c)
+static void name_peer(struct weir_http_connection *c, const struct sockaddr_storage *peer)
 {
     static const char mapped[] = "::ffff:";
-    struct sockaddr_storage address;
-    socklen_t n = sizeof(address);
     if (c->is_unix) {
         memcpy(c->peer, "unix", sizeof("unix"));
         return;
     }
-    c->peer[0] = '\0';
-    if (getpeername(c->socket.fd, (struct sockaddr *)&address, &n) < 0 ||
-        uv_ip_name((struct sockaddr *)&address, c->peer, sizeof(c->peer)) < 0) {
+    if (uv_ip_name((const struct sockaddr *)peer, c->peer, sizeof(c->peer)) < 0) {
+        c->peer[0] = '\0';
         return;
     }
     size_t n_mapped = sizeof(mapped) - 1;
@@ -120,7 +114,8 @@ static void name_peer(struct weir_http_connection *c)
 static void on_input(struct weir_socket *socket, const char *bytes, size_t n);
 static void on_end(struct weir_socket *socket, int status);
 
-int weir_http_connection_open(struct weir_http_connection *c, int fd, bool is_unix)
+int weir_http_connection_open(struct weir_http_connection *c, int fd,
+                              const struct sockaddr_storage *peer)
 {
     static const struct weir_socket_events events = {
         .input = on_input,
@@ -133,11 +128,8 @@ int weir_http_connection_open(struct weir_http_connection *c, int fd, bool is_un
     if (r < 0) {
         return r;
     }
-    c->is_unix = is_unix;
-    if (!is_unix) {
-        weir_socket_tune(fd, TCP_KEEPALIVE_S);
-    }
-    name_peer(c);
+    c->is_unix = peer->ss_family == AF_UNIX;
+    name_peer(c, peer);
     weir_http_parser_init(&c->parser, limits);
     weir_buf_init(&c->stash, limits->max_pipelined_bytes + WEIR_SOCKETS_READ_BYTES);
     weir_http_output_open(&c->out, &c->socket, c->tls);

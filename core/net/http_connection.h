@@ -111,8 +111,9 @@ struct weir_http_connection {
     char peer[48];
 };
 
-/* Takes a socket that has just been accepted; negative errno: it does not. */
-int weir_http_connection_open(struct weir_http_connection *c, int fd, bool is_unix);
+/* Takes a socket that has just been accepted from `peer`; negative errno: it does not. */
+int weir_http_connection_open(struct weir_http_connection *c, int fd,
+                              const struct sockaddr_storage *peer);
 /* Closes at once; its exchanges end with `why`. */
 void weir_http_connection_close(struct weir_http_connection *c, enum weir_http_end why);
 /* All is sent: closes our half and reads away what the client still sends, for a while. */

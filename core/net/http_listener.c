@@ -11,6 +11,7 @@
 
 enum {
     BACKLOG = 1024,
+    TCP_KEEPALIVE_S = 60,
     MAX_ACCEPTED = 64, /* in a turn of the loop */
     MAX_REFUSED = 256  /* connections above max_connections that are told so; more wait */
 };
@@ -52,11 +53,12 @@ static struct weir_http_connection *make_room(struct weir_http_server *s)
     return n >= max && n - max >= MAX_REFUSED ? NULL : weir_http_server_take_connection(s);
 }
 
-static void start_connection(struct weir_http_listener *l, struct weir_http_connection *c, int fd)
+static void start_connection(struct weir_http_listener *l, struct weir_http_connection *c, int fd,
+                             const struct sockaddr_storage *peer)
 {
     struct weir_http_server *s = l->server;
     if ((l->tls && weir_tls_create(l->tls, &c->tls) < 0) ||
-        weir_http_connection_open(c, fd, l->is_unix) < 0) {
+        weir_http_connection_open(c, fd, peer) < 0) {
         weir_http_server_give_connection(s, c);
         (void)close(fd);
         return;
@@ -77,7 +79,9 @@ static bool accept_some(struct weir_http_listener *l, int max)
         if (!c) {
             return false;
         }
-        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage peer = {0};
+        socklen_t n = sizeof(peer);
+        int fd = accept4(l->fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             /* Other errors are of one attempt to connect, or say that nobody waits. */
             bool is_full = errno == EMFILE || errno == ENFILE;
@@ -87,7 +91,7 @@ static bool accept_some(struct weir_http_listener *l, int max)
             }
             return true;
         }
-        start_connection(l, c, fd);
+        start_connection(l, c, fd, &peer);
     }
     return true;
 }
@@ -165,6 +169,7 @@ static int bind_tcp(int fd, const struct sockaddr_storage *address)
         bind(fd, (const struct sockaddr *)address, n) < 0) {
         return -errno;
     }
+    weir_socket_tune(fd, TCP_KEEPALIVE_S); /* connections inherit it */
     return 0;
 }
 

@@ -51,7 +51,8 @@ static struct weir_http_connection *open_connection(struct weir_http_server *s)
 {
     struct weir_http_connection *c = weir_http_server_take_connection(s);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* connected to nobody */
-    if (!c || fd < 0 || weir_http_connection_open(c, fd, true) < 0) {
+    const struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+    if (!c || fd < 0 || weir_http_connection_open(c, fd, &peer) < 0) {
         abort();
     }
     c->is_decided = true;

@@ -2,6 +2,10 @@
 /* Clients that are slow, silent, or gone. */
 #include "core/net/http_server.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "http_fixture.h"
 #include "tests/support/cmocka.h"
 
@@ -312,6 +316,41 @@ static void aborted_stream_is_cut_without_its_last_chunk(void **state)
     fixture_finish(&f);
 }
 
+/* Waiting for one in the kernel, it would learn nothing. */
+static void client_that_finds_no_descriptor_left_is_dropped_at_once(void **state)
+{
+    enum { MAX_TAKEN = 256 };
+    (void)state;
+    int taken[MAX_TAKEN], n = 0;
+    struct rlimit limit, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    low.rlim_cur = MAX_TAKEN;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    struct fixture f;
+    fixture_init(&f);
+    fixture_start(&f);
+    struct client *before = fixture_connect(&f);
+    client_send_text(before, GET_ROOT);
+    RUN_UNTIL(&f, client_has(before, "HTTP/1.1 200 "));
+    while (n < MAX_TAKEN && (taken[n] = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        n++;
+    }
+    assert_in_range(n, 1, MAX_TAKEN - 1);
+    (void)close(taken[--n]); /* for the client's own end */
+    struct client *late = fixture_connect(&f);
+    RUN_UNTIL(&f, late->has_end);
+    while (n > 0) {
+        (void)close(taken[--n]);
+    }
+    struct client *after = fixture_connect(&f);
+    client_send_text(after, GET_ROOT);
+    client_send_text(before, GET_ROOT);
+    RUN_UNTIL(&f, client_has(after, "HTTP/1.1 200 ") && client_count(before, "HTTP/1.1 ") == 2);
+    fixture_finish(&f);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +367,7 @@ int main(void)
         cmocka_unit_test(client_that_leaves_behind_a_full_pipeline_is_noticed),
         cmocka_unit_test(client_that_only_ends_its_half_still_gets_a_ready_answer),
         cmocka_unit_test(aborted_stream_is_cut_without_its_last_chunk),
+        cmocka_unit_test(client_that_finds_no_descriptor_left_is_dropped_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
