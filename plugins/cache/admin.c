@@ -21,12 +21,10 @@ weir_str cache_tag(weir_str model, char buffer[CACHE_TAG_BYTES])
 }
 
 /* What is gathered now was asked before: it is not kept. */
-static void drop(struct cache *c, weir_str tenant, weir_str model)
+static uint64_t drop(struct cache *c, weir_str tenant, weir_str model)
 {
-    (void)atomic_fetch_add_explicit(&c->epoch, 1, memory_order_acq_rel);
-    if (c->memory) {
-        (void)memory_drop(c->memory, tenant, model);
-    }
+    (void)atomic_fetch_add_explicit(c->epoch, 1, memory_order_acq_rel);
+    return c->memory ? memory_drop(c->memory, tenant, model) : 0;
 }
 
 /* ---- messages between replicas: "TENANT\nMODEL" ---- */
@@ -37,10 +35,10 @@ static void on_message(void *arg, weir_str message, int lost)
     const char *line = message.n ? memchr(message.p, '\n', message.n) : NULL;
     if (line) {
         size_t n = (size_t)(line - message.p);
-        drop(c, (weir_str){message.p, n}, (weir_str){line + 1, message.n - n - 1});
+        (void)drop(c, (weir_str){message.p, n}, (weir_str){line + 1, message.n - n - 1});
     }
     if (lost) { /* anything may have been said */
-        (void)atomic_fetch_add_explicit(&c->epoch, 1, memory_order_acq_rel);
+        (void)atomic_fetch_add_explicit(c->epoch, 1, memory_order_acq_rel);
         if (c->memory) {
             memory_clear(c->memory);
         }
@@ -49,7 +47,7 @@ static void on_message(void *arg, weir_str message, int lost)
 
 static void on_tenant(void *arg, weir_str tenant)
 {
-    drop(arg, tenant, (weir_str){NULL, 0}); /* it may be gone, and another get its name */
+    (void)drop(arg, tenant, (weir_str){NULL, 0}); /* it may be gone, and another get its name */
 }
 
 int cache_listen(struct cache *c)
@@ -142,19 +140,22 @@ static int on_delete(void *arg, weir_req *r)
     if (weir_str_is(tenant, "-")) { /* requests without a tenant */
         tenant = (weir_str){NULL, 0};
     }
+    uint64_t n_dropped = drop(c, tenant, model);
+    if (!c->uses_store) {
+        return answer(c, r, 0, n_dropped);
+    }
     struct removal *m = malloc(sizeof(*m));
     if (!m) {
         return WEIR_E_NOMEM;
     }
     *m = (struct removal){.c = c};
     char tag[CACHE_TAG_BYTES];
-    drop(c, tenant, model);
     rc = c->store->invalidate(c->host, tenant, cache_tag(model, tag), on_removed, m);
     if (rc < 0) {
         free(m);
         return answer(c, r, rc, 0);
     }
-    drop(c, tenant, model); /* what was read from the store meanwhile */
+    (void)drop(c, tenant, model); /* what was read from the store meanwhile */
     tell_others(c, tenant, model);
     if (m->ended) {
         rc = answer(c, r, m->rc, (uint64_t)m->number);

@@ -21,22 +21,26 @@ static int reserve(struct answer_writer *w, size_t n)
     if (n > w->max_bytes || used > w->max_bytes - n) {
         return WEIR_E_TOOBIG;
     }
-    if (w->a && used + n <= w->cap) {
-        return 0;
+    bool begins = !w->a;
+    if (begins) {
+        w->a = w->spare;
+        w->spare = NULL;
     }
-    size_t cap = w->cap ? w->cap * 2 : FIRST_BYTES;
-    cap = cap < used + n ? used + n : cap;
-    struct answer *a = realloc(w->a, sizeof(*a) + cap);
-    if (!a) {
-        return WEIR_E_NOMEM;
+    if (!w->a || used + n > w->a->cap) {
+        size_t cap = w->a ? w->a->cap * 2 : FIRST_BYTES;
+        cap = cap < used + n ? used + n : cap;
+        struct answer *a = realloc(w->a, sizeof(*a) + cap);
+        if (!a) {
+            return WEIR_E_NOMEM;
+        }
+        a->cap = cap;
+        w->a = a;
     }
-    if (!w->a) {
-        atomic_init(&a->refs, 1);
-        a->n_chunks = 0;
-        a->n = HEAD_BYTES;
+    if (begins) {
+        atomic_init(&w->a->refs, 1);
+        w->a->n_chunks = 0;
+        w->a->n = HEAD_BYTES;
     }
-    w->a = a;
-    w->cap = cap;
     return 0;
 }
 
@@ -114,10 +118,9 @@ int answer_add(struct answer_writer *w, const weir_chunk *c)
     if (rc < 0) {
         return rc;
     }
-    put_u8(w, c->kind);
-    put_u8(w, c->choice);
-    put_u8(w, c->finish);
-    put_u8(w, (call ? HAS_CALL : 0) | (c->n_logprobs ? HAS_LOGPROBS : 0));
+    const uint8_t kinds[4] = {(uint8_t)c->kind, (uint8_t)c->choice, (uint8_t)c->finish,
+                              (call ? HAS_CALL : 0) | (c->n_logprobs ? HAS_LOGPROBS : 0)};
+    put(w, kinds, sizeof(kinds));
     put_u32(w, c->n_tokens);
     put_u32(w, c->tool_index);
     put_text(w, c->text);
@@ -134,7 +137,7 @@ struct answer *answer_finish(struct answer_writer *w,
                              uint64_t prompt_tokens, uint64_t completion_tokens)
 {
     struct answer *a = w->a;
-    *w = (struct answer_writer){.max_bytes = w->max_bytes};
+    w->a = NULL;
     if (!a) {
         return NULL;
     }
@@ -155,8 +158,8 @@ struct answer *answer_finish(struct answer_writer *w,
 void answer_drop(struct answer_writer *w)
 {
     free(w->a);
-    w->a = NULL;
-    w->cap = 0;
+    free(w->spare);
+    w->a = w->spare = NULL;
 }
 
 /* ---- reading ---- */
@@ -180,7 +183,7 @@ int answer_read(weir_str value, const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES],
     memcpy(&a->made_us, value.p + 40, 8);
     memcpy(&a->prompt_tokens, value.p + 48, 8);
     memcpy(&a->completion_tokens, value.p + 56, 8);
-    a->n = value.n;
+    a->n = a->cap = value.n;
     memcpy(a->bytes, value.p, value.n);
     *ret_answer = a;
     return 0;
@@ -275,8 +278,8 @@ static void take_logprobs(struct cursor *c, weir_chunk *out, struct lists *lists
             lists->n_tops++;
         }
         if (lists->tokens) {
-            lists->tokens[lists->n_tokens] = (weir_token_logprobs){
-                .chosen = chosen, .top = lists->tops + first, .n_top = n_top};
+            lists->tokens[lists->n_tokens] =
+                (weir_token_logprobs){.chosen = chosen, .top = lists->tops + first, .n_top = n_top};
         }
         lists->n_tokens++;
     }

@@ -13,9 +13,18 @@
 
 #include "weir/answer.h"
 
+/* Where memory.c has it; under that level's lock. */
+struct answer_links {
+    struct answer *next;          /* of its chain */
+    struct answer *newer, *older; /* in the order of use */
+    uint64_t where, tenant, model;
+};
+
 struct answer {
     atomic_uint refs;
     uint32_t n_chunks;
+    struct answer_links links;
+    size_t cap; /* bytes that there is room for */
     uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
     uint64_t made_us, prompt_tokens, completion_tokens;
     size_t n; /* bytes */
@@ -25,8 +34,8 @@ struct answer {
 /* From a store's value; its digest must be the one asked for (WEIR_E_NOTFOUND: it is another's). */
 int answer_read(weir_str value, const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES],
                 struct answer **ret_answer);
-struct answer *answer_ref(struct answer *a);
-void answer_unref(struct answer *a); /* NULL ok */
+struct answer *answer_ref(struct answer *a); /* by who has a reference, or the lock of memory.c */
+void answer_unref(struct answer *a);         /* NULL ok */
 
 /* The chunks in one allocation, which points into the answer; free(). WEIR_E_NOMEM, WEIR_E_FORMAT.
  */
@@ -34,8 +43,9 @@ int answer_chunks(const struct answer *a, weir_chunk **ret_chunks);
 
 /* Gathers an answer. */
 struct answer_writer {
-    struct answer *a; /* NULL: nothing yet */
-    size_t cap, max_bytes;
+    struct answer *a;     /* NULL: nothing yet */
+    struct answer *spare; /* one that nobody needs any more, to write over; NULL: none */
+    size_t max_bytes;
 };
 
 /* WEIR_E_TOOBIG above max_bytes, WEIR_E_NOMEM. */

@@ -33,9 +33,16 @@ static bool start(struct cache *c, weir_str config_json, weir_str *err)
         return false;
     }
     *err = weir_str_from("out of memory");
-    if (c->settings.memory_bytes && (c->store->flags & WEIR_STORE_SHARED) &&
-        memory_create(c->settings.memory_bytes, &c->memory) < 0) {
+    bool is_shared = c->store->flags & WEIR_STORE_SHARED;
+    size_t memory_bytes = c->settings.memory_bytes;
+    if (memory_bytes && (is_shared ? memory_create(memory_bytes, &c->memory)
+                                   : memory_share(memory_bytes, &c->memory)) < 0) {
         return false;
+    }
+    c->uses_store = !c->memory || is_shared;
+    if (c->memory) {
+        c->epoch = memory_epoch(c->memory);
+        c->metrics.n_evicted = memory_count(c->memory).evicted;
     }
     *err = weir_str_from("the store takes no subscription, or the admin route is taken");
     if (cache_listen(c) < 0 || cache_add_routes(c) < 0) {
@@ -57,6 +64,7 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     c->host = host;
     c->store = host->get_ext(host, WEIR_EXT_STORE);
     c->answers = host->get_ext(host, WEIR_EXT_ANSWER);
+    c->epoch = &c->own_epoch;
     flights_init(&c->flights, host);
     cache_define_metrics(c);
     if (!start(c, config_json, err)) {

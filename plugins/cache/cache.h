@@ -3,13 +3,13 @@
 /* The plugin's instance and one request's state, for its files.
  *
  * How a request goes: ROUTE makes its key (weir.answer/1) and looks in this process, then in the
- * store (lookup.c). Found: it is answered with what was kept. Not found: its output is gathered
- * (recording.c), and kept in on_complete when it came whole and good.
- * In the store an answer has one of `max_size` places of its tenant, chosen by its key; another
- * answer with the same place replaces it. So the number of answers is bounded without counting
- * them, and a look-up is one operation. A tenant whose bytes are bounded has as many places as the
- * largest answers need, so that its bound holds without counting bytes either. Threads: hooks on
- * the request's loop; the timer, admin routes and messages on [main]. */
+ * store if that is a shared one (lookup.c). Found: it is answered with what was kept. Not found:
+ * its output is gathered (recording.c), and kept in on_complete when it came whole and good. An
+ * answer has one of `max_size` places of its tenant, chosen by its key; another answer with the
+ * same place replaces it. So the number of answers is bounded without counting them, and a look-up
+ * is one operation. A tenant whose bytes are bounded has as many places as the largest answers
+ * need, so that its bound holds without counting bytes either. Threads: hooks on the request's
+ * loop; the timer, admin routes and messages on [main]. */
 #include "control.h"
 #include "flights.h"
 #include "memory.h"
@@ -57,9 +57,11 @@ struct cache {
     const weir_ext_store *store;
     const weir_ext_answer *answers;
     struct cache_settings settings;
-    struct memory *memory; /* NULL: the store is in this process, or it is switched off */
+    struct memory *memory; /* NULL: switched off */
+    bool uses_store;       /* else memory is all there is: the store would be in this process too */
     struct flights flights;
-    atomic_uint_least64_t epoch; /* grows with every invalidation */
+    atomic_uint_least64_t *epoch; /* grows with every invalidation; memory's if there is one */
+    atomic_uint_least64_t own_epoch;
     atomic_uint_least64_t counts[COUNT__END];
     struct cache_metrics metrics;
     uint64_t timer;
@@ -75,7 +77,8 @@ struct ask {
     weir_ticket ticket;
     struct answer *found;
     uint64_t oldest_us;      /* an older answer is not good enough */
-    uint64_t places;         /* of its tenant, in the store */
+    uint64_t number;         /* its place among those of its tenant */
+    uint64_t place;          /* in memory */
     size_t max_answer_bytes; /* of one in a place */
     size_t max_bytes;        /* of its tenant in this process; 0: no bound of its own */
     bool limited;            /* WEIR_ANSWER_LIMITED */

@@ -23,7 +23,9 @@ static void unref(struct ask *a)
 void ask_end(struct ask *a)
 {
     flights_end(&a->c->flights, &a->flight);
-    flights_leave(&a->c->flights, a->digest, &a->waiter);
+    if (a->waited) {
+        flights_leave(&a->c->flights, a->digest, &a->waiter);
+    }
     a->left = true;
     unref(a);
 }
@@ -57,22 +59,32 @@ static bool narrow(const struct cache *c, weir_req *r, uint8_t digest[WEIR_ANSWE
     return ok;
 }
 
-/* What the tenant's bytes allow; see cache.h. */
-static void bound(const struct cache *c, weir_req *r, struct ask *a)
+/* How many places the tenant has: what its bytes allow; see cache.h. */
+static uint64_t bound(const struct cache *c, weir_req *r, struct ask *a)
 {
     int64_t n = 0;
-    a->places = c->settings.places;
+    uint64_t most = c->settings.places;
     a->max_answer_bytes = c->settings.max_answer_bytes;
     if (c->host->req_get_num(c->host, r, WEIR_NUMBER_CACHE_BYTES, &n) < 0 || n <= 0) {
-        return;
+        return most;
     }
     uint64_t bytes = (uint64_t)n;
-    a->max_bytes = bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
+    if (c->uses_store) { /* without it places are all that there is, and they bound it */
+        a->max_bytes = bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
+    }
     if (bytes < a->max_answer_bytes) {
         a->max_answer_bytes = (size_t)bytes;
     }
     uint64_t places = bytes / a->max_answer_bytes;
-    a->places = places < a->places ? places : a->places;
+    return places < most ? places : most;
+}
+
+/* Another part of the digest than those that choose a place in tables. */
+static uint64_t number_of(const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t places)
+{
+    uint64_t number;
+    memcpy(&number, digest + 8, sizeof(number));
+    return number % places;
 }
 
 static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key *key,
@@ -84,7 +96,8 @@ static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key 
         return NULL;
     }
     *a = (struct ask){.c = c, .refs = 1, .n_tenant = tenant.n, .n_model = model.n};
-    bound(c, r, a);
+    a->number = number_of(key->digest, bound(c, r, a));
+    a->place = memory_place(tenant, a->number);
     a->limited = (key->flags & WEIR_ANSWER_LIMITED) != 0;
     memcpy(a->digest, key->digest, sizeof(a->digest));
     if (tenant.n) {
@@ -103,11 +116,9 @@ static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key 
 
 void cache_place(const struct ask *a, char out[CACHE_PLACE_BYTES])
 {
-    uint64_t number;
-    memcpy(&number, a->digest + 8, sizeof(number));
     struct text t = text_on(out, CACHE_PLACE_BYTES - 1);
     TEXT_ADD(&t, "answer/");
-    text_add_u64(&t, number % a->places);
+    text_add_u64(&t, a->number);
     out[t.n] = '\0';
 }
 
@@ -158,7 +169,8 @@ static bool give(struct cache *c, weir_req *r, struct state *s, struct answer *a
     cache_count(c, COUNT_COALESCED, s->ask->waited);
     cache_count(c, COUNT_TOKENS, a->completion_tokens);
     if (from_store && c->memory) {
-        memory_add(c->memory, a, ask_tenant(s->ask), ask_model(s->ask), s->ask->max_bytes);
+        (void)memory_add(c->memory, a, s->ask->place, ask_tenant(s->ask), ask_model(s->ask),
+                         s->ask->max_bytes);
     }
     ask_end(s->ask); /* `a` may be gone with it */
     s->ask = NULL;
@@ -253,11 +265,18 @@ static void on_got(void *arg, const weir_store_result *result)
 static int look(struct cache *c, weir_req *r, struct state *s)
 {
     struct ask *a = s->ask;
-    struct answer *found = c->memory ? memory_find(c->memory, a->digest, a->oldest_us) : NULL;
+    struct answer *found = NULL;
+    if (c->memory) {
+        answer_drop(&a->writer); /* it may have waited, and have a spare one already */
+        found = memory_find(c->memory, a->place, a->digest, a->oldest_us, &a->writer.spare);
+    }
     if (found) {
         bool given = give(c, r, s, found, false);
         answer_unref(found);
         return given ? WEIR_RESPOND : not_found(c, r, s);
+    }
+    if (!c->uses_store) {
+        return not_found(c, r, s);
     }
     char place[CACHE_PLACE_BYTES];
     cache_place(a, place);

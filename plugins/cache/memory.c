@@ -7,17 +7,12 @@
 
 enum { SHARDS = 16, CHAINS = 1024, TENANTS = 256 };
 
-struct node {
-    struct node *next;          /* of its chain */
-    struct node *newer, *older; /* in the order of use */
-    struct answer *answer;
-    uint64_t tenant, model; /* hashes */
-};
-
 struct shard {
     pthread_mutex_t lock; /* everything below */
-    struct node *chains[CHAINS];
-    struct node *newest, *oldest;
+    struct answer *chains[CHAINS];
+    struct answer *newest, *oldest;
+    struct answer *spares; /* by links.next */
+    uint32_t n_spares;
     size_t bytes;
     size_t tenant_bytes[TENANTS]; /* by the tenant's hash: those that meet share a bound */
     uint64_t entries, evicted;
@@ -25,6 +20,8 @@ struct shard {
 
 struct memory {
     size_t max_bytes; /* of a shard */
+    atomic_uint_least64_t epoch;
+    uint32_t n_users; /* under the lock of `ours` */
     struct shard shards[SHARDS];
 };
 
@@ -38,20 +35,26 @@ static uint64_t hash_text(weir_str s)
     return h;
 }
 
-/* A digest's bytes are as good as any hash of them. */
-static struct shard *shard_of(struct memory *m, const uint8_t *digest)
+uint64_t memory_place(weir_str tenant, uint64_t number)
 {
-    return &m->shards[digest[0] % SHARDS];
+    uint64_t h = hash_text(tenant) ^ number * UINT64_C(0x9e3779b97f4a7c15);
+    h = (h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
 }
 
-static struct node **chain_of(struct shard *s, const uint8_t *digest)
+static struct shard *shard_of(struct memory *m, uint64_t place)
 {
-    return &s->chains[((unsigned)digest[1] << 8 | digest[2]) % CHAINS];
+    return &m->shards[place % SHARDS];
+}
+
+static struct answer **chain_of(struct shard *s, uint64_t place)
+{
+    return &s->chains[place / SHARDS % CHAINS];
 }
 
 static size_t cost(const struct answer *a)
 {
-    return sizeof(struct node) + sizeof(*a) + a->n;
+    return sizeof(*a) + a->cap;
 }
 
 int memory_create(size_t max_bytes, struct memory **ret_memory)
@@ -61,6 +64,7 @@ int memory_create(size_t max_bytes, struct memory **ret_memory)
         return WEIR_E_NOMEM;
     }
     m->max_bytes = max_bytes / SHARDS;
+    m->n_users = 1;
     for (int i = 0; i < SHARDS; i++) {
         (void)pthread_mutex_init(&m->shards[i].lock, NULL);
     }
@@ -68,112 +72,172 @@ int memory_create(size_t max_bytes, struct memory **ret_memory)
     return 0;
 }
 
-static void unlink_use(struct shard *s, struct node *n)
+/* Of the process, since instances do not know each other. */
+static struct {
+    pthread_mutex_t lock;
+    struct memory *memory; /* not owned: those who use it do */
+} ours = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+int memory_share(size_t max_bytes, struct memory **ret_memory)
 {
-    *(n->newer ? &n->newer->older : &s->newest) = n->older;
-    *(n->older ? &n->older->newer : &s->oldest) = n->newer;
+    int rc = 0;
+    pthread_mutex_lock(&ours.lock);
+    if (ours.memory && ours.memory->max_bytes == max_bytes / SHARDS) {
+        ours.memory->n_users++;
+        *ret_memory = ours.memory;
+    } else {
+        rc = memory_create(max_bytes, ret_memory);
+        ours.memory = rc == 0 ? *ret_memory : ours.memory;
+    }
+    pthread_mutex_unlock(&ours.lock);
+    return rc;
 }
 
-static void link_newest(struct shard *s, struct node *n)
+static bool is_last_user(struct memory *m)
 {
-    n->newer = NULL;
-    n->older = s->newest;
-    *(s->newest ? &s->newest->newer : &s->oldest) = n;
-    s->newest = n;
+    pthread_mutex_lock(&ours.lock);
+    bool is_last = --m->n_users == 0;
+    if (is_last && ours.memory == m) {
+        ours.memory = NULL;
+    }
+    pthread_mutex_unlock(&ours.lock);
+    return is_last;
 }
 
-/* Under the lock. *at is the node's link in its chain. */
-static void remove_node(struct shard *s, struct node **at)
+static void unlink_use(struct shard *s, const struct answer *a)
 {
-    struct node *n = *at;
-    assert(n);
-    *at = n->next;
-    unlink_use(s, n);
-    s->bytes -= cost(n->answer);
-    s->tenant_bytes[n->tenant % TENANTS] -= cost(n->answer);
+    const struct answer_links *l = &a->links;
+    *(l->newer ? &l->newer->links.older : &s->newest) = l->older;
+    *(l->older ? &l->older->links.newer : &s->oldest) = l->newer;
+}
+
+static void link_newest(struct shard *s, struct answer *a)
+{
+    a->links.newer = NULL;
+    a->links.older = s->newest;
+    *(s->newest ? &s->newest->links.newer : &s->oldest) = a;
+    s->newest = a;
+}
+
+/* Under the lock, under which alone references are made: the last one is ours. */
+static void let_go(struct shard *s, struct answer *a)
+{
+    bool is_last = atomic_load_explicit(&a->refs, memory_order_acquire) == 1;
+    if (is_last && s->n_spares < MEMORY_SPARES && a->cap <= MEMORY_SPARE_BYTES) {
+        a->links.next = s->spares;
+        s->spares = a;
+        s->n_spares++;
+    } else {
+        answer_unref(a);
+    }
+}
+
+/* Under the lock. *at is the answer's link in its chain. */
+static void remove_answer(struct shard *s, struct answer **at)
+{
+    struct answer *a = *at;
+    assert(a);
+    *at = a->links.next;
+    unlink_use(s, a);
+    s->bytes -= cost(a);
+    s->tenant_bytes[a->links.tenant % TENANTS] -= cost(a);
     s->entries--;
-    answer_unref(n->answer);
-    free(n);
+    let_go(s, a);
 }
 
-static struct node **find(struct shard *s, const uint8_t *digest)
+static struct answer **find(struct shard *s, uint64_t place)
 {
-    struct node **at = chain_of(s, digest);
-    while (*at && memcmp((*at)->answer->digest, digest, WEIR_ANSWER_DIGEST_BYTES) != 0) {
-        at = &(*at)->next;
+    struct answer **at = chain_of(s, place);
+    while (*at && (*at)->links.where != place) {
+        at = &(*at)->links.next;
     }
     return at;
 }
 
-struct answer *memory_find(struct memory *m, const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES],
-                           uint64_t oldest_us)
+static struct answer *take_spare(struct shard *s)
 {
-    struct shard *s = shard_of(m, digest);
+    struct answer *a = s->spares;
+    if (a) {
+        s->spares = a->links.next;
+        s->n_spares--;
+    }
+    return a;
+}
+
+struct answer *memory_find(struct memory *m, uint64_t place,
+                           const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t oldest_us,
+                           struct answer **ret_spare)
+{
+    struct shard *s = shard_of(m, place);
     struct answer *found = NULL;
+    *ret_spare = NULL;
     pthread_mutex_lock(&s->lock);
-    struct node **at = find(s, digest);
-    if (*at && (*at)->answer->made_us < oldest_us) {
-        remove_node(s, at);
-    } else if (*at) {
-        found = answer_ref((*at)->answer);
-        struct node *n = *at;
-        unlink_use(s, n);
-        link_newest(s, n);
+    struct answer *a = *find(s, place);
+    if (a && a->made_us >= oldest_us && memcmp(a->digest, digest, sizeof(a->digest)) == 0) {
+        found = answer_ref(a);
+        unlink_use(s, a);
+        link_newest(s, a);
+    } else {
+        *ret_spare = take_spare(s);
+        if (a) { /* it will be replaced soon: have its neighbours near by then */
+            __builtin_prefetch(a->links.newer);
+            __builtin_prefetch(a->links.older);
+        }
     }
     pthread_mutex_unlock(&s->lock);
     return found;
 }
 
-static void evict(struct shard *s, const struct node *victim)
+static void evict(struct shard *s, const struct answer *victim)
 {
-    remove_node(s, find(s, victim->answer->digest));
+    remove_answer(s, find(s, victim->links.where));
     s->evicted++;
 }
 
 /* Until the tenant's answers and `more` are within the bound. */
 static void evict_of_tenant(struct shard *s, uint64_t tenant, size_t more, size_t max_bytes)
 {
-    struct node *n = s->oldest;
-    while (n && s->tenant_bytes[tenant % TENANTS] + more > max_bytes) {
-        struct node *newer = n->newer;
-        if (n->tenant % TENANTS == tenant % TENANTS) {
-            evict(s, n);
+    const struct answer *a = s->oldest;
+    while (a && s->tenant_bytes[tenant % TENANTS] + more > max_bytes) {
+        const struct answer *newer = a->links.newer;
+        if (a->links.tenant % TENANTS == tenant % TENANTS) {
+            evict(s, a);
         }
-        n = newer;
+        a = newer;
     }
 }
 
-void memory_add(struct memory *m, struct answer *a, weir_str tenant, weir_str model,
+bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str tenant, weir_str model,
                 size_t tenant_bytes)
 {
     size_t bound = tenant_bytes ? tenant_bytes / SHARDS : m->max_bytes;
     bound = bound < m->max_bytes ? bound : m->max_bytes;
-    struct node *n = cost(a) <= bound ? malloc(sizeof(*n)) : NULL;
-    if (!n) {
-        return;
+    if (cost(a) > bound) {
+        return false;
     }
-    *n = (struct node){
-        .answer = answer_ref(a), .tenant = hash_text(tenant), .model = hash_text(model)};
-    struct shard *s = shard_of(m, a->digest);
+    a->links = (struct answer_links){
+        .where = place, .tenant = hash_text(tenant), .model = hash_text(model)};
+    struct shard *s = shard_of(m, place);
     pthread_mutex_lock(&s->lock);
-    struct node **at = find(s, a->digest);
+    struct answer **at = find(s, place);
     if (*at) {
-        remove_node(s, at);
+        remove_answer(s, at);
     }
     if (tenant_bytes) {
-        evict_of_tenant(s, n->tenant, cost(a), bound);
+        evict_of_tenant(s, a->links.tenant, cost(a), bound);
     }
     while (s->oldest && s->bytes + cost(a) > m->max_bytes) {
         evict(s, s->oldest);
     }
-    struct node **chain = chain_of(s, a->digest);
-    n->next = *chain;
-    *chain = n;
-    link_newest(s, n);
+    struct answer **chain = chain_of(s, place);
+    a->links.next = *chain;
+    *chain = answer_ref(a);
+    link_newest(s, a);
     s->bytes += cost(a);
-    s->tenant_bytes[n->tenant % TENANTS] += cost(a);
+    s->tenant_bytes[a->links.tenant % TENANTS] += cost(a);
     s->entries++;
     pthread_mutex_unlock(&s->lock);
+    return true;
 }
 
 static uint64_t drop_of_shard(struct shard *s, const uint64_t *tenant, const uint64_t *model)
@@ -181,15 +245,15 @@ static uint64_t drop_of_shard(struct shard *s, const uint64_t *tenant, const uin
     uint64_t dropped = 0;
     pthread_mutex_lock(&s->lock);
     for (int i = 0; i < CHAINS; i++) {
-        struct node **at = &s->chains[i];
+        struct answer **at = &s->chains[i];
         while (*at) {
-            bool wanted =
-                (!tenant || (*at)->tenant == *tenant) && (!model || (*at)->model == *model);
+            const struct answer_links *l = &(*at)->links;
+            bool wanted = (!tenant || l->tenant == *tenant) && (!model || l->model == *model);
             if (wanted) {
-                remove_node(s, at);
+                remove_answer(s, at);
                 dropped++;
             } else {
-                at = &(*at)->next;
+                at = &(*at)->links.next;
             }
         }
     }
@@ -213,6 +277,11 @@ void memory_clear(struct memory *m)
     }
 }
 
+atomic_uint_least64_t *memory_epoch(struct memory *m)
+{
+    return &m->epoch;
+}
+
 struct memory_counts memory_count(struct memory *m)
 {
     struct memory_counts c = {0};
@@ -229,11 +298,15 @@ struct memory_counts memory_count(struct memory *m)
 
 void memory_destroy(struct memory *m)
 {
-    if (!m) {
+    if (!m || !is_last_user(m)) {
         return;
     }
     memory_clear(m);
     for (int i = 0; i < SHARDS; i++) {
+        struct answer *a;
+        while ((a = take_spare(&m->shards[i])) != NULL) {
+            answer_unref(a);
+        }
         pthread_mutex_destroy(&m->shards[i].lock);
     }
     free(m);

@@ -1,29 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The level in this process: answers by digest, the least used go first.
+/* The level in this process: an answer in each place, the least used go first.
  *
- * In shards, each with a lock, a hash table that never grows and a list in the order of use.
- * Bounds: bytes in all, split evenly over the shards. Ownership: the level holds a reference to
- * each answer. Threads: any. */
+ * A place is one of a tenant's, as in the store: a number that the answer's key chooses. Another
+ * answer with the same place replaces it. In shards, each with a lock, a hash table that never
+ * grows and a list in the order of use. Answers that were replaced are handed out again to be
+ * written over: with every place taken, a miss costs no malloc and no cold line of a free list.
+ * Bounds: bytes in all, split evenly over the shards; MEMORY_SPARES blocks a shard besides.
+ * Ownership: the level holds a reference to each answer. Threads: any. */
 #include "answer.h"
 
 struct memory;
+
+enum { MEMORY_SPARES = 4, MEMORY_SPARE_BYTES = 8192 /* larger ones are freed */ };
 
 struct memory_counts {
     uint64_t bytes, entries, evicted;
 };
 
 int memory_create(size_t max_bytes, struct memory **ret_memory);
-void memory_destroy(struct memory *m); /* NULL ok */
+/* The one of this process, with what is in it, if there is one of this size; else a new one. So an
+ * instance that takes over, after a reload, has the answers of the one before. */
+int memory_share(size_t max_bytes, struct memory **ret_memory);
+void memory_destroy(struct memory *m); /* NULL ok; a shared one goes with the last who has it */
 
-/* A reference, or NULL. An answer older than `oldest_us` (wall clock) is forgotten. */
-struct answer *memory_find(struct memory *m, const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES],
-                           uint64_t oldest_us);
-/* Replaces the one with the same digest. Nothing happens when it is larger than a shard. Its tenant
- * has at most tenant_bytes afterwards (0: no bound of its own): its own least used ones go. */
-void memory_add(struct memory *m, struct answer *a, weir_str tenant, weir_str model,
+/* A tenant's place: two that have the same 64 bits share it. */
+uint64_t memory_place(weir_str tenant, uint64_t number);
+/* A reference to the answer in a place, if it is the one asked for and not older than `oldest_us`
+ * (wall clock); or NULL, with a spare answer (or NULL) in *ret_spare, which the caller frees. */
+struct answer *memory_find(struct memory *m, uint64_t place,
+                           const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t oldest_us,
+                           struct answer **ret_spare);
+/* Puts an answer that is in no place yet into one. False: it is larger than a shard. Its tenant has
+ * at most tenant_bytes afterwards (0: no bound of its own): its own least used ones go. */
+bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str tenant, weir_str model,
                 size_t tenant_bytes);
 /* Of a tenant, and of one of its models when `model` is not empty. May drop others' too. */
 uint64_t memory_drop(struct memory *m, weir_str tenant, weir_str model);
 void memory_clear(struct memory *m);
+/* A number for its users: what was forgotten on demand. */
+atomic_uint_least64_t *memory_epoch(struct memory *m);
 struct memory_counts memory_count(struct memory *m);

@@ -6,7 +6,7 @@ void recording_begin(struct ask *a)
 {
     a->records = true;
     a->writer.max_bytes = a->max_answer_bytes;
-    a->epoch = atomic_load_explicit(&a->c->epoch, memory_order_acquire);
+    a->epoch = atomic_load_explicit(a->c->epoch, memory_order_acquire);
 }
 
 /* Ends that are the model's own. What a policy or an error cut is nobody else's answer. */
@@ -40,7 +40,7 @@ static bool is_good(const struct ask *a, const weir_usage *u)
     return !a->failed && u->http_status == 200 && weir_str_eq(u->model, ask_model(a)) &&
            u->error_code.n == 0 && is_whole(a, u->finish) && u->n_choices > 0 &&
            a->finished == all &&
-           a->epoch == atomic_load_explicit(&a->c->epoch, memory_order_acquire);
+           a->epoch == atomic_load_explicit(a->c->epoch, memory_order_acquire);
 }
 
 /* The operation has no request any more: only its end counts. */
@@ -52,24 +52,33 @@ static void on_set(void *arg, const weir_store_result *result)
     }
 }
 
-static void keep(struct ask *ask, const weir_usage *u)
+static void keep_in_store(const struct ask *ask, const struct answer *a)
 {
     struct cache *c = ask->c;
     char place[CACHE_PLACE_BYTES], tag[CACHE_TAG_BYTES];
+    cache_place(ask, place);
+    const weir_str tags[] = {cache_tag((weir_str){NULL, 0}, tag), cache_tag(ask_model(ask), tag)};
+    int rc =
+        c->store->set(c->host, ask_tenant(ask), weir_str_from(place), (weir_str){a->bytes, a->n},
+                      c->settings.ttl_us / 1000, tags, 2, on_set, c);
+    cache_count(c, rc < 0 ? COUNT_STORE_FAILURES : COUNT_KEPT, 1);
+}
+
+static void keep(struct ask *ask, const weir_usage *u)
+{
+    struct cache *c = ask->c;
     struct answer *a = answer_finish(&ask->writer, ask->digest, c->host->wall_us(c->host),
                                      u->prompt_tokens, u->completion_tokens);
     if (!a) {
         return;
     }
-    cache_place(ask, place);
-    const weir_str tags[] = {cache_tag((weir_str){NULL, 0}, tag), cache_tag(ask_model(ask), tag)};
-    if (c->memory) {
-        memory_add(c->memory, a, ask_tenant(ask), ask_model(ask), ask->max_bytes);
+    bool kept = c->memory && memory_add(c->memory, a, ask->place, ask_tenant(ask), ask_model(ask),
+                                        ask->max_bytes);
+    if (c->uses_store) {
+        keep_in_store(ask, a);
+    } else {
+        cache_count(c, kept ? COUNT_KEPT : COUNT_NOT_KEPT, 1);
     }
-    int rc =
-        c->store->set(c->host, ask_tenant(ask), weir_str_from(place), (weir_str){a->bytes, a->n},
-                      c->settings.ttl_us / 1000, tags, 2, on_set, c);
-    cache_count(c, rc < 0 ? COUNT_STORE_FAILURES : COUNT_KEPT, 1);
     answer_unref(a);
 }
 

@@ -21,7 +21,8 @@ static void directives_are_read_in_any_case_and_order(void **state)
 static void what_is_not_meant_for_us_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const others[] = {"", ",", "no-cachex", "no", "private", "max-age", "=", "a=="};
+    static const char *const others[] = {"",        ",",       "no-cachex", "no",
+                                         "private", "max-age", "=",         "a=="};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         struct cache_control c = parse(others[i]);
         assert_false(c.no_cache || c.no_store || c.only_if_cached);

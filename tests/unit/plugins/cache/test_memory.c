@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory.h"
 
+#include <stdlib.h>
+
 #include "tests/support/cmocka.h"
 
 #define STR(text) ((weir_str)WEIR_STR_INIT(text))
 
-enum { TEXT_BYTES = 1000 };
+/* A writer begins with 2048 bytes, which the text fits in. */
+enum { TEXT_BYTES = 1000, SHARDS = 16, ANSWER_BYTES = sizeof(struct answer) + 2048 };
 
-/* All in one shard: digest[0] stays 0. */
+/* All in one shard. */
+static uint64_t place_of(int number)
+{
+    return (uint64_t)number * SHARDS;
+}
+
 static void name(uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], int number)
 {
     memset(digest, 0, WEIR_ANSWER_DIGEST_BYTES);
     memcpy(digest + 1, &number, sizeof(number));
 }
 
-static void add_within(struct memory *m, int number, uint64_t made_us, const char *tenant,
+static bool add_within(struct memory *m, int number, uint64_t made_us, const char *tenant,
                        const char *model, size_t tenant_bytes)
 {
     static char text[TEXT_BYTES];
@@ -24,21 +32,26 @@ static void add_within(struct memory *m, int number, uint64_t made_us, const cha
     const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = {text, sizeof(text)}};
     assert_int_equal(answer_add(&w, &c), 0);
     struct answer *a = answer_finish(&w, digest, made_us, 1, 1);
-    memory_add(m, a, weir_str_from(tenant), weir_str_from(model), tenant_bytes);
+    bool fits = memory_add(m, a, place_of(number), weir_str_from(tenant), weir_str_from(model),
+                           tenant_bytes);
     answer_unref(a);
+    return fits;
 }
 
 static void add(struct memory *m, int number, uint64_t made_us, const char *tenant,
                 const char *model)
 {
-    add_within(m, number, made_us, tenant, model, 0);
+    (void)add_within(m, number, made_us, tenant, model, 0);
 }
 
 static bool has(struct memory *m, int number, uint64_t oldest_us)
 {
     uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
     name(digest, number);
-    struct answer *a = memory_find(m, digest, oldest_us);
+    struct answer *spare = NULL;
+    struct answer *a = memory_find(m, place_of(number), digest, oldest_us, &spare);
+    assert_true(!a || !spare);
+    answer_unref(spare);
     answer_unref(a);
     return a != NULL;
 }
@@ -53,7 +66,7 @@ static struct memory *create(size_t bytes_of_a_shard)
 static void the_least_used_goes_first(void **state)
 {
     (void)state;
-    struct memory *m = create(3 * (TEXT_BYTES + 250));
+    struct memory *m = create(3 * ANSWER_BYTES);
     for (int i = 0; i < 3; i++) {
         add(m, i, 1, "t", "m");
     }
@@ -71,7 +84,7 @@ static void the_least_used_goes_first(void **state)
 static void bytes_stay_within_the_bound(void **state)
 {
     (void)state;
-    size_t shard = 10 * TEXT_BYTES;
+    size_t shard = 5 * ANSWER_BYTES + 100;
     struct memory *m = create(shard);
     for (int i = 0; i < 1000; i++) {
         add(m, i, 1, "t", "m");
@@ -90,21 +103,71 @@ static void bytes_stay_within_the_bound(void **state)
 static void old_answers_and_replaced_ones_are_gone(void **state)
 {
     (void)state;
-    struct memory *m = create(100 * TEXT_BYTES);
+    struct memory *m = create(100 * ANSWER_BYTES);
     add(m, 1, 10, "t", "m");
     assert_true(has(m, 1, 10));
     add(m, 1, 20, "t", "m");
     assert_int_equal(memory_count(m).entries, 1);
     assert_true(has(m, 1, 15));
     assert_false(has(m, 1, 21));
-    assert_false(has(m, 1, 0));
+    assert_true(has(m, 1, 15)); /* good enough for others still */
+    memory_destroy(m);
+}
+
+static void a_place_has_one_answer_and_gives_it_to_its_own_request_only(void **state)
+{
+    (void)state;
+    struct memory *m = create(100 * ANSWER_BYTES);
+    struct answer *spare = NULL;
+    uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
+    add(m, 1, 1, "t", "m");
+    name(digest, 2);
+    assert_null(memory_find(m, place_of(1), digest, 0, &spare));
+    assert_null(spare);
+    assert_true(has(m, 1, 0));
+    assert_int_equal(memory_place(STR("t"), 7), memory_place(STR("t"), 7));
+    assert_int_not_equal(memory_place(STR("t"), 7), memory_place(STR("t"), 8));
+    assert_int_not_equal(memory_place(STR("t"), 7), memory_place(STR("u"), 7));
+    memory_destroy(m);
+}
+
+static void a_replaced_answer_is_written_over(void **state)
+{
+    (void)state;
+    struct memory *m = create(100 * ANSWER_BYTES);
+    struct answer *spare = NULL, *none = NULL;
+    uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
+    name(digest, 1);
+    add(m, 1, 1, "t", "m");
+    struct answer *held = memory_find(m, place_of(1), digest, 0, &spare);
+    assert_non_null(held);
+    add(m, 1, 2, "t", "m"); /* somebody reads the old one still */
+    assert_null(memory_find(m, place_of(9), digest, 0, &spare));
+    assert_null(spare);
+    answer_unref(held);
+    add(m, 1, 3, "t", "m");
+    assert_null(memory_find(m, place_of(9), digest, 0, &spare));
+    assert_non_null(spare);
+    assert_null(memory_find(m, place_of(9), digest, 0, &none));
+    assert_null(none);
+    struct answer_writer w = {.spare = spare, .max_bytes = 64 * 1024};
+    const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = STR("again")};
+    assert_int_equal(answer_add(&w, &c), 0);
+    struct answer *a = answer_finish(&w, digest, 4, 1, 1);
+    weir_chunk *chunks = NULL;
+    assert_ptr_equal(a, spare);
+    assert_int_equal(a->n_chunks, 1);
+    assert_int_equal(answer_chunks(a, &chunks), 0);
+    assert_true(weir_str_eq(chunks[0].text, c.text));
+    free(chunks);
+    answer_unref(a);
     memory_destroy(m);
 }
 
 static void a_tenants_or_a_models_answers_are_dropped(void **state)
 {
     (void)state;
-    struct memory *m = create(100 * TEXT_BYTES);
+    struct memory *m = create(100 * ANSWER_BYTES);
     add(m, 1, 1, "a", "x");
     add(m, 2, 1, "a", "y");
     add(m, 3, 1, "b", "x");
@@ -118,21 +181,41 @@ static void a_tenants_or_a_models_answers_are_dropped(void **state)
 static void a_tenants_bytes_bound_it_and_nobody_else(void **state)
 {
     (void)state;
-    enum { ANSWER_BYTES = TEXT_BYTES + 250, SHARDS = 16 };
     struct memory *m = create(20 * ANSWER_BYTES);
     for (int i = 0; i < 5; i++) {
         add(m, i, 1, "other", "m");
     }
     for (int i = 10; i < 20; i++) {
-        add_within(m, i, 1, "small", "m", (size_t)2 * ANSWER_BYTES * SHARDS);
+        (void)add_within(m, i, 1, "small", "m", (size_t)2 * ANSWER_BYTES * SHARDS);
     }
     for (int i = 0; i < 20; i++) {
         assert_int_equal(has(m, i, 0), i < 5 || i >= 18);
     }
     assert_int_equal(memory_count(m).evicted, 8);
-    add_within(m, 30, 1, "tiny", "m", (size_t)100 * SHARDS); /* larger than all that it may have */
+    /* larger than all that it may have */
+    assert_false(add_within(m, 30, 1, "tiny", "m", (size_t)100 * SHARDS));
     assert_false(has(m, 30, 0));
     memory_destroy(m);
+}
+
+static void who_takes_over_has_the_answers(void **state)
+{
+    (void)state;
+    struct memory *first = NULL, *second = NULL, *other = NULL;
+    assert_int_equal(memory_share(1 << 20, &first), 0);
+    add(first, 1, 1, "t", "m");
+    assert_int_equal(memory_share(1 << 20, &second), 0);
+    assert_ptr_equal(first, second);
+    memory_destroy(first);
+    assert_true(has(second, 1, 0));
+    assert_int_equal(memory_share(2 << 20, &other), 0); /* of another size */
+    assert_false(has(other, 1, 0));
+    assert_true(has(second, 1, 0));
+    memory_destroy(second);
+    memory_destroy(other);
+    assert_int_equal(memory_share(1 << 20, &first), 0);
+    assert_false(has(first, 1, 0));
+    memory_destroy(first);
 }
 
 int main(void)
@@ -143,6 +226,9 @@ int main(void)
         cmocka_unit_test(bytes_stay_within_the_bound),
         cmocka_unit_test(old_answers_and_replaced_ones_are_gone),
         cmocka_unit_test(a_tenants_or_a_models_answers_are_dropped),
+        cmocka_unit_test(a_place_has_one_answer_and_gives_it_to_its_own_request_only),
+        cmocka_unit_test(a_replaced_answer_is_written_over),
+        cmocka_unit_test(who_takes_over_has_the_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
