@@ -219,6 +219,33 @@ static int erase(const weir_host *h, weir_str tenant, weir_store_done done, void
     return call(h, &(struct weir_store_call){.op = WEIR_STORE_ERASE, .tenant = tenant}, done, arg);
 }
 
+static int limit_open(const weir_host *h, weir_str tenant, const weir_store_limit *limit,
+                      weir_store_limit_state **ret_state)
+{
+    return weir_store_limit_open(weir_host_instance(h)->plugins->options.store, tenant, limit,
+                                 ret_state);
+}
+
+static void limit_close(const weir_host *h, weir_store_limit_state *limit)
+{
+    struct weir_store *s = weir_host_instance(h)->plugins->options.store;
+    s->driver->limit_close(s, limit);
+}
+
+static int limit_take(const weir_host *h, weir_store_limit_state *const *limits,
+                      const uint64_t *units, uint32_t n, int64_t *ret_left)
+{
+    return weir_store_limit_take(weir_host_instance(h)->plugins->options.store, limits, units, n,
+                                 weir_plugin_hook_ns / 1000, ret_left);
+}
+
+static int limit_give(const weir_host *h, weir_store_limit_state *const *limits,
+                      const uint64_t *units, uint32_t n)
+{
+    return weir_store_limit_give(weir_host_instance(h)->plugins->options.store, limits, units, n,
+                                 weir_plugin_hook_ns / 1000);
+}
+
 #define FUNCTIONS                                                                                  \
     .struct_size = sizeof(weir_ext_store), .take = take, .give = give, .reserve = reserve,         \
     .settle = settle, .get = get, .set = set, .invalidate = invalidate, .remove = remove_value,    \
@@ -226,7 +253,9 @@ static int erase(const weir_host *h, weir_str tenant, weir_store_done done, void
     .job_put = job_put, .job_claim = job_claim, .job_ack = job_ack, .publish = publish,            \
     .subscribe = subscribe, .erase = erase
 
-static const weir_ext_store embedded = {FUNCTIONS};
+static const weir_ext_store embedded = {FUNCTIONS, .limit_open = limit_open,
+                                        .limit_close = limit_close, .limit_take = limit_take,
+                                        .limit_give = limit_give};
 static const weir_ext_store shared = {FUNCTIONS, .flags = WEIR_STORE_SHARED | WEIR_STORE_DURABLE};
 
 const weir_ext_store *weir_host_store(const struct weir_store *s)

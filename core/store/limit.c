@@ -5,6 +5,10 @@ static const uint64_t max_span_ns = UINT64_C(1) << 61;
 
 static uint64_t span_ns(uint64_t units, uint64_t period_us, uint64_t limit)
 {
+    uint64_t small;
+    if (!__builtin_mul_overflow(units, period_us * 1000, &small) && small < max_span_ns) {
+        return small / limit + (small % limit != 0);
+    }
     unsigned __int128 ns = (unsigned __int128)units * period_us * 1000;
     ns = (ns + limit - 1) / limit;
     return ns > max_span_ns ? max_span_ns : (uint64_t)ns;
@@ -22,7 +26,13 @@ struct weir_store_span weir_store_limit_span(const weir_store_limit *l)
                                         span_ns(l->burst, l->period_us, l->limit) + slack_ns};
 }
 
-static weir_store_left limit_left(const weir_store_limit *l, uint64_t taken_ns, uint64_t depth_ns)
+uint64_t weir_store_limit_units_ns(const weir_store_limit *l)
+{
+    return span_ns(l->units, l->period_us, l->limit);
+}
+
+weir_store_left weir_store_limit_left(const weir_store_limit *l, uint64_t taken_ns,
+                                      uint64_t depth_ns)
 {
     unsigned __int128 units = 0;
     if (taken_ns < depth_ns) {
@@ -43,7 +53,7 @@ void weir_store_limit_result(const weir_store_limit *levels, uint32_t n, const u
     bool too_big = false;
     for (uint32_t i = 0; i < n; i++) {
         struct weir_store_span span = weir_store_limit_span(&levels[i]);
-        left[i] = limit_left(&levels[i], taken_ns[i], span.depth_ns);
+        left[i] = weir_store_limit_left(&levels[i], taken_ns[i], span.depth_ns);
         if (passed || too_big || levels[i].units == 0) {
             continue;
         }

@@ -15,6 +15,12 @@ struct weir_store_span {
 /* Both at most about 2^61, 73 years, so that sums of two do not overflow. */
 struct weir_store_span weir_store_limit_span(const weir_store_limit *limit);
 
+/* What l->units take. */
+uint64_t weir_store_limit_units_ns(const weir_store_limit *l);
+/* What is left, taken_ns ahead of now. */
+weir_store_left weir_store_limit_left(const weir_store_limit *l, uint64_t taken_ns,
+                                      uint64_t depth_ns);
+
 /* Fills rc, left and what goes with a refusal. taken_ns[i] is how far level i is ahead of now after
  * the call; passed: the units were taken. left: the caller's array [n], alive with the result. */
 void weir_store_limit_result(const weir_store_limit *levels, uint32_t n, const uint64_t *taken_ns,

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "core/metrics/metrics.h"
-#include "core/store/memory_ops.h"
+#include "core/store/memory_handles.h"
 
 enum { DEFAULT_MAX_BYTES = 256 * 1024 * 1024, BYTES_AN_ENTRY = 256 };
 
@@ -55,6 +55,19 @@ static weir_store_memory_op *const ops[WEIR_STORE_N_OPS] = {
     [WEIR_STORE_ERASE] = erase,
 };
 
+static struct weir_store_place place_in(struct memory_store *m, struct weir_store_shard *s,
+                                        uint64_t time_us)
+{
+    struct weir_store_place p = {.shard = s, .versions = &m->versions};
+    pthread_mutex_lock(&s->lock);
+    p.now_us = time_us && !m->options.now_us ? time_us : now_us(m);
+    if (p.now_us < s->last_us) { /* time does not go back within a shard */
+        p.now_us = s->last_us;
+    }
+    s->last_us = p.now_us;
+    return p;
+}
+
 static int call(struct weir_store *s, const struct weir_store_call *c,
                 const struct weir_store_then *then)
 {
@@ -65,20 +78,44 @@ static int call(struct weir_store *s, const struct weir_store_call *c,
     if (c->op == WEIR_STORE_PUBLISH) {
         weir_store_messages_add(&s->messages, c->key, c->value);
     } else {
-        struct weir_store_place p = {.shard = weir_store_map_shard(&m->map, c->tenant),
-                                     .versions = &m->versions};
-        pthread_mutex_lock(&p.shard->lock);
-        p.now_us = c->now_us && !m->options.now_us ? c->now_us : now_us(m);
-        if (p.now_us < p.shard->last_us) { /* time does not go back within a shard */
-            p.now_us = p.shard->last_us;
-        }
-        p.shard->last_us = p.now_us;
+        struct weir_store_place p =
+            place_in(m, weir_store_map_shard(&m->map, c->tenant), c->now_us);
         ops[c->op](&p, c, &answer);
         pthread_mutex_unlock(&p.shard->lock);
     }
     weir_store_complete(s, then, &answer.result);
     free(answer.block);
     return 0;
+}
+
+static int limit_open(struct weir_store *s, weir_str tenant, const weir_store_limit *l,
+                      weir_store_limit_state **ret_state)
+{
+    return weir_store_handle_open(weir_store_map_shard(&from(s)->map, tenant), tenant, l,
+                                  ret_state);
+}
+
+static void limit_close(struct weir_store *s, weir_store_limit_state *h)
+{
+    (void)s;
+    weir_store_handle_close(h);
+}
+
+static int limit_take(struct weir_store *s, weir_store_limit_state *const *h, const uint64_t *units,
+                      uint32_t n, uint64_t time_us, int64_t *ret_left)
+{
+    struct weir_store_place p = place_in(from(s), h[0]->shard, time_us);
+    int rc = weir_store_handles_take(&p, h, units, n, ret_left);
+    pthread_mutex_unlock(&p.shard->lock);
+    return rc;
+}
+
+static void limit_give(struct weir_store *s, weir_store_limit_state *const *h,
+                       const uint64_t *units, uint32_t n, uint64_t time_us)
+{
+    struct weir_store_place p = place_in(from(s), h[0]->shard, time_us);
+    weir_store_handles_give(&p, h, units, n);
+    pthread_mutex_unlock(&p.shard->lock);
 }
 
 static struct weir_metric_family *define(struct memory_store *m, enum weir_metrics_kind kind,
@@ -133,6 +170,10 @@ static void destroy(struct weir_store *s)
 static const struct weir_store_driver driver = {
     .name = "memory",
     .call = call,
+    .limit_open = limit_open,
+    .limit_close = limit_close,
+    .limit_take = limit_take,
+    .limit_give = limit_give,
     .define_metrics = define_metrics,
     .collect = collect,
     .destroy = destroy,

@@ -5,6 +5,8 @@
 
 #include <xxhash.h>
 
+#include "core/store/memory_handles.h"
+
 enum {
     FIRST_SLOTS = 64,
     N_TAG_LISTS = 256,
@@ -37,6 +39,7 @@ static void free_content(struct weir_store_shard *s, struct weir_store_entry *e)
         free(e->list.at);
         break;
     case WEIR_STORE_JOB: weir_store_bytes_destroy(s, e->job.value); break;
+    case WEIR_STORE_LIMIT: weir_store_limit_forget(e); break;
     default: break;
     }
 }

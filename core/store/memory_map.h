@@ -76,7 +76,10 @@ struct weir_store_entry {
         uint32_t at;    /* 1-based; 0: in none */
     } wait;
     union {
-        uint64_t limit_until_ns; /* LIMIT: when it is whole again */
+        struct {
+            uint64_t until_ns;                      /* when it is whole again */
+            struct weir_store_limit_state *handles; /* memory_handles.h */
+        } limit;
         int64_t counter;
         uint64_t number; /* LOG_ID: the place */
         struct {

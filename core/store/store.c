@@ -135,6 +135,39 @@ int weir_store_call(struct weir_store *s, const struct weir_store_call *call, we
     return rc;
 }
 
+int weir_store_limit_open(struct weir_store *s, weir_str tenant, const weir_store_limit *limit,
+                          weir_store_limit_state **ret_state)
+{
+    const struct weir_store_call call = {
+        .op = WEIR_STORE_TAKE, .tenant = tenant, .levels = limit, .n = 1};
+    int rc = weir_store_check(&call);
+    if (rc == 0 && !s->driver->limit_open) {
+        rc = WEIR_E_UNSUPPORTED;
+    }
+    return rc < 0 ? rc : s->driver->limit_open(s, tenant, limit, ret_state);
+}
+
+int weir_store_limit_take(struct weir_store *s, weir_store_limit_state *const *limits,
+                          const uint64_t *units, uint32_t n, uint64_t now_us, int64_t *ret_left)
+{
+    int rc = n == 0 || n > WEIR_STORE_MAX_LEVELS
+                 ? WEIR_E_ARG
+                 : s->driver->limit_take(s, limits, units, n, now_us, ret_left);
+    count(s, WEIR_STORE_TAKE, rc);
+    return rc;
+}
+
+int weir_store_limit_give(struct weir_store *s, weir_store_limit_state *const *limits,
+                          const uint64_t *units, uint32_t n, uint64_t now_us)
+{
+    if (n == 0 || n > WEIR_STORE_MAX_LEVELS) {
+        return WEIR_E_ARG;
+    }
+    s->driver->limit_give(s, limits, units, n, now_us);
+    count(s, WEIR_STORE_GIVE, 0);
+    return 0;
+}
+
 void weir_store_complete(struct weir_store *s, const struct weir_store_then *then,
                          weir_store_result *result)
 {

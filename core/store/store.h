@@ -105,6 +105,15 @@ struct weir_store_driver {
                 const struct weir_store_then *);
     /* Optional: a channel got its first subscriber, or lost its last. [main] */
     void (*subscribed)(struct weir_store *, weir_str channel, bool first);
+    /* Of drivers without WEIR_STORE_SHARED: limits at hand, as weir/store.h says of them. now_us as
+     * in a call. [any] */
+    int (*limit_open)(struct weir_store *, weir_str tenant, const weir_store_limit *,
+                      weir_store_limit_state **ret_state);
+    void (*limit_close)(struct weir_store *, weir_store_limit_state *);
+    int (*limit_take)(struct weir_store *, weir_store_limit_state *const *, const uint64_t *units,
+                      uint32_t n, uint64_t now_us, int64_t *ret_left);
+    void (*limit_give)(struct weir_store *, weir_store_limit_state *const *, const uint64_t *units,
+                       uint32_t n, uint64_t now_us);
     /* Optional: see below. */
     int (*attach)(struct weir_store *, struct uv_loop_s *, bool is_main);
     bool (*detach)(struct weir_store *, bool force);
@@ -140,6 +149,14 @@ struct weir_store {
 int weir_store_call(struct weir_store *s, const struct weir_store_call *call, weir_store_done done,
                     void *arg);
 void weir_store_destroy(struct weir_store *s); /* NULL ok */
+
+/* Limits at hand; WEIR_E_UNSUPPORTED where the driver has none. Checked and counted as calls. */
+int weir_store_limit_open(struct weir_store *s, weir_str tenant, const weir_store_limit *limit,
+                          weir_store_limit_state **ret_state);
+int weir_store_limit_take(struct weir_store *s, weir_store_limit_state *const *limits,
+                          const uint64_t *units, uint32_t n, uint64_t now_us, int64_t *ret_left);
+int weir_store_limit_give(struct weir_store *s, weir_store_limit_state *const *limits,
+                          const uint64_t *units, uint32_t n, uint64_t now_us);
 
 /* Lets the calling thread, which turns `loop`, use the store; main: the one thread that also takes
  * messages. Before the loop is closed, detach: false while operations are under way (each ends

@@ -360,6 +360,12 @@ struct fake_world *fake_world_create(uint32_t store_flags, bool is_sync)
     w->is_sync = is_sync;
     store = fake_store_template;
     store.flags = store_flags;
+    if (store_flags & WEIR_STORE_SHARED) {
+        store.limit_open = NULL;
+        store.limit_close = NULL;
+        store.limit_take = NULL;
+        store.limit_give = NULL;
+    }
     return w;
 }
 

@@ -404,6 +404,64 @@ static int give(const weir_host *h, weir_str tenant, const weir_store_limit *lev
     return on_levels(h, GIVE, tenant, levels, n, done, arg);
 }
 
+/* ---- limits at hand ---- */
+
+struct weir_store_limit_state {
+    struct item item;
+};
+
+static int limit_open(const weir_host *h, weir_str tenant, const weir_store_limit *l,
+                      weir_store_limit_state **ret_state)
+{
+    (void)h;
+    weir_store_limit_state *s = calloc(1, sizeof(*s));
+    assert_non_null(s);
+    s->item.limit = l->limit;
+    s->item.period_us = l->period_us;
+    s->item.burst = l->burst;
+    (void)name_of(tenant, l->key, s->item.name);
+    *ret_state = s;
+    return 0;
+}
+
+static void limit_close(const weir_host *h, weir_store_limit_state *s)
+{
+    (void)h;
+    free(s);
+}
+
+static void fill(struct fake_call *c, weir_store_limit_state *const *limits, const uint64_t *units,
+                 uint32_t n)
+{
+    assert_true(n > 0 && n <= WEIR_STORE_MAX_LEVELS);
+    *c = (struct fake_call){.n = n};
+    for (uint32_t i = 0; i < n; i++) {
+        c->items[i] = limits[i]->item;
+        c->items[i].units = units[i];
+    }
+}
+
+static int limit_take(const weir_host *h, weir_store_limit_state *const *limits,
+                      const uint64_t *units, uint32_t n, int64_t *ret_left)
+{
+    struct fake_call c;
+    fill(&c, limits, units, n);
+    do_take(((const struct fake_host *)h)->world, &c);
+    for (uint32_t i = 0; i < n; i++) {
+        ret_left[i] = c.left[i].units;
+    }
+    return c.result.rc;
+}
+
+static int limit_give(const weir_host *h, weir_store_limit_state *const *limits,
+                      const uint64_t *units, uint32_t n)
+{
+    struct fake_call c;
+    fill(&c, limits, units, n);
+    do_give(((const struct fake_host *)h)->world, &c);
+    return 0;
+}
+
 static struct fake_call *holds_call(enum kind kind, weir_str tenant, const weir_store_hold *holds,
                                     uint32_t n, weir_str id)
 {
@@ -442,4 +500,8 @@ const weir_ext_store fake_store_template = {
     .give = give,
     .reserve = reserve,
     .settle = settle,
+    .limit_open = limit_open,
+    .limit_close = limit_close,
+    .limit_take = limit_take,
+    .limit_give = limit_give,
 };

@@ -83,6 +83,9 @@ typedef void (*weir_store_done)(void *arg, const weir_store_result *);
  */
 typedef void (*weir_store_message)(void *arg, weir_str message, int lost);
 
+/* A limit kept at hand; see limit_open(). */
+typedef struct weir_store_limit_state weir_store_limit_state;
+
 typedef struct weir_ext_store {
     uint32_t struct_size;
     uint32_t flags; /* enum weir_store_flags */
@@ -101,9 +104,9 @@ typedef struct weir_ext_store {
      * units and time. WEIR_E_BUSY: a hold refused; WEIR_E_GONE: the id was settled already.
      * settle() replaces what was reserved, or was kept after its time, by the units used, which may
      * be more than reserved or than the limit; holds that the id does not have are counted all the
-     * same, so a late settle loses nothing. Settling an id again within a minute counts once, in the
-     * memory driver as long as it has room to remember it: else the oldest ids are forgotten first.
-     * left[] may be negative. A budget that nobody touched for 40 days is gone. */
+     * same, so a late settle loses nothing. Settling an id again within a minute counts once, in
+     * the memory driver as long as it has room to remember it: else the oldest ids are forgotten
+     * first. left[] may be negative. A budget that nobody touched for 40 days is gone. */
     int (*reserve)(const weir_host *, weir_str tenant, const weir_store_hold *holds,
                    uint32_t n_holds, weir_str id, uint64_t ttl_ms, uint32_t flags, weir_store_done,
                    void *arg);
@@ -165,6 +168,20 @@ typedef struct weir_ext_store {
     /* Removes everything under a tenant but its logs, piece by piece where there is much: the only
      * operation that may take longer than store.timeout. number: how many things are gone. */
     int (*erase)(const weir_host *, weir_str tenant, weir_store_done, void *arg);
+
+    /* Limits at hand: NULL with WEIR_STORE_SHARED. A store in this process can keep what a limit is
+     * found by; the limit is the same as take() and give() have by its tenant and key. `units` of
+     * the limit that is opened do not count. limit_take(): as take(), answered when it returns:
+     * WEIR_E_BUSY, WEIR_E_TOOBIG, WEIR_E_NOMEM; ret_left[n] is filled but with WEIR_E_NOMEM. All of
+     * one call are of one tenant. limit_give() gives back. Each is to be closed before
+     * instance_destroy has returned. [any] */
+    int (*limit_open)(const weir_host *, weir_str tenant, const weir_store_limit *limit,
+                      weir_store_limit_state **ret_state);
+    void (*limit_close)(const weir_host *, weir_store_limit_state *);
+    int (*limit_take)(const weir_host *, weir_store_limit_state *const *limits,
+                      const uint64_t *units, uint32_t n, int64_t *ret_left);
+    int (*limit_give)(const weir_host *, weir_store_limit_state *const *limits,
+                      const uint64_t *units, uint32_t n);
 } weir_ext_store;
 
 #ifdef __cplusplus
