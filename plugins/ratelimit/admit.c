@@ -206,9 +206,11 @@ static enum admit suspend(struct limiter *l, struct admission *a)
     return ADMIT_BROKEN;
 }
 
-static uint64_t ask_slots(const struct slots *s, uint64_t now_us)
+static uint64_t ask_slots(const struct limiter *l, const struct slots *s, uint64_t now_us)
 {
-    uint64_t n = (uint64_t)s->running + s->wanted;
+    /* Nobody else wants them, but an instance that takes over from this one. */
+    uint64_t more = l->direct ? s->running : 0;
+    uint64_t n = (uint64_t)s->running + s->wanted + more;
     if (s->left_at_us && now_us - s->left_at_us < KNOWN_US) {
         uint64_t most = s->reserved + (s->left > 0 ? (uint64_t)s->left : 0);
         n = n < most ? n : most;
@@ -232,7 +234,7 @@ static struct fetch *build_fetch(struct limiter *l, struct shard *sh, struct adm
     c = (struct cursor){0};
     while (f && f->n < WEIR_STORE_MAX_LEVELS && (h = next_lacking(sh, a, &c, &item)) != NULL) {
         if (slots) {
-            fetch_add(f, h->s, item, ask_slots(&h->s->slots, now_us));
+            fetch_add(f, h->s, item, ask_slots(l, &h->s->slots, now_us));
         } else if (item != SUBJECT_SLOT) {
             fetch_add(f, h->s, item,
                       bucket_ask(h->s->buckets[item], subject_need(item, a->tokens), now_us));
@@ -316,7 +318,7 @@ static enum step try_shard(struct limiter *l, struct shard *sh, struct admission
                            uint64_t now_us, enum admit *ret)
 {
     *ret = ADMIT_PASS;
-    if (limiter_acquire(sh, a, now_us, false)) {
+    if (l->direct ? direct_take(l, sh, a, now_us) : limiter_acquire(sh, a, now_us, false)) {
         return STEP_DONE;
     }
     *ret = find_refusal(l, sh, a, now_us);
@@ -417,6 +419,7 @@ static void release(struct limiter *l, struct admission *a, bool refused, uint64
 {
     uint64_t now_us = limiter_now(l);
     struct shard *last = NULL;
+    bool arm = l->shared;
     for (uint32_t i = 0; i < a->n; i++) {
         struct shard *sh = limiter_shard(l, a->held[i].s);
         if (sh == last) {
@@ -425,13 +428,15 @@ static void release(struct limiter *l, struct admission *a, bool refused, uint64
         last = sh;
         pthread_mutex_lock(&sh->entries->lock);
         release_shard(l, sh, a, refused, used, now_us);
-        if (l->shared) {
+        bool is_given = l->direct && direct_give(l, sh, a);
+        arm = arm || sh->dirty;
+        if (l->shared || is_given) {
             pthread_mutex_unlock(&sh->entries->lock);
         } else {
             sweep_now(l, sh, a, now_us);
         }
     }
-    if (l->shared) {
+    if (arm) {
         sweep_arm(l);
     }
 }

@@ -8,11 +8,17 @@ static void set(const struct limiter *l, weir_req *r, weir_str name, const struc
     (void)l->host->set_header(l->host, r, name, text_view(value));
 }
 
+static struct text number_on(char buffer[24], uint64_t number)
+{
+    struct text t = text_on(buffer, 24);
+    text_add_u64(&t, number);
+    return t;
+}
+
 static void set_number(const struct limiter *l, weir_req *r, weir_str name, uint64_t number)
 {
     char buffer[24];
-    struct text t = text_on(buffer, sizeof(buffer));
-    text_add_u64(&t, number);
+    struct text t = number_on(buffer, number);
     set(l, r, name, &t);
 }
 
@@ -37,19 +43,23 @@ static void add_policy_name(struct text *t, const struct limit_view *v)
     text_add_char(t, '"');
 }
 
-static void add_policy(struct text *policy, struct text *now, const struct limit_view *v)
+/* Each number as text, which stands in two fields. */
+static void add_policy(struct text *policy, struct text *now, const struct limit_view *v,
+                       const struct text *limit, const struct text *remaining)
 {
+    size_t from = policy->n;
     add_policy_name(policy, v);
+    weir_str name = {policy->p + from, policy->n - from};
+    text_add(now, name);
     TEXT_ADD(policy, ";q=");
-    text_add_u64(policy, limit_shown(&v->rate));
+    text_add(policy, text_view(limit));
     if (v->rate.resource == RESOURCE_TOKENS) {
         TEXT_ADD(policy, ";qu=\"tokens\"");
     }
     TEXT_ADD(policy, ";w=");
     text_add_u64(policy, limit_window_s(&v->rate));
-    add_policy_name(now, v);
     TEXT_ADD(now, ";r=");
-    text_add_u64(now, v->remaining);
+    text_add(now, text_view(remaining));
     TEXT_ADD(now, ";t=");
     text_add_seconds(now, v->reset_us);
 }
@@ -66,16 +76,18 @@ void answer_headers(struct limiter *l, const struct admission *a, weir_req *r)
          WEIR_STR_INIT("x-ratelimit-reset-tokens")},
     };
     struct limit_view view[RESOURCE__COUNT];
-    char policy_buffer[160], now_buffer[160];
+    char policy_buffer[160], now_buffer[160], limit_buffer[24], remaining_buffer[24];
     struct text policy = text_on(policy_buffer, sizeof(policy_buffer));
     struct text now = text_on(now_buffer, sizeof(now_buffer));
     limiter_view(l, a, view);
     for (int i = 0; i < RESOURCE__COUNT; i++) {
         if (view[i].s) {
-            set_number(l, r, names[i].limit, limit_shown(&view[i].rate));
-            set_number(l, r, names[i].remaining, view[i].remaining);
+            struct text limit = number_on(limit_buffer, limit_shown(&view[i].rate));
+            struct text remaining = number_on(remaining_buffer, view[i].remaining);
+            set(l, r, names[i].limit, &limit);
+            set(l, r, names[i].remaining, &remaining);
             set_duration(l, r, names[i].reset, view[i].reset_us);
-            add_policy(&policy, &now, &view[i]);
+            add_policy(&policy, &now, &view[i], &limit, &remaining);
         }
     }
     if (policy.n) {

@@ -56,7 +56,7 @@ void bucket_change(struct bucket *b, const struct rate *rate, bool leased, uint6
     b->rate = *rate;
     b->balance = b->balance < 0 ? b->balance : 0;
     b->left_at_us = 0;
-    b->changed_us = now_us;
+    b->changed_us = now_us > b->changed_us ? now_us : b->changed_us + 1; /* another one each time */
     b->local_until_us = 0;
     set_lease(b, leased);
 }

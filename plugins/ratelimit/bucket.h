@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "limit.h"
+#include "weir/store.h"
 
 struct bucket {
     struct rate rate;
@@ -29,6 +30,9 @@ struct bucket {
 
     uint64_t seen_us, seen_units; /* demand: of the running interval, */
     uint64_t per_s;               /* and of those before */
+
+    weir_store_limit_state *at_hand; /* NULL: not opened; see direct.c */
+    uint64_t opened_us;              /* changed_us then */
 
     uint64_t changed_us;     /* when the limit began */
     uint64_t local_until_us; /* theoretical arrival time while the store is lost */

@@ -8,8 +8,13 @@
  *
  *   limiter_begin   whose limits apply to a request              [loop]      begin.c
  *   limiter_admit   spend leases; else join or start a call          [loop]      admit.c
+ *   direct          takes at once, where the store is in this process [loop]     direct.c
  *   fetch           a call: take or reserve, and who waits for it    [loop]      fetch.c
  *   sweep           gives back old leases, keeps reservations alive  [main]      sweep.c
+ *
+ * A store in this process is asked for every unit, by limits that are kept at hand: exact, and
+ * nothing waits. Places are reserved for a little longer than they are used, as with a shared
+ * store.
  *
  * Ownership: the limiter owns subjects and calls; an admission is the request's own memory, linked
  * while it waits and unlinked by limiter_finish. Threads: a shard's lock for all that the shard
@@ -85,6 +90,7 @@ struct limiter {
     uint32_t replicas;
     uint64_t slot_ttl_ms;
     bool shared;
+    bool direct; /* limits can be kept at hand: weir/store.h, limit_open() */
     char id[24]; /* of this replica's reservations */
     struct level_table table;
     struct shard *shards;                /* [LEVEL_SHARDS], beside the table's */
@@ -158,6 +164,14 @@ struct fetch *fetch_new(struct limiter *l, struct shard *sh, bool slots);
 void fetch_add(struct fetch *f, struct subject *s, unsigned item, uint64_t units); /* [locked] */
 /* Sends it, and frees it when it is answered, maybe before this returns. */
 void fetch_send(struct fetch *f, uint64_t now_us);
+
+/* Takes all that the admission lacks in a shard but places, or nothing. True: done; else what the
+ * store said is known to the buckets, or limits cannot be kept at hand. [locked] */
+bool direct_take(struct limiter *l, struct shard *sh, struct admission *a, uint64_t now_us);
+/* Gives back what the admission's subjects have left over; places go with the next sweep. False:
+ * not all of it could be. [locked] */
+bool direct_give(struct limiter *l, struct shard *sh, const struct admission *a);
+void direct_close(struct subject *s);
 
 /* Remembers a subject for the next sweep. [locked] */
 void sweep_mark(struct shard *sh, struct subject *s);

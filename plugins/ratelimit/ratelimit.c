@@ -43,6 +43,7 @@ static bool find_extensions(struct limiter *l)
     l->store = h->get_ext(h, WEIR_EXT_STORE);
     l->tenants = tenants && WEIR_HAS_FN(tenants, get) ? tenants : NULL;
     l->shared = l->store && (l->store->flags & WEIR_STORE_SHARED);
+    l->direct = l->store && !l->shared && WEIR_HAS_FN(l->store, limit_give);
     return l->store && WEIR_HAS_FN(l->store, take) && WEIR_HAS_FN(l->store, give) &&
            WEIR_HAS_FN(l->store, reserve);
 }

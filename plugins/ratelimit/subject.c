@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "subject.h"
+#include "limiter.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,9 @@ static bool is_idle(const struct level_entry *e)
 static void finish(struct level_entry *e)
 {
     struct subject *s = (struct subject *)e;
+    if (s->limiter) {
+        direct_close(s);
+    }
     for (unsigned i = 0; i < LIMIT_MAX_RATES; i++) {
         free(s->buckets[i]);
     }

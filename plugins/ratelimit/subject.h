@@ -13,6 +13,7 @@ enum {
 };
 
 struct fetch;
+struct limiter;
 
 /* Requests at a time. The replica holds one reservation for each subject, of `reserved` places, and
  * hands them out itself. */
@@ -32,6 +33,7 @@ struct subject {
     uint16_t made;   /* bits of the buckets that there are */
     char *prefix;    /* of its keys in the store; does not change */
     uint32_t prefix_len;
+    struct limiter *limiter;                 /* where its limits are at hand; NULL: nowhere */
     struct bucket *buckets[LIMIT_MAX_RATES]; /* by resource and period; NULL: never limited */
     struct slots slots;
     struct fetch *fetching[SUBJECT_ITEMS]; /* the call under way */

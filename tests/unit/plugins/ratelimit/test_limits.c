@@ -135,8 +135,42 @@ static void places_are_taken_and_freed(void **state)
     assert_string_equal(fake_header(c, "retry-after"), "1");
     assert_int_equal(fake_budget_taken(w, "acme", "ratelimit/tenant//slots"), 2);
     fake_complete(a, 1, 1);
+    struct fake_request *d = fake_ask(h, "acme", "carol", 1, 1);
+    assert_int_equal(d->verdict, WEIR_CONTINUE);
+    fake_complete(d, 1, 1);
+    fake_advance(w, 30000); /* places stay at hand for a moment, for those who come next */
     assert_int_equal(fake_budget_taken(w, "acme", "ratelimit/tenant//slots"), 1);
-    assert_int_equal(fake_ask(h, "acme", "carol", 1, 1)->verdict, WEIR_CONTINUE);
+}
+
+static void places_at_hand_are_no_ones_who_takes_over(void **state)
+{
+    (void)state;
+    const char *config = CONFIG("{\"tenant\":{\"concurrent\":4}}", "deny");
+    struct fake_host *old = alone(config), *new = fake_host_create(w, the_policy(), config);
+    struct fake_request *r[4];
+    r[0] = fake_ask(old, "acme", "alice", 1, 1);
+    r[1] = fake_ask(old, "acme", "alice", 1, 1); /* asks for more than it needs */
+    assert_true(fake_budget_taken(w, "acme", "ratelimit/tenant//slots") >= 2);
+    fake_advance(w, 30000);
+    assert_int_equal(fake_budget_taken(w, "acme", "ratelimit/tenant//slots"), 2);
+    r[2] = fake_ask(new, "acme", "alice", 1, 1);
+    r[3] = fake_ask(new, "acme", "alice", 1, 1);
+    assert_int_equal(r[2]->verdict, WEIR_CONTINUE);
+    assert_int_equal(r[3]->verdict, WEIR_CONTINUE);
+    assert_int_equal(fake_ask(new, "acme", "alice", 1, 1)->verdict, WEIR_DENY);
+    assert_int_equal(fake_ask(old, "acme", "alice", 1, 1)->verdict, WEIR_DENY);
+}
+
+static void instances_of_a_process_have_one_limit(void **state)
+{
+    (void)state;
+    const char *config = CONFIG("{\"tenant\":{\"requests_per_hour\":3}}", "deny");
+    struct fake_host *old = alone(config), *new = fake_host_create(w, the_policy(), config);
+    assert_int_equal(fake_ask(old, "acme", "alice", 1, 1)->verdict, WEIR_CONTINUE);
+    assert_int_equal(fake_ask(new, "acme", "alice", 1, 1)->verdict, WEIR_CONTINUE);
+    assert_int_equal(fake_ask(old, "acme", "alice", 1, 1)->verdict, WEIR_CONTINUE);
+    assert_int_equal(fake_ask(new, "acme", "alice", 1, 1)->verdict, WEIR_DENY);
+    assert_int_equal(fake_ask(old, "acme", "alice", 1, 1)->verdict, WEIR_DENY);
 }
 
 static void the_tenants_record_is_obeyed_and_may_change(void **state)
@@ -432,6 +466,8 @@ int main(void)
         cmocka_unit_test_teardown(n_choices_reserve_n_answers, end),
         cmocka_unit_test_teardown(a_level_that_refuses_takes_nothing_from_the_others, end),
         cmocka_unit_test_teardown(places_are_taken_and_freed, end),
+        cmocka_unit_test_teardown(places_at_hand_are_no_ones_who_takes_over, end),
+        cmocka_unit_test_teardown(instances_of_a_process_have_one_limit, end),
         cmocka_unit_test_teardown(the_tenants_record_is_obeyed_and_may_change, end),
         cmocka_unit_test_teardown(a_key_may_have_limits_of_its_own, end),
         cmocka_unit_test_teardown(only_configured_levels_hold, end),
