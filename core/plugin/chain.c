@@ -26,6 +26,7 @@ void weir_plugin_chain_add(struct weir_plugin_chain *chain, struct weir_plugin_i
     chain->links[chain->n++] = (struct weir_plugin_link){inst, chain->state_bytes};
     chain->state_bytes += (policy->req_state_size + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
     chain->has_chunk_hooks = chain->has_chunk_hooks || policy->on_chunk;
+    chain->phases |= policy->on_phase ? policy->phases : 0;
     chain->has_delivered_hooks = chain->has_delivered_hooks || policy->on_delivered;
 }
 

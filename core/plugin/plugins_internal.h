@@ -35,6 +35,7 @@ struct weir_plugin_chain {
     struct weir_plugin_chain *next_dead;
     size_t state_bytes;
     bool has_chunk_hooks, has_delivered_hooks;
+    uint32_t phases; /* that any plugin has a hook for */
     uint32_t n;
     struct weir_plugin_link links[WEIR_PLUGIN_CHAIN_MAX];
 };

@@ -181,7 +181,7 @@ static enum weir_plugin_outcome advance(struct weir_plugin_run *run, uint64_t at
 enum weir_plugin_outcome weir_plugin_run_phase(struct weir_plugin_run *run, enum weir_phase phase)
 {
     run->entered = true;
-    if (run->chain->n == 0) { /* nobody's time is taken */
+    if (!(run->chain->phases & WEIR_PHASE_BIT(phase))) { /* nobody's time is taken */
         return WEIR_PLUGIN_DONE;
     }
     run->phase = phase;

@@ -134,5 +134,12 @@ void auth_digest_write(const unsigned char digest[AUTH_DIGEST_BYTES], char ret_h
 bool auth_digest_equal(const unsigned char a[AUTH_DIGEST_BYTES],
                        const unsigned char b[AUTH_DIGEST_BYTES])
 {
-    return CRYPTO_memcmp(a, b, AUTH_DIGEST_BYTES) == 0;
+    uint64_t x[AUTH_DIGEST_BYTES / 8], y[AUTH_DIGEST_BYTES / 8], differs = 0;
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    for (size_t i = 0; i < AUTH_DIGEST_BYTES / 8; i++) {
+        differs |= x[i] ^ y[i];
+    }
+    __asm__("" : "+r"(differs)); /* the compiler knows nothing of it: no way out half way */
+    return differs == 0;
 }
