@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/plugin/loop_uv.h"
 
+#include <stddef.h>
+
 static void wake(void *arg)
 {
     struct weir_plugin_loop_uv *u = arg;
-    (void)uv_async_send(&u->async);
+    weir_waker_wake(&u->waker);
 }
 
 static void turn(struct weir_plugin_loop_uv *u);
@@ -27,9 +29,14 @@ static void turn(struct weir_plugin_loop_uv *u)
     (void)uv_timer_start(&u->timer, on_timer, (next_us + 999) / 1000, 0);
 }
 
-static void on_async(uv_async_t *async)
+static struct weir_plugin_loop_uv *loop_of(struct weir_waker *w)
 {
-    turn(async->data);
+    return (struct weir_plugin_loop_uv *)((char *)w - offsetof(struct weir_plugin_loop_uv, waker));
+}
+
+static void on_woken(struct weir_waker *w)
+{
+    turn(loop_of(w));
 }
 
 int weir_plugin_loop_uv_init(struct weir_plugin_loop_uv *u, uv_loop_t *uv)
@@ -39,20 +46,18 @@ int weir_plugin_loop_uv_init(struct weir_plugin_loop_uv *u, uv_loop_t *uv)
     if (rc < 0) {
         return rc;
     }
-    if (uv_async_init(uv, &u->async, on_async) != 0) {
+    if (weir_waker_open(&u->waker, uv, on_woken) < 0) {
         weir_plugin_loop_destroy(u->loop);
         return WEIR_E_IO;
     }
     (void)uv_timer_init(uv, &u->timer); /* cannot fail: it only fills the struct */
-    u->async.data = u;
     u->timer.data = u;
     u->n_open = 2;
     return 0;
 }
 
-static void on_close(uv_handle_t *handle)
+static void count_closed(struct weir_plugin_loop_uv *u)
 {
-    struct weir_plugin_loop_uv *u = handle->data;
     if (--u->n_open > 0) {
         return;
     }
@@ -63,10 +68,20 @@ static void on_close(uv_handle_t *handle)
     }
 }
 
+static void on_waker_closed(struct weir_waker *w)
+{
+    count_closed(loop_of(w));
+}
+
+static void on_timer_closed(uv_handle_t *timer)
+{
+    count_closed(timer->data);
+}
+
 void weir_plugin_loop_uv_close(struct weir_plugin_loop_uv *u,
                                void (*closed)(struct weir_plugin_loop_uv *))
 {
     u->closed = closed;
-    uv_close((uv_handle_t *)&u->async, on_close);
-    uv_close((uv_handle_t *)&u->timer, on_close);
+    weir_waker_close(&u->waker, on_waker_closed);
+    uv_close((uv_handle_t *)&u->timer, on_timer_closed);
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Drives a weir_plugin_loop from a libuv loop: one async handle, one timer.
+/* Drives a weir_plugin_loop from a libuv loop: one waker, one timer.
  *
  * Ownership: the caller keeps the struct until `closed` was called. Threads: all on the uv loop's
  * thread. Errors: WEIR_E_NOMEM, WEIR_E_IO. */
 #include <uv.h>
 
+#include "base/waker.h"
 #include "core/plugin/loop.h"
 
 struct weir_plugin_loop_uv {
     struct weir_plugin_loop *loop; /* for run_init() and struct weir_plugins_options */
-    uv_async_t async;
+    struct weir_waker waker;
     uv_timer_t timer;
     int n_open; /* handles not closed yet */
     void (*closed)(struct weir_plugin_loop_uv *);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inbox.h"
 
-#include <errno.h>
 #include <stddef.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 static bool is_queued(struct weir_inbox_item *item)
 {
@@ -32,13 +29,10 @@ static struct weir_inbox_item *take_first(struct weir_inbox *in)
     return item;
 }
 
-static void drain(uv_poll_t *poll, int status, int events)
+static void drain(struct weir_waker *waker)
 {
-    struct weir_inbox *in = poll->data;
-    uint64_t n_wakes;
-    (void)status;
-    (void)events;
-    (void)!read(in->wake_fd, &n_wakes, sizeof(n_wakes));
+    struct weir_inbox *in =
+        (struct weir_inbox *)((char *)waker - offsetof(struct weir_inbox, waker));
     /* Cleared before the list is taken: a post that comes later sets it again and wakes us. */
     atomic_store_explicit(&in->dirty, false, memory_order_seq_cst);
     /* What is posted from here on has a wake-up of its own: the other work of the loop comes first.
@@ -53,25 +47,18 @@ static void drain(uv_poll_t *poll, int status, int events)
 
 int weir_inbox_init(struct weir_inbox *in, uv_loop_t *loop)
 {
-    *in = (struct weir_inbox){.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    if (in->wake_fd < 0) {
-        return uv_translate_sys_error(errno);
-    }
-    int r = uv_poll_init(loop, &in->poll, in->wake_fd);
+    *in = (struct weir_inbox){.loop = loop};
+    int r = weir_waker_open(&in->waker, loop, drain);
     if (r < 0) {
-        (void)close(in->wake_fd);
         return r;
     }
-    in->poll.data = in;
-    (void)uv_poll_start(&in->poll, UV_READABLE, drain); /* fails for handles only that close */
     (void)pthread_mutex_init(&in->mutex, NULL);
     return 0;
 }
 
 void weir_inbox_finish(struct weir_inbox *in)
 {
-    uv_close((uv_handle_t *)&in->poll, NULL);
-    (void)close(in->wake_fd);
+    weir_waker_close(&in->waker, NULL);
     (void)pthread_mutex_destroy(&in->mutex);
 }
 
@@ -105,7 +92,6 @@ void weir_inbox_withdraw(struct weir_inbox *in, struct weir_inbox_item *item)
 void weir_inbox_wake(struct weir_inbox *in)
 {
     if (atomic_exchange_explicit(&in->dirty, false, memory_order_acq_rel)) {
-        uint64_t one = 1;
-        (void)!write(in->wake_fd, &one, sizeof(one));
+        weir_waker_wake(&in->waker);
     }
 }

@@ -5,14 +5,13 @@
  * Why: engines and queues run elsewhere; a request belongs to one loop. An item is embedded in what
  * it wakes, so posting allocates nothing and cannot fail; posting an item that is still queued is a
  * no-op, so the inbox is bounded by the number of objects alive.
- * It wakes the loop by an eventfd of its own: libuv's async handle makes a loop that wakes while
- * the sender is still in its system call spin, and yield its CPU, until that has returned.
  * Ownership: the poster keeps an item alive until its `run` was called or it was withdrawn.
  * Threads: post [any-thread]; run is called on [loop-thread]. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <uv.h>
+
+#include "base/waker.h"
 
 struct weir_inbox_item {
     struct weir_inbox_item *next, *prev; /* guarded by the inbox's mutex */
@@ -25,8 +24,8 @@ struct weir_inbox {
     struct weir_inbox_item *first, *last;
     uint32_t n_queued;
     atomic_bool dirty; /* something was posted since the last wake */
-    int wake_fd;       /* an eventfd */
-    uv_poll_t poll;
+    struct weir_waker waker;
+    uv_loop_t *loop;
 };
 
 int weir_inbox_init(struct weir_inbox *in, uv_loop_t *loop);

@@ -139,7 +139,7 @@ int weir_target_create(const struct weir_target_config *config, struct weir_targ
         r = open_impl(t, config, err);
     }
     for (uint32_t i = 0; r == 0 && weir_target_is_on_loops(t) && i < t->n_inboxes; i++) {
-        t->backend->loop_begin(t->impl, i, t->inboxes[i]->poll.loop);
+        t->backend->loop_begin(t->impl, i, t->inboxes[i]->loop);
     }
     if (r < 0) {
         weir_error_prefix(err, "target %s", config->name);

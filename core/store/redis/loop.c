@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A loop's connections, and the operations on them. */
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -350,9 +351,14 @@ static void look(struct weir_redis_loop *l)
     open_connections(l);
 }
 
-static void on_async(uv_async_t *async)
+static struct weir_redis_loop *loop_of(struct weir_waker *w)
 {
-    struct weir_redis_loop *l = async->data;
+    return (struct weir_redis_loop *)((char *)w - offsetof(struct weir_redis_loop, waker));
+}
+
+static void on_woken(struct weir_waker *w)
+{
+    struct weir_redis_loop *l = loop_of(w);
     look(l);
     if (l->control) {
         weir_redis_control_look(l->control);
@@ -463,22 +469,21 @@ int weir_redis_loop_create(struct weir_redis *r, uv_loop_t *uv, struct weir_redi
         l->connections[i].loop = l;
         l->connections[i].last = &l->connections[i].first;
     }
-    if (uv_async_init(uv, &l->async, on_async) != 0) {
+    if (weir_waker_open(&l->waker, uv, on_woken) < 0) {
         free(l);
         return WEIR_E_IO;
     }
     (void)uv_prepare_init(uv, &l->prepare); /* these cannot fail: they only fill the struct */
     (void)uv_timer_init(uv, &l->timer);
-    l->async.data = l->prepare.data = l->timer.data = l;
+    l->prepare.data = l->timer.data = l;
     l->n_handles = 3;
     (void)uv_prepare_start(&l->prepare, on_prepare);
     *ret_loop = l;
     return 0;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void count_closed(struct weir_redis_loop *l)
 {
-    struct weir_redis_loop *l = handle->data;
     if (--l->n_handles == 0) {
         while (l->spare) {
             struct weir_redis_op *next = l->spare->next;
@@ -489,11 +494,21 @@ static void on_handle_closed(uv_handle_t *handle)
     }
 }
 
+static void on_handle_closed(uv_handle_t *handle)
+{
+    count_closed(handle->data);
+}
+
+static void on_waker_closed(struct weir_waker *w)
+{
+    count_closed(loop_of(w));
+}
+
 void weir_redis_loop_close(struct weir_redis_loop *l)
 {
     close_connections(l);
     refuse_waiting(l);
-    uv_close((uv_handle_t *)&l->async, on_handle_closed);
+    weir_waker_close(&l->waker, on_waker_closed);
     uv_close((uv_handle_t *)&l->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);
 }

@@ -15,7 +15,7 @@ static struct weir_redis *from(struct weir_store *s)
 static void wake(const struct weir_redis_loop *first)
 {
     for (const struct weir_redis_loop *l = first; l; l = l->next) {
-        (void)uv_async_send((uv_async_t *)&l->async);
+        weir_waker_wake((struct weir_waker *)&l->waker);
     }
 }
 
@@ -31,7 +31,7 @@ void weir_redis_suspect(struct weir_redis *r)
     atomic_store(&r->suspected, true);
     pthread_mutex_lock(&r->lock);
     if (r->main) {
-        (void)uv_async_send(&r->main->async);
+        weir_waker_wake(&r->main->waker);
     }
     pthread_mutex_unlock(&r->lock);
 }

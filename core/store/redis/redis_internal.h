@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "base/waker.h"
 #include "core/metrics/metrics.h"
 #include "core/store/redis/link.h"
 #include "core/store/redis/op.h"
@@ -27,13 +28,13 @@ struct weir_redis_connection {
     uint32_t n;
 };
 
-struct weir_redis_loop { /* loop.c; [its thread], but `async` and `next` */
+struct weir_redis_loop { /* loop.c; [its thread], but `waker` and `next` */
     struct weir_redis *r;
     struct weir_redis_loop *next; /* under r->lock */
     uv_loop_t *uv;
     uv_prepare_t prepare; /* writes what this turn asked for */
     uv_timer_t timer;     /* the first deadline */
-    uv_async_t async;
+    struct weir_waker waker;
     uint32_t n_handles; /* not closed */
     uint64_t epoch;     /* whose address the connections have */
     struct weir_redis_address address;
