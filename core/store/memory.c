@@ -78,8 +78,10 @@ static int call(struct weir_store *s, const struct weir_store_call *c,
     if (c->op == WEIR_STORE_PUBLISH) {
         weir_store_messages_add(&s->messages, c->key, c->value);
     } else {
+        uint64_t tenant_hash = weir_store_tenant_hash(c->tenant);
         struct weir_store_place p =
-            place_in(m, weir_store_map_shard(&m->map, c->tenant), c->now_us);
+            place_in(m, weir_store_map_shard_at(&m->map, tenant_hash), c->now_us);
+        p.tenant_hash = tenant_hash;
         ops[c->op](&p, c, &answer);
         pthread_mutex_unlock(&p.shard->lock);
     }

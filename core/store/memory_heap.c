@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entries that wait for a time, under a parent: a binary heap. */
+/* Jobs that wait for a time, under their queue: a binary heap. */
 #include <stdlib.h>
 
 #include "core/store/memory_map.h"
-
-struct weir_store_heap *weir_store_heap_of(struct weir_store_entry *parent)
-{
-    return parent->kind == WEIR_STORE_BUDGET ? &parent->budget.heap : &parent->queue.heap;
-}
 
 static bool is_before(const struct weir_store_entry *a, const struct weir_store_entry *b)
 {
@@ -48,7 +43,7 @@ static void sift_down(struct weir_store_heap *h, struct weir_store_entry *e, uin
 bool weir_store_wait(struct weir_store_shard *s, struct weir_store_entry *parent,
                      struct weir_store_entry *e)
 {
-    struct weir_store_heap *h = weir_store_heap_of(parent);
+    struct weir_store_heap *h = &parent->queue.heap;
     if (e->wait.at) {
         sift_up(h, e, e->wait.at);
         sift_down(h, e, e->wait.at);
@@ -78,7 +73,7 @@ void weir_store_unwait(struct weir_store_entry *e)
     if (e->wait.at == 0) {
         return;
     }
-    struct weir_store_heap *h = weir_store_heap_of(e->wait.parent);
+    struct weir_store_heap *h = &e->wait.parent->queue.heap;
     uint32_t at = e->wait.at;
     struct weir_store_entry *last = h->at[h->n - 1];
     h->n--;
@@ -91,6 +86,6 @@ void weir_store_unwait(struct weir_store_entry *e)
 
 struct weir_store_entry *weir_store_first_due(struct weir_store_entry *parent, uint64_t now_us)
 {
-    const struct weir_store_heap *h = weir_store_heap_of(parent);
+    const struct weir_store_heap *h = &parent->queue.heap;
     return h->n && h->at[0]->wait.due_us <= now_us ? h->at[0] : NULL;
 }

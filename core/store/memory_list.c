@@ -39,7 +39,8 @@ struct weir_store_bytes *weir_store_bytes_create(struct weir_store_shard *s, wei
     if (!b) {
         return NULL;
     }
-    *b = (struct weir_store_bytes){.number = number, .name_len = name.n, .value_len = value.n};
+    *b = (struct weir_store_bytes){
+        .number = number, .name_len = (uint16_t)name.n, .value_len = (uint32_t)value.n};
     if (name.n) {
         memcpy(b->bytes, name.p, name.n);
     }
@@ -58,7 +59,7 @@ void weir_store_bytes_destroy(struct weir_store_shard *s, struct weir_store_byte
 
 size_t weir_store_bytes_size(const struct weir_store_bytes *b)
 {
-    return sizeof(*b) + b->name_len + b->value_len;
+    return sizeof(*b) + b->name_len + (size_t)b->value_len;
 }
 
 bool weir_store_list_insert(struct weir_store_shard *s, struct weir_store_entry *e, size_t at,

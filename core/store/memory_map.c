@@ -2,6 +2,7 @@
 #include "core/store/memory_map.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include <xxhash.h>
 
@@ -11,7 +12,6 @@ enum {
     FIRST_SLOTS = 64,
     N_TAG_LISTS = 256,
     SWEEP_SLOTS = 4,
-    NEAR_IDS = 16,  /* slots that ids which differ in one digit share, at least */
     TICK_BITS = 20, /* microseconds of a slot's look_at */
     LOOK_TICKS = 64 /* an entry's expiry may change; it is looked at so often at least */
 };
@@ -29,10 +29,9 @@ static void free_content(struct weir_store_shard *s, struct weir_store_entry *e)
         weir_store_block_put(&s->blocks, e->value.tags,
                              weir_store_tags_size(e->value.tags, e->value.n_tags));
         break;
-    case WEIR_STORE_BUDGET:
-    case WEIR_STORE_QUEUE: free(weir_store_heap_of(e)->at); break;
+    case WEIR_STORE_QUEUE: free(e->queue.heap.at); break;
+    case WEIR_STORE_LOG: weir_store_ids_finish(s, &e->log.ids); /* fall through */
     case WEIR_STORE_COLLECTION:
-    case WEIR_STORE_LOG:
         for (size_t i = 0; i < e->list.n; i++) {
             weir_store_bytes_destroy(s, e->list.at[i]);
         }
@@ -62,6 +61,7 @@ static int shard_init(struct weir_store_shard *s, struct weir_store_map *map)
 {
     s->map = map;
     s->blocks.regions = &map->regions;
+    weir_store_ids_init(&s->reservations.settled);
     bool ok = true;
     for (int k = 0; k < WEIR_STORE_TABLES; k++) {
         struct weir_store_table *t = &s->tables[k];
@@ -80,6 +80,7 @@ static void shard_finish(struct weir_store_shard *s)
 {
     if (s->tables[0].slots) {
         tables_finish(s);
+        weir_store_reservations_finish(s);
         pthread_mutex_destroy(&s->lock);
     }
 }
@@ -88,6 +89,9 @@ int weir_store_map_init(struct weir_store_map *map, size_t max_entries, size_t m
 {
     *map = (struct weir_store_map){.max_entries = max_entries, .max_bytes = max_bytes};
     int rc = weir_store_regions_init(&map->regions);
+    if (rc == 0 && getrandom(&map->secret, sizeof(map->secret), 0) != sizeof(map->secret)) {
+        rc = WEIR_E_IO;
+    }
     for (int i = 0; i < WEIR_STORE_SHARDS && rc == 0; i++) {
         rc = shard_init(&map->shards[i], map);
     }
@@ -102,33 +106,25 @@ void weir_store_map_finish(struct weir_store_map *map)
     weir_store_regions_finish(&map->regions);
 }
 
+uint64_t weir_store_tenant_hash(weir_str tenant)
+{
+    return XXH3_64bits(tenant.p, tenant.n);
+}
+
 struct weir_store_shard *weir_store_map_shard(struct weir_store_map *map, weir_str tenant)
 {
-    return &map->shards[XXH3_64bits(tenant.p, tenant.n) % WEIR_STORE_SHARDS];
+    return weir_store_map_shard_at(map, weir_store_tenant_hash(tenant));
 }
 
-/* Of "run-1234" and "run-1234/0" the 4 is where among its neighbours it stands. */
-static uint64_t hash_id(weir_str id, uint64_t of)
+struct weir_store_name weir_store_name_in(enum weir_store_kind kind, weir_str tenant,
+                                          uint64_t tenant_hash, weir_str key)
 {
-    const char *slash = memrchr(id.p, '/', id.n);
-    size_t n = slash && slash > id.p ? (size_t)(slash - id.p) : id.n;
-    unsigned last = (unsigned char)id.p[n - 1];
-    if (last < '0' || last > '9') {
-        return XXH3_64bits_withSeed(id.p, id.n, of);
-    }
-    uint64_t hash = XXH3_64bits_withSeed(id.p, n - 1, of);
-    hash = n < id.n ? XXH3_64bits_withSeed(id.p + n, id.n - n, hash) : hash;
-    return (hash & ~(uint64_t)(NEAR_IDS - 1)) | (last - '0');
-}
-
-struct weir_store_name weir_store_name_with(const struct weir_store_name *of,
-                                            enum weir_store_kind kind, weir_str id)
-{
-    struct weir_store_name name = *of;
-    name.kind = kind;
-    name.id = id;
-    name.hash = hash_id(id, of->hash);
-    return name;
+    return (struct weir_store_name){
+        .kind = kind,
+        .tenant = tenant,
+        .key = key,
+        .hash = XXH3_64bits_withSeed(key.p, key.n, tenant_hash),
+    };
 }
 
 struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str tenant, weir_str key,
@@ -140,7 +136,7 @@ struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str te
         .tenant = tenant,
         .key = key,
         .id = id,
-        .hash = id.n ? hash_id(id, hash) : hash,
+        .hash = id.n ? XXH3_64bits_withSeed(id.p, id.n, hash) : hash,
     };
 }
 
@@ -169,14 +165,6 @@ static bool is_named(const struct weir_store_entry *e, const struct weir_store_n
     return e->kind == name->kind && weir_str_eq(tenant_of(e), name->tenant) &&
            weir_str_eq((weir_str){key, e->key_len}, name->key) &&
            weir_str_eq((weir_str){key + e->key_len, e->id_len}, name->id);
-}
-
-/* NULL: its kind is in none. */
-static struct weir_store_ring *ring_of(struct weir_store_shard *s, const struct weir_store_entry *e)
-{
-    return e->kind == WEIR_STORE_VALUE     ? &s->values
-           : e->kind == WEIR_STORE_SETTLED ? &s->settled
-                                           : NULL;
 }
 
 static void unlink_ring(struct weir_store_ring *ring, struct weir_store_entry *e)
@@ -275,19 +263,8 @@ static uint32_t look_at(uint64_t expires_us, uint64_t now_us)
     return tick < UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
 }
 
-/* Relaxed: the bounds are no more exact than make_room() says. */
-static void count_settled(struct weir_store_map *map, const struct weir_store_entry *e, bool more)
-{
-    if (e->kind == WEIR_STORE_SETTLED) {
-        size_t n = more ? 1 : SIZE_MAX, n_bytes = more ? e->n_bytes : 0 - e->n_bytes;
-        atomic_fetch_add_explicit(&map->n_settled, n, memory_order_relaxed);
-        atomic_fetch_add_explicit(&map->n_settled_bytes, n_bytes, memory_order_relaxed);
-    }
-}
-
 static void forget(struct weir_store_shard *s, struct weir_store_entry *e)
 {
-    count_settled(s->map, e, false);
     table_of(s, e->id_len)->n_entries--;
     atomic_fetch_sub_explicit(&s->map->n_entries, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&s->map->n_bytes, e->n_bytes, memory_order_relaxed);
@@ -298,12 +275,9 @@ static void forget(struct weir_store_shard *s, struct weir_store_entry *e)
 /* One entry alone. */
 static void drop(struct weir_store_shard *s, struct weir_store_entry *e)
 {
-    struct weir_store_ring *ring = ring_of(s, e);
     unlink_slot(table_of(s, e->id_len), e);
-    if (ring) {
-        unlink_ring(ring, e);
-    }
     if (e->kind == WEIR_STORE_VALUE) {
+        unlink_ring(&s->values, e);
         unlink_tags(s, e);
     }
     weir_store_unwait(e);
@@ -312,11 +286,11 @@ static void drop(struct weir_store_shard *s, struct weir_store_entry *e)
 
 void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e)
 {
-    if (e->kind == WEIR_STORE_BUDGET || e->kind == WEIR_STORE_QUEUE) {
-        const struct weir_store_heap *h = weir_store_heap_of(e);
-        while (h->n) {
-            drop(s, h->at[h->n - 1]);
-        }
+    if (e->kind == WEIR_STORE_BUDGET) {
+        weir_store_reservations_forget(s, e);
+    }
+    while (e->kind == WEIR_STORE_QUEUE && e->queue.heap.n) {
+        drop(s, e->queue.heap.at[e->queue.heap.n - 1]);
     }
     drop(s, e);
 }
@@ -328,8 +302,7 @@ static void remove_tenant_once(struct weir_store_shard *s, const struct weir_sto
     size_t i = 0;
     while (i < t->n_slots) {
         struct weir_store_entry *e = t->slots[i].entry;
-        bool goes = e && e->kind != WEIR_STORE_LOG && e->kind != WEIR_STORE_LOG_ID &&
-                    weir_str_eq(tenant_of(e), tenant);
+        bool goes = e && e->kind != WEIR_STORE_LOG && weir_str_eq(tenant_of(e), tenant);
         if (goes) {
             weir_store_remove(s, e);
         } else {
@@ -340,7 +313,8 @@ static void remove_tenant_once(struct weir_store_shard *s, const struct weir_sto
 
 size_t weir_store_shard_count(const struct weir_store_shard *s)
 {
-    return s->tables[WEIR_STORE_THINGS].n_entries + s->tables[WEIR_STORE_IDS].n_entries;
+    return s->tables[WEIR_STORE_THINGS].n_entries + s->tables[WEIR_STORE_IDS].n_entries +
+           s->reservations.n;
 }
 
 size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant)
@@ -440,22 +414,6 @@ static bool make_room(struct weir_store_shard *s, const struct weir_store_entry 
     return ok;
 }
 
-static bool too_many_settled(const struct weir_store_map *map)
-{
-    size_t n = atomic_load_explicit(&map->n_settled, memory_order_relaxed);
-    size_t n_bytes = atomic_load_explicit(&map->n_settled_bytes, memory_order_relaxed);
-    return n >= map->max_entries / 2 || n_bytes >= map->max_bytes / 2;
-}
-
-/* A shard that has none may add one: the bound is exceeded by one for each shard at most. */
-static void forget_settled(struct weir_store_shard *s)
-{
-    while (s->settled.oldest && too_many_settled(s->map)) {
-        weir_store_remove(s, s->settled.oldest);
-        atomic_fetch_add_explicit(&s->map->forgotten, 1, memory_order_relaxed);
-    }
-}
-
 /* Room for one more: half of the slots stay free. */
 static bool widen(struct weir_store_table *t)
 {
@@ -498,9 +456,7 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
     for (int i = 0; i < WEIR_STORE_TABLES; i++) {
         sweep_expired(s, &s->tables[i], now_us);
     }
-    if (name->kind == WEIR_STORE_SETTLED) {
-        forget_settled(s);
-    }
+    weir_store_reservations_age(s, now_us);
     size_t n_bytes = sizeof(struct weir_store_entry) + name->tenant.n + name->key.n + name->id.n;
     if (!make_room(s, NULL, 1, n_bytes)) {
         return NULL;
@@ -521,24 +477,28 @@ struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
     copy_name(e, name);
     link_slot(t->slots, t->n_slots,
               (struct weir_store_slot){e, (uint32_t)e->hash, look_at(expires_us, now_us)});
-    if (ring_of(s, e)) {
-        link_newest(ring_of(s, e), e);
+    if (e->kind == WEIR_STORE_VALUE) {
+        link_newest(&s->values, e);
+    } else if (e->kind == WEIR_STORE_BUDGET) {
+        e->budget.serial = ++s->reservations.last_serial;
+    } else if (e->kind == WEIR_STORE_LOG) {
+        weir_store_ids_init(&e->log.ids);
     }
-    count_settled(s->map, e, true);
     t->n_entries++;
     atomic_fetch_add_explicit(&s->map->n_entries, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->map->n_bytes, n_bytes, memory_order_relaxed);
     return e;
 }
 
-void weir_store_become_settled(struct weir_store_shard *s, struct weir_store_entry *hold)
+bool weir_store_has_room(struct weir_store_shard *s, size_t n_entries, size_t n_bytes)
 {
-    weir_store_unwait(hold);
-    forget_settled(s);
-    hold->kind = WEIR_STORE_SETTLED;
-    memset(&hold->settled, 0, sizeof(hold->settled));
-    link_newest(&s->settled, hold);
-    count_settled(s->map, hold, true);
+    return make_room(s, NULL, n_entries, n_bytes);
+}
+
+void weir_store_count_entries(struct weir_store_shard *s, size_t n_entries, size_t n_bytes)
+{
+    atomic_fetch_add_explicit(&s->map->n_entries, n_entries, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->map->n_bytes, n_bytes, memory_order_relaxed);
 }
 
 bool weir_store_grow(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_more)

@@ -4,22 +4,19 @@
  *
  * Why its own file: finding, ageing and bounding entries is one thing, what a limit or a budget
  * means is another (memory_*.c).
- * A tenant lies in one shard, so that an operation on many of its keys takes one lock. Entries that
- * wait for a time (reservations, jobs) are also in the heap of their parent (budget, queue).
- * Bounds: entries and bytes of the whole map. Room is made by evicting values, least recently used
- * first, of the same shard and then of others whose lock is free; nothing else is evicted for that.
- * Ids that are remembered as settled take half of either bound at most: beyond it the shard's
- * longest remembered one is forgotten for each new one, so that they never leave others without
- * room.
- * Ids that differ in their last digit stand beside each other: who counts its ids, as plugins do,
- * finds the next one in the lines of the cache that the last one left there.
- * Ownership: the map owns entries and what hangs on them; a pointer is valid while its shard is
- * locked. Threads: lock the shard first. Invariant: n_bytes is the sum of all entries' bytes. */
+ * A tenant lies in one shard, so that an operation on many of its keys takes one lock. Jobs are
+ * also in the heap of their queue. Reservations are no entries (memory_reservations.h), nor are the
+ * ids of logs (memory_ids.h). Bounds: entries and bytes of the whole map. Room is made by evicting
+ * values, least recently used first, of the same shard and then of others whose lock is free;
+ * nothing else is evicted for that. Ownership: the map owns entries and what hangs on them; a
+ * pointer is valid while its shard is locked. Threads: lock the shard first. Invariant: n_bytes is
+ * the sum of all entries' bytes. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include "core/store/memory_blocks.h"
+#include "core/store/memory_reservations.h"
 #include "core/store/store.h"
 
 enum { WEIR_STORE_SHARDS = 16 };
@@ -28,12 +25,9 @@ enum weir_store_kind {
     WEIR_STORE_VALUE, /* the only kind that may be evicted */
     WEIR_STORE_LIMIT,
     WEIR_STORE_BUDGET,
-    WEIR_STORE_HOLD,    /* an open reservation; parent: its budget */
-    WEIR_STORE_SETTLED, /* a reservation that was settled, or kept when its time was over */
     WEIR_STORE_COUNTER,
     WEIR_STORE_COLLECTION,
     WEIR_STORE_LOG,
-    WEIR_STORE_LOG_ID, /* an id that was appended, until it may come again */
     WEIR_STORE_QUEUE,
     WEIR_STORE_JOB, /* parent: its queue */
 };
@@ -54,8 +48,10 @@ struct weir_store_heap { /* earliest first */
 
 struct weir_store_bytes { /* one block of bytes with a name and a number */
     uint64_t number;
-    size_t name_len, value_len;
-    char bytes[]; /* name, value */
+    uint32_t value_len;
+    uint16_t name_len;
+    uint16_t made_h; /* of a log: when, in hours that begin anew after seven years */
+    char bytes[];    /* name, value */
 };
 
 struct weir_store_list { /* of a collection, by name; of a log, by number */
@@ -64,12 +60,12 @@ struct weir_store_list { /* of a collection, by name; of a log, by number */
 };
 
 struct weir_store_entry {
-    struct weir_store_entry *newer, *older; /* values: by last use; settled: by their making */
+    struct weir_store_entry *newer, *older; /* values: by last use */
     uint64_t hash;
     uint64_t expires_us; /* UINT64_MAX: never */
     enum weir_store_kind kind;
     size_t n_bytes; /* accounted */
-    struct {        /* holds and jobs: their place in the parent's heap */
+    struct {        /* jobs: their place in the parent's heap */
         struct weir_store_entry *parent;
         uint64_t due_us;
         uint64_t order; /* among the same due_us */
@@ -81,19 +77,11 @@ struct weir_store_entry {
             struct weir_store_limit_state *handles; /* memory_handles.h */
         } limit;
         int64_t counter;
-        uint64_t number; /* LOG_ID: the place */
         struct {
             uint64_t used, held;
-            struct weir_store_heap heap;
+            uint32_t n_seats; /* reservations' */
+            uint32_t serial;  /* no other budget of the shard has it */
         } budget;
-        struct {
-            uint64_t units;
-            bool keep;
-        } hold;
-        struct {
-            bool is_kept; /* not settled: `units` were counted when its time was over */
-            uint64_t units;
-        } settled;
         struct {
             char *bytes;
             size_t len;
@@ -101,7 +89,11 @@ struct weir_store_entry {
             struct weir_store_tag *tags;
             uint32_t n_tags;
         } value;
-        struct weir_store_list list; /* COLLECTION, LOG */
+        struct weir_store_list list; /* COLLECTION */
+        struct {
+            struct weir_store_list list; /* first: also of a LOG */
+            struct weir_store_ids ids;   /* numbers: places */
+        } log;
         struct {
             struct weir_store_heap heap;
             uint64_t n_ever;
@@ -146,7 +138,8 @@ struct weir_store_shard {
     struct weir_store_map *map;
     struct weir_store_blocks blocks; /* entries and small bytes */
     struct weir_store_table tables[WEIR_STORE_TABLES];
-    struct weir_store_ring values, settled;
+    struct weir_store_ring values;
+    struct weir_store_reservations reservations;
     struct weir_store_tag *tags[256];
     uint64_t last_us; /* the newest time that an operation was given */
 };
@@ -155,8 +148,9 @@ struct weir_store_map {
     struct weir_store_regions regions;
     struct weir_store_shard shards[WEIR_STORE_SHARDS];
     size_t max_entries, max_bytes;
+    uint64_t secret; /* of ids' hashes */
     _Atomic size_t n_entries, n_bytes;
-    _Atomic size_t n_settled, n_settled_bytes; /* among them */
+    _Atomic size_t n_over_bytes; /* among them: of reservations that are settled or kept */
     _Atomic uint64_t evicted, forgotten, expired, refused;
 };
 
@@ -168,13 +162,20 @@ struct weir_store_name {
 };
 struct weir_store_name weir_store_name_of(enum weir_store_kind kind, weir_str tenant, weir_str key,
                                           weir_str id);
-/* The name of `of`, which has no id, with an id. */
-struct weir_store_name weir_store_name_with(const struct weir_store_name *of,
-                                            enum weir_store_kind kind, weir_str id);
+
+/* Without an id, and with what the shard was found by. */
+struct weir_store_name weir_store_name_in(enum weir_store_kind kind, weir_str tenant,
+                                          uint64_t tenant_hash, weir_str key);
 
 int weir_store_map_init(struct weir_store_map *map, size_t max_entries, size_t max_bytes);
 void weir_store_map_finish(struct weir_store_map *map);
 struct weir_store_shard *weir_store_map_shard(struct weir_store_map *map, weir_str tenant);
+static inline struct weir_store_shard *weir_store_map_shard_at(struct weir_store_map *map,
+                                                               uint64_t tenant_hash)
+{
+    return &map->shards[tenant_hash % WEIR_STORE_SHARDS];
+}
+uint64_t weir_store_tenant_hash(weir_str tenant);
 
 size_t weir_store_shard_count(const struct weir_store_shard *s); /* entries */
 
@@ -186,9 +187,6 @@ struct weir_store_entry *weir_store_find(struct weir_store_shard *s,
 struct weir_store_entry *weir_store_insert(struct weir_store_shard *s,
                                            const struct weir_store_name *name, uint64_t expires_us,
                                            uint64_t now_us);
-/* An open reservation becomes the memory that it was settled: the entry stays where it is, out of
- * its budget's heap and with its content zeroed. */
-void weir_store_become_settled(struct weir_store_shard *s, struct weir_store_entry *hold);
 /* Removes it with all that hangs on it, its waiting children included. */
 void weir_store_remove(struct weir_store_shard *s, struct weir_store_entry *e);
 /* Removes what belongs to a tenant but its logs; returns how many. */
@@ -197,6 +195,10 @@ size_t weir_store_remove_tenant(struct weir_store_shard *s, weir_str tenant);
 /* Accounts n_more bytes to an entry, making room where needed; false: no room. `e` stays. */
 bool weir_store_grow(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_more);
 void weir_store_shrink(struct weir_store_shard *s, struct weir_store_entry *e, size_t n_less);
+/* For what is no entry: makes room where needed, and accounts to the whole (numbers may be
+ * negative, modulo 2^64). */
+bool weir_store_has_room(struct weir_store_shard *s, size_t n_entries, size_t n_bytes);
+void weir_store_count_entries(struct weir_store_shard *s, size_t n_entries, size_t n_bytes);
 
 /* Gives a value its tags: one block, weir_store_tags_size() large. */
 void weir_store_link_tags(struct weir_store_shard *s, struct weir_store_entry *e);
@@ -208,7 +210,6 @@ size_t weir_store_remove_tagged(struct weir_store_shard *s, weir_str tenant, wei
 
 /* ---- memory_heap.c ---- */
 
-struct weir_store_heap *weir_store_heap_of(struct weir_store_entry *parent);
 /* Puts `e` under `parent` with its wait.due_us, or moves it there; false: no memory. */
 bool weir_store_wait(struct weir_store_shard *s, struct weir_store_entry *parent,
                      struct weir_store_entry *e);

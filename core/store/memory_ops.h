@@ -8,6 +8,7 @@
 
 struct weir_store_place {
     struct weir_store_shard *shard;
+    uint64_t tenant_hash;
     uint64_t now_us;
     _Atomic uint64_t *versions; /* the last one given */
 };

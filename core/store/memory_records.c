@@ -148,42 +148,69 @@ void weir_store_memory_list(struct weir_store_place *p, const struct weir_store_
     }
 }
 
-static bool remember_id(struct weir_store_place *p, const struct weir_store_name *name,
-                        uint64_t place)
+/* Hours since the machine started, modulo 2^16. */
+static uint16_t hour_of(uint64_t us)
 {
-    struct weir_store_entry *e =
-        weir_store_insert(p->shard, name, weir_store_in_ms(p, WEIR_STORE_LOG_ID_MS), p->now_us);
-    if (e) {
-        e->number = place;
+    return (uint16_t)(us / (UINT64_C(3600) * 1000000));
+}
+
+/* Ids that are older than forty days may come again. */
+static void forget_ids(const struct weir_store_place *p, struct weir_store_entry *log)
+{
+    enum { HOURS = WEIR_STORE_LOG_ID_MS / (3600 * 1000) + 1 };
+    struct weir_store_ids *ids = &log->log.ids;
+    uint32_t oldest = ids->oldest;
+    while (oldest <= ids->newest &&
+           (uint16_t)(hour_of(p->now_us) - log->list.at[oldest - 1]->made_h) > HOURS) {
+        oldest++;
     }
-    return e;
+    if (oldest != ids->oldest) {
+        weir_store_ids_forget(p->shard, ids, oldest);
+    }
+}
+
+/* Appends to the log, whose room is made here; false: no room. Nothing ever leaves a log, so that
+ * an id's number is its place. */
+static bool add_entry(struct weir_store_place *p, const struct weir_store_call *c,
+                      struct weir_store_entry *log, struct weir_store_id id)
+{
+    size_t place = log->list.n + 1;
+    struct weir_store_bytes *b =
+        place < UINT32_MAX / 2 ? weir_store_bytes_create(p->shard, c->id, c->value, place) : NULL;
+    if (!b || !weir_store_list_insert(p->shard, log, log->list.n, b)) {
+        weir_store_bytes_destroy(p->shard, b);
+        return false;
+    }
+    b->made_h = hour_of(p->now_us);
+    if (!weir_store_ids_add(p->shard, &log->log.ids, id, true)) {
+        weir_store_list_remove(p->shard, log, log->list.n - 1);
+        return false;
+    }
+    return true;
 }
 
 void weir_store_memory_append(struct weir_store_place *p, const struct weir_store_call *c,
                               struct weir_store_answer *a)
 {
-    struct weir_store_name name = weir_store_name_of(WEIR_STORE_LOG_ID, c->tenant, c->key, c->id);
-    struct weir_store_entry *known = weir_store_find(p->shard, &name, p->now_us);
-    if (known) {
-        a->result.rc = WEIR_E_BUSY;
-        a->result.number = (int64_t)known->number;
+    struct weir_store_entry *e = open_list(p, WEIR_STORE_LOG, c);
+    if (!e) {
+        a->result.rc = WEIR_E_NOMEM;
         return;
     }
-    struct weir_store_entry *e = open_list(p, WEIR_STORE_LOG, c);
-    uint64_t place = e ? e->list.n + 1 : 0; /* nothing ever leaves a log */
-    struct weir_store_bytes *b =
-        e ? weir_store_bytes_create(p->shard, c->id, c->value, place) : NULL;
-    if (b && remember_id(p, &name, place)) {
-        if (weir_store_list_insert(p->shard, e, e->list.n, b)) {
-            a->result.number = (int64_t)place;
-            return;
+    struct weir_store_id id =
+        weir_store_id_of(c->id, p->tenant_hash ^ e->hash ^ p->shard->map->secret);
+    forget_ids(p, e);
+    uint32_t known = weir_store_ids_find(&e->log.ids, id);
+    if (known) {
+        a->result.rc = WEIR_E_BUSY;
+        a->result.number = known;
+    } else if (add_entry(p, c, e, id)) {
+        a->result.number = (int64_t)e->list.n;
+    } else {
+        a->result.rc = WEIR_E_NOMEM;
+        if (e->list.n == 0) {
+            weir_store_remove(p->shard, e);
         }
-        weir_store_remove(p->shard, weir_store_find(p->shard, &name, p->now_us));
-    }
-    weir_store_bytes_destroy(p->shard, b);
-    a->result.rc = WEIR_E_NOMEM;
-    if (e && e->list.n == 0) {
-        weir_store_remove(p->shard, e);
     }
 }
 
