@@ -6,6 +6,7 @@
  * and logged; requests are refused before it comes to that, but with on_store_loss: allow.
  * Threads: push [any]; drain [main]. Ownership: the backlog owns what is in it. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,8 +16,9 @@ struct settlement;
 struct billing_backlog {
     pthread_mutex_t lock; /* everything below */
     struct settlement *first, *last;
-    uint32_t n;          /* in the list */
-    uint32_t n_retrying; /* taken out by drain() and under way */
+    uint32_t n;             /* in the list */
+    uint32_t n_retrying;    /* taken out by drain() and under way */
+    _Atomic uint32_t n_all; /* of both: read without the lock */
     uint32_t max;
     bool last_ok; /* the latest retry went through: more at a time */
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bill.h"
 
+#include "facts.h"
+#include "packed.h"
 #include "settlement.h"
 
 enum { MAX_RENEWED = 4096, OUTPUT_PAUSE_MS = 1000, OPEN_BYTES = 256 };
@@ -9,8 +11,8 @@ struct bill {
     struct bill *next, *prev; /* under billing.bills_lock */
     struct billing *b;
     atomic_uint refs;
-    struct billing_facts
-        facts; /* texts: tenant only, in `bytes`; else set while they are written */
+    struct billing_facts facts; /* [loop] its texts lie in `later`, or behind the struct */
+    char *later;                /* allocated */
     char job[BILLING_ID_BYTES];
     char idem[BILLING_IDEM_BYTES];
     bool replay;
@@ -35,7 +37,10 @@ struct bill {
     uint64_t put_us;     /* of the last put */
     uint64_t failing_us; /* since when puts fail; 0: they do not */
     weir_ticket ticket;  /* of the pause; 0: output goes on */
-    char tenant[];
+
+    struct billing_totals want; /* [loop] at the end */
+    struct billing_end end;     /* the same */
+    char texts[];
 };
 
 const char *bill_id(const struct bill *bill)
@@ -60,6 +65,7 @@ static void unref(struct bill *bill)
         const weir_host *h = bill->b->host;
         (void)pthread_mutex_destroy(&bill->lock);
         h->free(h, (void *)bill->facts_text.p);
+        h->free(h, bill->later);
         h->free(h, bill);
     }
 }
@@ -237,37 +243,22 @@ void bills_renew(struct billing *b)
 
 /* ---- facts ---- */
 
-static weir_str field(const struct billing *b, weir_req *r, int which)
-{
-    weir_str s = {NULL, 0};
-    return b->host->req_get(b->host, r, which, &s) < 0 ? (weir_str){NULL, 0} : s;
-}
-
 static int64_t number(const struct billing *b, weir_req *r, int which)
 {
     int64_t v = 0;
     return b->host->req_get_num(b->host, r, which, &v) < 0 || v < 0 ? 0 : v;
 }
 
-/* Reads what the request says now, and writes the facts' text anew. */
-static int write_facts(struct bill *bill, weir_req *r)
+/* The facts' text for jobs, which other replicas read. */
+static int write_facts(struct bill *bill)
 {
     struct billing *b = bill->b;
     char bytes[BILLING_FACTS_BYTES];
     struct billing_text t = {.bytes = bytes, .cap = sizeof(bytes)};
-    struct billing_facts f = bill->facts;
-    f.request_id = field(b, r, WEIR_FIELD_REQUEST_ID);
-    f.key = field(b, r, WEIR_FIELD_KEY_ID);
-    f.user = field(b, r, WEIR_FIELD_USER);
-    f.model = field(b, r, WEIR_FIELD_MODEL);
-    f.target = field(b, r, WEIR_FIELD_TARGET);
-    f.service_class = field(b, r, WEIR_FIELD_CLASS);
-    f.tags = field(b, r, WEIR_FIELD_TAGS);
-    f.stream = bill->stream;
-    if (b->host->req_header(b->host, r, weir_str_from("idempotency-key"), &f.idempotency_key) < 0) {
-        f.idempotency_key = (weir_str){NULL, 0};
+    if (!b->has_jobs) {
+        return 0;
     }
-    billing_facts_write(&f, &t);
+    billing_facts_write(&bill->facts, &t);
     char *text = t.failed ? NULL : b->host->alloc(b->host, t.n);
     if (!text) {
         return t.failed ? WEIR_E_TOOBIG : WEIR_E_NOMEM;
@@ -281,11 +272,26 @@ static int write_facts(struct bill *bill, weir_req *r)
     return 0;
 }
 
-static void find_price(struct bill *bill, weir_str model)
+/* Reads the facts again; the old ones stay where there is no memory for new ones. */
+static void renew_facts(struct bill *bill, weir_req *r)
 {
     struct billing *b = bill->b;
+    struct billing_facts f = bill->facts;
+    billing_facts_read(b, r, true, &f);
+    char *texts = b->host->alloc(b->host, billing_facts_bytes(&f) + 1);
+    if (texts) {
+        billing_facts_keep(&f, texts);
+        bill->facts = f;
+        b->host->free(b->host, bill->later);
+        bill->later = texts;
+    }
+}
+
+static void find_price(struct bill *bill)
+{
+    const struct billing *b = bill->b;
     const struct price *price =
-        b->book ? price_book_find(b->book, model, bill->facts.started_us) : NULL;
+        b->book ? price_book_find(b->book, bill->facts.model, bill->facts.started_us) : NULL;
     bill->facts.has_price = price != NULL;
     if (price) {
         bill->facts.price = *price;
@@ -294,29 +300,33 @@ static void find_price(struct bill *bill, weir_str model)
                  weir_str_from(b->book ? price_book_currency(b->book) : ""));
 }
 
+/* Where the plugin looks for keys itself, a request without `extra` has none. */
 static struct bill *make_bill(struct billing *b, weir_req *r, const struct bill_extra *extra)
 {
-    weir_str tenant = field(b, r, WEIR_FIELD_TENANT);
-    struct bill *bill = b->host->alloc(b->host, sizeof(*bill) + tenant.n);
+    struct billing_facts f;
+    billing_facts_read(b, r, extra || !b->config.idempotency, &f);
+    struct bill *bill = b->host->alloc(b->host, sizeof(*bill) + billing_facts_bytes(&f));
     if (!bill) {
         return NULL;
     }
-    *bill = (struct bill){.b = b, .refs = 1, .replay = extra && extra->replay};
+    f.stream = number(b, r, WEIR_NUMBER_STREAM) != 0;
+    f.started_us = b->host->wall_us(b->host);
+    f.attempts = 0;
+    billing_month_of(f.started_us, f.month);
+    billing_facts_keep(&f, bill->texts);
+    memset(bill, 0, offsetof(struct bill, texts));
+    bill->b = b;
+    bill->refs = 1;
+    bill->replay = extra && extra->replay;
     (void)pthread_mutex_init(&bill->lock, NULL);
-    if (tenant.n) {
-        memcpy(bill->tenant, tenant.p, tenant.n);
-    }
-    struct billing_facts *f = &bill->facts;
-    f->tenant = (weir_str){bill->tenant, tenant.n};
-    f->started_us = b->host->wall_us(b->host);
     billing_make_id(b, bill->job);
-    billing_copy(f->id, sizeof(f->id), weir_str_from(extra && extra->id ? extra->id : bill->job));
-    billing_month_of(f->started_us, f->month);
+    billing_copy(f.id, sizeof(f.id), weir_str_from(extra && extra->id ? extra->id : bill->job));
     if (extra && extra->month) {
-        billing_copy(f->month, sizeof(f->month), weir_str_from(extra->month));
+        billing_copy(f.month, sizeof(f.month), weir_str_from(extra->month));
     }
+    bill->facts = f;
     billing_copy(bill->idem, sizeof(bill->idem), weir_str_from(extra ? extra->idem : ""));
-    bill->stream = number(b, r, WEIR_NUMBER_STREAM) != 0;
+    bill->stream = f.stream;
     bill->has_marks = bill->stream && b->has_jobs;
     bill->is_open = !b->has_jobs;
     bill->prompt_tokens = number(b, r, WEIR_NUMBER_PROMPT_TOKENS);
@@ -331,8 +341,8 @@ int bill_open(struct billing *b, weir_req *r, const struct bill_extra *extra,
     if (!bill) {
         return WEIR_E_NOMEM;
     }
-    find_price(bill, field(b, r, WEIR_FIELD_MODEL));
-    int rc = write_facts(bill, r);
+    find_price(bill);
+    int rc = write_facts(bill);
     if (rc < 0) {
         unref(bill);
         return rc;
@@ -349,9 +359,10 @@ void bill_admitted(struct bill *bill, weir_req *r)
         bill->facts.attempts++;
     }
     bill->admitted = true;
-    find_price(bill, field(bill->b, r, WEIR_FIELD_MODEL)); /* it may be another model by now */
-    /* The old facts do when there is no memory for new ones. */
-    if (write_facts(bill, r) == 0) {
+    renew_facts(bill, r);
+    find_price(bill); /* it may be another model by now */
+    /* The old text does when there is no memory for a new one. */
+    if (write_facts(bill) == 0) {
         tell_store(bill, true);
     }
 }
@@ -359,9 +370,12 @@ void bill_admitted(struct bill *bill, weir_req *r)
 bool bill_must_refuse(struct bill *bill)
 {
     struct billing *b = bill->b;
-    pthread_mutex_lock(&bill->lock);
-    bool failing = bill->failing_us != 0;
-    pthread_mutex_unlock(&bill->lock);
+    bool failing = false;
+    if (b->has_jobs) {
+        pthread_mutex_lock(&bill->lock);
+        failing = bill->failing_us != 0;
+        pthread_mutex_unlock(&bill->lock);
+    }
     switch (b->config.on_store_loss) {
     case BILLING_LOSS_DENY: return failing || billing_backlog_is_full(&b->backlog);
     case BILLING_LOSS_LOCAL: return billing_backlog_is_full(&b->backlog);
@@ -438,6 +452,9 @@ int bill_on_output_resumed(struct bill *bill, weir_req *r)
 
 void bill_on_delivered(struct bill *bill, uint64_t n_tokens)
 {
+    if (!bill->b->has_jobs) {
+        return;
+    }
     atomic_store_explicit(&bill->n_delivered, n_tokens, memory_order_relaxed);
     if (bill->has_marks &&
         (n_tokens - atomic_load_explicit(&bill->n_marked, memory_order_relaxed) >=
@@ -472,28 +489,86 @@ static struct billing_totals totals_of(const weir_usage *u)
     };
 }
 
+/* The settlement's steps: with jobs, keys or a webhook, and where the store did not take the entry.
+ */
+static void settle_by_steps(const struct bill *bill)
+{
+    struct billing *b = bill->b;
+    char bytes[BILLING_FACTS_BYTES];
+    struct billing_text t = {.bytes = bytes, .cap = sizeof(bytes)};
+    struct settlement_order order = {
+        .facts = &bill->facts,
+        .facts_text = bill->facts_text,
+        .want = bill->want,
+        .end = bill->end,
+        .job = weir_str_from(bill->job),
+        .idem = bill->idem,
+        .only_up = bill->idem[0] != '\0',
+    };
+    if (!bill->facts_text.n) {
+        billing_facts_write(&bill->facts, &t);
+        order.facts_text = billing_text_view(&t);
+    }
+    if (billing_settle(b, &order) < 0) {
+        billing_log(b, WEIR_LEVEL_ERROR, "no memory to settle %s: others will, from its last mark",
+                    bill->facts.id);
+    }
+}
+
+static void on_entry(void *arg, const weir_store_result *result)
+{
+    struct bill *bill = arg;
+    struct billing *b = bill->b;
+    if (result->rc == 0) {
+        billing_count(b, BILLING_USAGE_ENTRIES);
+        atomic_fetch_add_explicit(&b->amount, bill->want.amount, memory_order_relaxed);
+    } else { /* it may be there all the same, or go into the backlog */
+        settle_by_steps(bill);
+    }
+    unref(bill);
+}
+
+/* In a ledger that ends with this process an entry is all that there is to do. False: it is not so
+ * simple. */
+static bool settle_at_once(struct bill *bill)
+{
+    struct billing *b = bill->b;
+    char bytes[BILLING_PACKED_BYTES], id[BILLING_ID_BYTES + 2], log[BILLING_LOG_BYTES];
+    if (b->has_jobs || b->webhook || bill->idem[0]) {
+        return false;
+    }
+    billing_totals_price(&bill->want, &bill->facts);
+    size_t n = billing_entry_pack(&bill->facts, &bill->want, &bill->end, bytes);
+    if (n == 0) {
+        return false;
+    }
+    struct billing_text t = {.bytes = id, .cap = sizeof(id)};
+    billing_text_literal(&t, bill->facts.id);
+    billing_text_literal(&t, "/0");
+    billing_log_name(bill->facts.month, log);
+    atomic_fetch_add_explicit(&bill->refs, 1, memory_order_relaxed);
+    int rc = b->store->append(b->host, bill->facts.tenant, weir_str_from(log),
+                              billing_text_view(&t), (weir_str){bytes, n}, on_entry, bill);
+    if (rc < 0) {
+        on_entry(bill, &(weir_store_result){.struct_size = sizeof(weir_store_result), .rc = rc});
+    }
+    return true;
+}
+
 static void settle(struct bill *bill, const weir_usage *u)
 {
     struct billing *b = bill->b;
     if (!bill->facts.has_price) {
         billing_count(b, BILLING_UNPRICED);
     }
-    struct settlement_order order = {
-        .facts = &bill->facts,
-        .facts_text = bill->facts_text,
-        .want = totals_of(u),
-        .end = {.ended_us = b->host->wall_us(b->host),
-                .status = u->http_status,
-                .finish = finish_word(u->finish),
-                .source = "replica"},
-        .job = weir_str_from(bill->job),
-        .idem = bill->idem,
-        .only_up = bill->idem[0] != '\0',
-    };
-    billing_copy(order.end.error, sizeof(order.end.error), u->error_code);
-    if (billing_settle(b, &order) < 0) {
-        billing_log(b, WEIR_LEVEL_ERROR, "no memory to settle %s: others will, from its last mark",
-                    bill->facts.id);
+    bill->want = totals_of(u);
+    bill->end = (struct billing_end){.ended_us = b->host->wall_us(b->host),
+                                     .status = u->http_status,
+                                     .finish = finish_word(u->finish),
+                                     .source = "replica"};
+    billing_copy(bill->end.error, sizeof(bill->end.error), u->error_code);
+    if (!settle_at_once(bill)) {
+        settle_by_steps(bill);
     }
 }
 

@@ -15,10 +15,10 @@
  * bills the mark. An answer that is not streamed is delivered by one write of the socket, which
  * on_complete follows in the same turn of the loop: before that nothing was delivered, and the
  * reaper bills nothing.
- * In a store that dies with this process nobody could claim a job, and the ledger dies as well: only
- * settle is done.
- * Threads: hooks on the request's loop; heartbeats on [main]; `lock` guards what both touch.
- * Ownership: reference-counted: the request and the put that is under way hold one each. */
+ * In a store that dies with this process nobody could claim a job, and the ledger dies as well:
+ * only settle is done. Threads: hooks on the request's loop; heartbeats on [main]; `lock` guards
+ * what both touch. Ownership: reference-counted: the request and the put that is under way hold one
+ * each. */
 #include <pthread.h>
 
 #include "billing.h"

@@ -32,6 +32,12 @@ void billing_month_of(uint64_t wall_us, char ret_month[BILLING_MONTH_BYTES])
     memcpy(ret_month, digits, sizeof(digits));
 }
 
+void billing_log_name(const char month[BILLING_MONTH_BYTES], char ret_log[BILLING_LOG_BYTES])
+{
+    memcpy(ret_log, "usage/", 6);
+    memcpy(ret_log + 6, month, BILLING_MONTH_BYTES);
+}
+
 /* Text by text: what a plugin set must not break the record. */
 static void write_tags(weir_str tags, struct billing_text *t)
 {

@@ -27,6 +27,7 @@ enum {
     BILLING_MONTH_BYTES = 8, /* "2026-01", with NUL */
     BILLING_IDEM_BYTES = 65, /* SHA-256 in hex, with NUL */
     BILLING_WORD_BYTES = 48,
+    BILLING_LOG_BYTES = 16, /* "usage/2026-01", with NUL */
 };
 
 struct billing_totals {
@@ -57,6 +58,9 @@ struct billing_end {
 };
 
 void billing_month_of(uint64_t wall_us, char ret_month[BILLING_MONTH_BYTES]);
+
+/* The ledger's name of a month. */
+void billing_log_name(const char month[BILLING_MONTH_BYTES], char ret_log[BILLING_LOG_BYTES]);
 
 /* Writes the facts' members; `t` has BILLING_FACTS_BYTES. */
 void billing_facts_write(const struct billing_facts *f, struct billing_text *t);

@@ -3,9 +3,10 @@
 
 #include "billing.h"
 #include "idempotency.h"
+#include "packed.h"
 #include "webhook.h"
 
-enum { MAX_CHAIN = 64, LOG_BYTES = 16, ENTRY_ID_BYTES = BILLING_ID_BYTES + 12 };
+enum { MAX_CHAIN = 64, ENTRY_ID_BYTES = BILLING_ID_BYTES + 12 };
 
 enum step { APPEND, READ_BACK, WEBHOOK, IDEMPOTENCY, FORGET, DONE };
 
@@ -85,12 +86,6 @@ static void abandon(struct settlement *s, const char *why)
     finish(s);
 }
 
-static void log_name(const struct settlement *s, char out[LOG_BYTES])
-{
-    memcpy(out, "usage/", 6);
-    billing_copy(out + 6, LOG_BYTES - 6, weir_str_from(s->facts.month));
-}
-
 /* What the next entry has to add; false: nothing, the chain is right. */
 static bool find_rest(const struct settlement *s, struct billing_totals *ret_add)
 {
@@ -165,12 +160,14 @@ static void pass_entry(void *arg, const weir_store_result *result)
 static void on_read_back(void *arg, const weir_store_result *result)
 {
     struct settlement *s = arg;
+    char room[BILLING_ENTRY_BYTES];
     if (result->rc < 0) {
         give_up(s, result->rc);
         return;
     }
-    if (result->n_items != 1 || result->items[0].number != s->place ||
-        billing_entry_read(result->items[0].value, &s->there) < 0) {
+    bool is_it = result->n_items == 1 && result->items[0].number == s->place;
+    weir_str entry = is_it ? billing_entry_text(result->items[0].value, room) : (weir_str){NULL, 0};
+    if (billing_entry_read(entry, &s->there) < 0) {
         abandon(s, "its entry in the ledger cannot be read");
         return;
     }
@@ -179,7 +176,7 @@ static void on_read_back(void *arg, const weir_store_result *result)
         return;
     }
     /* Who appended it may have died before it told the webhook. */
-    int rc = tell_webhook(s, result->items[0].value, pass_entry);
+    int rc = tell_webhook(s, entry, pass_entry);
     if (rc < 0) {
         give_up(s, rc);
     }
@@ -187,8 +184,8 @@ static void on_read_back(void *arg, const weir_store_result *result)
 
 static int read_back(struct settlement *s)
 {
-    char log[LOG_BYTES];
-    log_name(s, log);
+    char log[BILLING_LOG_BYTES];
+    billing_log_name(s->facts.month, log);
     return s->b->store->read(s->b->host, s->facts.tenant, weir_str_from(log), s->place - 1, 1,
                              on_read_back, s);
 }
@@ -218,7 +215,7 @@ static void on_appended(void *arg, const weir_store_result *result)
 /* 1: nothing has to be appended. */
 static int append(struct settlement *s)
 {
-    char bytes[BILLING_ENTRY_BYTES], id[ENTRY_ID_BYTES], log[LOG_BYTES];
+    char bytes[BILLING_ENTRY_BYTES], id[ENTRY_ID_BYTES], log[BILLING_LOG_BYTES];
     struct billing_text t = {.bytes = bytes, .cap = sizeof(bytes)};
     struct billing_totals add;
     if (!find_rest(s, &add)) {
@@ -228,7 +225,7 @@ static int append(struct settlement *s)
         return WEIR_E_TOOBIG;
     }
     entry_id(s, id);
-    log_name(s, log);
+    billing_log_name(s->facts.month, log);
     return s->b->store->append(s->b->host, s->facts.tenant, weir_str_from(log), weir_str_from(id),
                                billing_text_view(&t), on_appended, s);
 }

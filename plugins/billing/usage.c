@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "billing.h"
+#include "packed.h"
 #include "period.h"
 #include "row.h"
 
@@ -80,14 +81,16 @@ static void finish(struct page *p, int rc)
 /* False: the page is full. */
 static bool add_line(struct page *p, const weir_store_item *item)
 {
-    uint64_t started_us = billing_row_started_us(item->value);
+    char room[BILLING_ENTRY_BYTES];
+    weir_str entry = billing_entry_text(item->value, room);
+    uint64_t started_us = billing_row_started_us(entry);
     if (started_us < p->period.from_us || started_us >= p->period.to_us) {
         return true;
     }
     if (p->csv) {
-        (void)billing_row_csv(&p->text, item->number, item->value);
+        (void)billing_row_csv(&p->text, item->number, entry);
     } else {
-        billing_row_json(&p->text, item->number, item->value);
+        billing_row_json(&p->text, item->number, entry);
     }
     p->n_lines += !p->text.failed;
     return !p->text.failed && p->n_lines < p->limit;
