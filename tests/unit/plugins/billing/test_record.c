@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <yyjson.h>
 
+#include "packed.h"
 #include "record.h"
 #include "tests/support/cmocka.h"
 #include "webhook.h"
@@ -122,6 +123,61 @@ static void an_open_job_is_read_back_whatever_its_texts_hold(void **state)
             fail_msg("%zu bytes were taken", n);
         }
     }
+}
+
+/* What was packed, and the same written as JSON at once. */
+static void expect_same_text(const struct billing_facts *facts, const struct billing_totals *add,
+                             const struct billing_end *end)
+{
+    static char packed[BILLING_PACKED_BYTES], room[BILLING_ENTRY_BYTES];
+    static char facts_bytes[BILLING_FACTS_BYTES], bytes[BILLING_ENTRY_BYTES];
+    struct billing_text f = {.bytes = facts_bytes, .cap = sizeof(facts_bytes)};
+    struct billing_text t = {.bytes = bytes, .cap = sizeof(bytes)};
+    billing_facts_write(facts, &f);
+    billing_entry_write(&t, billing_text_view(&f), 0, add, end);
+    size_t n = billing_entry_pack(facts, add, end, packed);
+    assert_true(n > 0 && !t.failed);
+    weir_str text = billing_entry_text((weir_str){packed, n}, room);
+    if (!weir_str_eq(text, billing_text_view(&t))) {
+        fail_msg("%.*s is not %.*s", (int)text.n, text.p, (int)t.n, bytes);
+    }
+    weir_str same = billing_entry_text(text, room); /* JSON stays as it is */
+    assert_ptr_equal(same.p, text.p);
+    for (size_t k = 0; k < n; k++) { /* a broken one is no crash */
+        assert_int_equal(billing_entry_text((weir_str){packed, k}, room).n, 0);
+    }
+}
+
+static void a_packed_entry_is_the_same_json(void **state)
+{
+    (void)state;
+    static char longer[600], tenant[500];
+    struct billing_facts facts = some_facts();
+    const struct billing_totals add = {1, 12, 4, 300, -5, 77, -123456789};
+    struct billing_end end = {.ended_us = 1770000000000001,
+                              .status = 200,
+                              .finish = "stop",
+                              .error = "some_error",
+                              .source = "replica"};
+    expect_same_text(&facts, &add, &end);
+    memset(longer, 'x', sizeof(longer));
+    memset(tenant, '"', sizeof(tenant));
+    memcpy(longer + 254, "\xe2\x82\xac", 3); /* cut within a character */
+    facts.user = facts.model = facts.target = facts.service_class = (weir_str){longer, 600};
+    facts.idempotency_key = (weir_str){longer, 255};
+    facts.tenant = (weir_str){tenant, sizeof(tenant)};
+    facts.tags = (weir_str)WEIR_STR_INIT("{\"team\":\"x\",\"n\":1}");
+    facts.has_price = false;
+    facts.stream = false;
+    facts.attempts = 3;
+    end = (struct billing_end){.finish = "", .source = "replica", .status = 503};
+    expect_same_text(&facts, &add, &end);
+    memset(longer, '\xff', sizeof(longer));
+    expect_same_text(&facts, &add, &end);
+    static char tags[BILLING_PACKED_BYTES];
+    facts.tags = (weir_str){tags, sizeof(tags)};
+    static char packed[BILLING_PACKED_BYTES];
+    assert_int_equal(billing_entry_pack(&facts, &add, &end, packed), 0);
 }
 
 static void an_entry_adds_up_to_what_was_written(void **state)
@@ -253,6 +309,7 @@ int main(void)
         cmocka_unit_test(numbers_have_every_digit),
         cmocka_unit_test(what_does_not_fit_fails_and_stays_failed),
         cmocka_unit_test(an_open_job_is_read_back_whatever_its_texts_hold),
+        cmocka_unit_test(a_packed_entry_is_the_same_json),
         cmocka_unit_test(an_entry_adds_up_to_what_was_written),
         cmocka_unit_test(tags_are_texts_whatever_was_set),
         cmocka_unit_test(the_longest_facts_fit),
