@@ -117,3 +117,24 @@ unsigned rules_find(const struct rules_stack *stack, enum level level, weir_str 
     }
     return n;
 }
+
+unsigned rules_general_levels(const struct rules *config)
+{
+    yyjson_val *root = root_of(config);
+    bool models = yyjson_obj_get(root, "model") || yyjson_obj_get(root, "models");
+    return (yyjson_obj_get(root, "global") ? 1u << LEVEL_GLOBAL : 0) |
+           (models ? 1u << LEVEL_MODEL : 0) |
+           (yyjson_obj_get(root, "tenant") ? 1u << LEVEL_TENANT : 0) |
+           (yyjson_obj_get(root, "user") ? 1u << LEVEL_USER : 0) |
+           (yyjson_obj_get(root, "key") ? 1u << LEVEL_KEY : 0);
+}
+
+unsigned rules_own_levels(const struct rules *tenant)
+{
+    yyjson_val *root = root_of(tenant);
+    bool users = yyjson_obj_get(root, "user") || yyjson_obj_get(root, "users");
+    bool keys = yyjson_obj_get(root, "key") || yyjson_obj_get(root, "keys");
+    bool models = yyjson_obj_get(root, "model") || yyjson_obj_get(root, "models");
+    return (root ? 1u << LEVEL_TENANT : 0) | (users ? 1u << LEVEL_USER : 0) |
+           (keys ? 1u << LEVEL_KEY : 0) | (models ? 1u << LEVEL_TENANT_MODEL : 0);
+}

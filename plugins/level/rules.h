@@ -26,6 +26,11 @@ uint64_t rules_duration_ms(yyjson_val *v, uint64_t otherwise);
  * its levels. */
 unsigned rules_levels(yyjson_val *list);
 
+/* Levels for which a block may have rules, whatever the subject's name: the plugin's configuration,
+ * a tenant's record. Where none of both has any, rules_find() finds none but a key's own. */
+unsigned rules_general_levels(const struct rules *config);
+unsigned rules_own_levels(const struct rules *tenant);
+
 /* The blocks that may speak for a subject: the plugin's, the tenant's, the key's own; NULL: none.
  */
 struct rules_stack {

@@ -334,10 +334,11 @@ enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, 
                                 .req = req,
                                 .tenant_len = (uint32_t)tenant.n,
                                 .text_len = (uint32_t)tenant.n,
+                                .began_us = l->host->wall_us(l->host),
                                 .holds = holds,
                                 .text = bytes};
     if (l->prices) {
-        draft.price = price_book_find(l->prices, ids->model, l->host->wall_us(l->host));
+        draft.price = price_book_find(l->prices, ids->model, draft.began_us);
     }
     enum reserve_result result = ledger_add_holds(&draft, ids, most);
     struct reservation *r = result == RESERVE_OK && draft.n ? keep(&draft) : NULL;

@@ -48,11 +48,20 @@ struct budget_state {
     uint64_t local;   /* reserved here while the store was lost, in this window */
 };
 
+/* The calendar window that a budget is in, and its key: the same for all requests until it ends. */
+struct budget_window {
+    struct window window;
+    uint16_t key_len; /* 0: not known */
+    char key[110];
+};
+
 struct owner { /* a subject with budgets */
     struct level_entry e;
     struct budget_set set;
     struct budget_state states[BUDGET_MAX];
-    struct zone *zone; /* LEVEL_TENANT: the tenant's; NULL: the ledger's */
+    struct budget_window *windows; /* [set.n], made when first needed; NULL: none */
+    struct zone *zone;             /* LEVEL_TENANT: the tenant's; NULL: the ledger's */
+    unsigned levels;               /* LEVEL_TENANT: where its record may have budgets */
 };
 
 struct hold {
@@ -81,6 +90,7 @@ struct reservation {
     weir_ticket ticket;
     char id[48];
     const struct price *price; /* NULL: no money is counted */
+    uint64_t began_us;         /* wall clock */
     uint32_t n, n_tenant;      /* holds; those of the tenant's group come first */
     uint32_t n_done;           /* reserved, later: settled */
     uint32_t n_asked;          /* of the call under way; 0: none is */
@@ -108,7 +118,8 @@ struct ledger {
     struct rules config;
     struct price_book *prices; /* NULL: no money */
     struct zone *zone;         /* where a tenant names none */
-    unsigned levels;
+    unsigned levels;           /* that are looked at */
+    unsigned general;          /* among them: where the plugin's own budgets may be */
     enum on_loss on_loss;
     uint32_t replicas;
     uint8_t warn_at[4]; /* percentages, ascending; 0: no more */

@@ -16,8 +16,15 @@ static bool is_idle(const struct level_entry *e)
     return true;
 }
 
+static void forget_windows(struct owner *o)
+{
+    free(o->windows);
+    o->windows = NULL;
+}
+
 static void finish(struct level_entry *e)
 {
+    forget_windows((struct owner *)e);
     zone_destroy(((struct owner *)e)->zone);
 }
 
@@ -53,6 +60,7 @@ static void make_budgets(const struct ledger *l, struct owner *o, yyjson_val *co
     const struct budget_set before = o->set;
     struct budget_state known[BUDGET_MAX];
     memcpy(known, o->states, sizeof(known));
+    forget_windows(o); /* another time zone may hold, too */
     o->set = (struct budget_set){.n = 0};
     for (int i = 0; i < n; i++) {
         budget_set_add(&o->set, found[i], l->prices ? price_book_currency(l->prices) : "");
@@ -77,6 +85,7 @@ static int update(struct ledger *l, struct owner *o, const struct level_source *
     if (n >= 0 && version != o->e.version) {
         if (o->e.level == LEVEL_TENANT) {
             set_zone(l, o);
+            o->levels = rules_own_levels(o->e.rules);
         }
         make_budgets(l, o, found, n);
         o->e.version = version;
@@ -107,19 +116,30 @@ weir_str ledger_key(const struct reservation *r, const struct hold *h)
     return (weir_str){r->text + h->key, h->key_len};
 }
 
+static void add_key(struct text *to, const struct owner *o, const struct budget *b,
+                    const struct zone *zone, const struct window *w)
+{
+    level_key_add(to, "quota", (enum level)o->e.level, level_entry_name(&o->e));
+    text_add(to, weir_str_from(budget_unit_name(b)));
+    text_add_char(to, '/');
+    window_key_add(to, (enum window_period)b->period, b->rolling, zone, w);
+}
+
 /* Everything that one window of a budget needs. False: no room. */
 static bool add_hold(struct reservation *r, struct owner *o, uint32_t at, const struct zone *zone,
-                     const struct window *w, bool is_binding, const struct usage *most)
+                     const struct window *w, weir_str known_key, bool is_binding,
+                     const struct usage *most)
 {
     const struct budget *b = &o->set.list[at];
     if (r->n == LEDGER_MAX_HOLDS || LEDGER_TEXT_BYTES - r->text_len < LEDGER_KEY_BYTES) {
         return false;
     }
     struct text key = text_on(r->text + r->text_len, LEDGER_TEXT_BYTES - r->text_len);
-    level_key_add(&key, "quota", (enum level)o->e.level, level_entry_name(&o->e));
-    text_add(&key, weir_str_from(budget_unit_name(b)));
-    text_add_char(&key, '/');
-    window_key_add(&key, (enum window_period)b->period, b->rolling, zone, w);
+    if (known_key.n) {
+        text_add(&key, known_key);
+    } else {
+        add_key(&key, o, b, zone, w);
+    }
     struct hold *h = &r->holds[r->n++];
     *h = (struct hold){.owner = o,
                        .budget = *b,
@@ -135,19 +155,44 @@ static bool add_hold(struct reservation *r, struct owner *o, uint32_t at, const 
     return true;
 }
 
+/* The window of now_s with its key; NULL: no memory, or the key is too long to be kept. */
+static const struct budget_window *find_window(struct owner *o, uint32_t at,
+                                               const struct zone *zone, int64_t now_s)
+{
+    if (!o->windows && !(o->windows = calloc(o->set.n, sizeof(*o->windows)))) {
+        return NULL;
+    }
+    struct budget_window *w = &o->windows[at];
+    if (w->key_len && now_s >= w->window.start_s && now_s < w->window.end_s) {
+        return w;
+    }
+    const struct budget *b = &o->set.list[at];
+    struct text key = text_on(w->key, sizeof(w->key));
+    w->window = window_calendar((enum window_period)b->period, zone, now_s);
+    add_key(&key, o, b, zone, &w->window);
+    w->key_len = key.n < key.cap ? (uint16_t)key.n : 0; /* a full one may have been cut */
+    return w->key_len ? w : NULL;
+}
+
 static bool add_budget(struct reservation *r, struct owner *o, uint32_t at, const struct zone *zone,
                        const struct usage *most)
 {
     const struct budget *b = &o->set.list[at];
-    int64_t now_s = (int64_t)(r->ledger->host->wall_us(r->ledger->host) / 1000000);
+    const weir_str no_key = {NULL, 0};
+    int64_t now_s = (int64_t)(r->began_us / 1000000);
     if (!b->rolling) {
+        const struct budget_window *known = find_window(o, at, zone, now_s);
+        if (known) {
+            weir_str key = {known->key, known->key_len};
+            return add_hold(r, o, at, zone, &known->window, key, true, most);
+        }
         struct window w = window_calendar((enum window_period)b->period, zone, now_s);
-        return add_hold(r, o, at, zone, &w, true, most);
+        return add_hold(r, o, at, zone, &w, no_key, true, most);
     }
     bool ok = true;
     for (unsigned i = 0; i < WINDOW_SPANS && ok; i++) {
         struct window w = window_rolling((enum window_period)b->period, now_s, i);
-        ok = add_hold(r, o, at, zone, &w, i == 0, most);
+        ok = add_hold(r, o, at, zone, &w, no_key, i == 0, most);
     }
     return ok;
 }
@@ -202,8 +247,16 @@ static enum reserve_result add_tenant(struct reservation *r, const struct level_
     from.tenant = of ? of->e.rules : NULL;
     enum reserve_result result = of && update(l, of, &from) == 0 ? RESERVE_OK : RESERVE_BROKEN;
     const struct zone *zone = of && of->zone ? of->zone : l->zone;
-    for (int i = LEVEL_TENANT; i < LEVEL_GLOBAL && result == RESERVE_OK; i++) {
-        result = add_level(r, sh, (enum level)i, ids->tenant, &from, zone, most);
+    /* Most levels of most tenants have no budgets: nothing is made or looked for there. */
+    unsigned levels = l->general | (of ? of->levels : 0);
+    levels |= ids->key_json.n ? 1u << LEVEL_KEY : 0;
+    if (result == RESERVE_OK && l->levels & 1u << LEVEL_TENANT) {
+        result = add_owner(r, of, zone, most);
+    }
+    for (int i = LEVEL_TENANT + 1; i < LEVEL_GLOBAL && result == RESERVE_OK; i++) {
+        if (levels & 1u << i) {
+            result = add_level(r, sh, (enum level)i, ids->tenant, &from, zone, most);
+        }
     }
     pthread_mutex_unlock(&sh->lock);
     r->n_tenant = r->n;
@@ -217,13 +270,15 @@ enum reserve_result ledger_add_holds(struct reservation *r, const struct level_i
     struct ledger *l = r->ledger;
     const struct level_source from = {.member = "quota", .config = &l->config, .ids = ids};
     enum reserve_result result = add_tenant(r, ids, most);
-    if (result != RESERVE_OK || !(l->levels & (1u << LEVEL_GLOBAL | 1u << LEVEL_MODEL))) {
+    if (result != RESERVE_OK || !(l->general & (1u << LEVEL_GLOBAL | 1u << LEVEL_MODEL))) {
         return result;
     }
     struct level_shard *sh = level_table_shard(&l->table, nobody);
     pthread_mutex_lock(&sh->lock);
     for (int i = LEVEL_GLOBAL; i < LEVEL__COUNT && result == RESERVE_OK; i++) {
-        result = add_level(r, sh, (enum level)i, nobody, &from, l->zone, most);
+        if (l->general & 1u << i) {
+            result = add_level(r, sh, (enum level)i, nobody, &from, l->zone, most);
+        }
     }
     pthread_mutex_unlock(&sh->lock);
     return result;

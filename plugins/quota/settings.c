@@ -112,6 +112,7 @@ static int read_root(struct quota *q, yyjson_val *root, char error[QUOTA_ERROR_B
     const char *zone = yyjson_get_str(yyjson_obj_get(root, "timezone"));
     const char *book = yyjson_get_str(yyjson_obj_get(root, "price_book"));
     l->levels = rules_levels(yyjson_obj_get(root, "levels"));
+    l->general = l->levels & rules_general_levels(&l->config);
     l->replicas = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "replicas"));
     l->free_without_price = yyjson_equals_str(yyjson_obj_get(root, "without_price"), "free");
     l->on_loss = loss && strcmp(loss, "allow") == 0   ? ON_LOSS_ALLOW
