@@ -7,8 +7,8 @@
  * Bounds: entries and bytes. When they are reached, plain values are evicted, least recently used
  * first; nothing else is, since forgetting a limit or a record would be wrong: without room for a
  * new one the operation answers WEIR_E_NOMEM. What has expired goes first. Ids of settled
- * reservations, which exist only so that settling again counts once, take half of the room at most;
- * beyond that the oldest are forgotten early.
+ * reservations, which exist only so that settling again counts once, take half of the bytes at most
+ * (and a table for each shard); beyond that the oldest are forgotten early.
  * Ownership, errors: store.h. Threads: operations on any thread, no loop is needed; `done` is
  * called before the operation returns. */
 #include "core/store/store.h"

@@ -21,6 +21,14 @@ static size_t name_bytes(const struct weir_store_entry *e)
     return e->tenant_len + e->key_len + e->id_len;
 }
 
+static void free_list(struct weir_store_shard *s, const struct weir_store_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        weir_store_bytes_destroy(s, list->at[i]);
+    }
+    free(list->at);
+}
+
 static void free_content(struct weir_store_shard *s, struct weir_store_entry *e)
 {
     switch (e->kind) {
@@ -30,12 +38,10 @@ static void free_content(struct weir_store_shard *s, struct weir_store_entry *e)
                              weir_store_tags_size(e->value.tags, e->value.n_tags));
         break;
     case WEIR_STORE_QUEUE: free(e->queue.heap.at); break;
-    case WEIR_STORE_LOG: weir_store_ids_finish(s, &e->log.ids); /* fall through */
-    case WEIR_STORE_COLLECTION:
-        for (size_t i = 0; i < e->list.n; i++) {
-            weir_store_bytes_destroy(s, e->list.at[i]);
-        }
-        free(e->list.at);
+    case WEIR_STORE_COLLECTION: free_list(s, &e->list); break;
+    case WEIR_STORE_LOG:
+        weir_store_ids_finish(s, &e->log.ids);
+        free_list(s, &e->log.list);
         break;
     case WEIR_STORE_JOB: weir_store_bytes_destroy(s, e->job.value); break;
     case WEIR_STORE_LIMIT: weir_store_limit_forget(e); break;
