@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plain_text.h"
 #include "utf8.h"
 
 void weir_buf_init(struct weir_buf *b, size_t max_bytes)
@@ -104,26 +105,38 @@ void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
-void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
+static size_t count_digits(uint64_t v)
 {
     enum { MAX = 20 };
-    if (v < 10) {
-        weir_buf_add_char(b, (char)('0' + v));
+    size_t n = 1;
+    for (uint64_t limit = 10; v >= limit && n < MAX; limit *= 10) {
+        n++;
+    }
+    return n;
+}
+
+void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    size_t n = count_digits(v);
+    char *to = weir_buf_reserve(b, n); /* written in place: a copy would wait for its bytes */
+    if (!to) {
         return;
     }
-    char digits[2 * MAX] = {0}; /* so that MAX can be copied from any of the first ones */
-    size_t at = MAX;
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    if (b->cap - b->len > MAX && !b->failed) {
-        memcpy(b->data + b->len, digits + at, MAX); /* a fixed length needs no call */
-        b->len += MAX - at;
-        b->data[b->len] = '\0';
-    } else {
-        weir_buf_add(b, digits + at, MAX - at);
+    size_t left = n;
+    for (; v >= 100; v /= 100) {
+        left -= 2;
+        memcpy(to + left, pairs + 2 * (v % 100), 2);
     }
+    if (v >= 10) {
+        memcpy(to, pairs + 2 * v, 2);
+    } else {
+        to[0] = (char)('0' + v);
+    }
+    weir_buf_commit(b, n);
 }
 
 static void add_escape(struct weir_buf *b, unsigned char c)
@@ -138,46 +151,13 @@ static void add_escape(struct weir_buf *b, unsigned char c)
     }
 }
 
-typedef signed char bytes16 __attribute__((vector_size(16)));
-
-/* Has any of 16 bytes to be looked at? As signed numbers, those above ASCII are below 0x20, too. */
-static bool has_odd(const char *p)
-{
-    bytes16 v;
-    uint64_t halves[2];
-    memcpy(&v, p, sizeof(v));
-    bytes16 odd = (v < 0x20) | (v == '"') | (v == '\\');
-    memcpy(halves, &odd, sizeof(odd));
-    return (halves[0] | halves[1]) != 0;
-}
-
-/* How many bytes from p on stand for themselves: printable ASCII but quote and backslash. Most
- * texts are made of hardly anything else. */
-static size_t plain_len(const char *p, size_t n)
-{
-    size_t i = 0;
-    while (i + sizeof(bytes16) <= n && !has_odd(p + i)) {
-        i += sizeof(bytes16);
-    }
-    if (i > 0 && i + sizeof(bytes16) > n && !has_odd(p + n - sizeof(bytes16))) {
-        return n; /* the rest, looked at together with what is before it */
-    }
-    for (; i < n; i++) {
-        signed char c = (signed char)p[i];
-        if (c < 0x20 || c == '"' || c == '\\') {
-            break;
-        }
-    }
-    return i;
-}
-
 void weir_buf_add_json_str(struct weir_buf *b, weir_str s)
 {
     weir_buf_add_char(b, '"');
     size_t start = 0;
     size_t i = 0;
     while (i < s.n) {
-        i += plain_len(s.p + i, s.n - i);
+        i += weir_plain_len(s.p + i, s.n - i);
         if (i == s.n) {
             break;
         }
