@@ -116,7 +116,6 @@ static void drain(struct weir_http_connection *c)
 static const char *reason_phrase(int status)
 {
     switch (status) {
-    case 200: return "OK";
     case 201: return "Created";
     case 202: return "Accepted";
     case 204: return "No Content";
@@ -166,37 +165,37 @@ static void add_str(struct weir_http_output *out, weir_str s)
     weir_http_output_add(out, s.p, s.n);
 }
 
-/* Without printf: this is in the path of every request. */
-static void add_number(struct weir_http_output *out, uint64_t value, unsigned base)
+/* Without printf: this is in the path of every event. */
+static void add_hex(struct weir_http_output *out, uint64_t value)
 {
-    char digits[20];
+    char digits[16];
     size_t at = sizeof(digits);
     do {
-        digits[--at] = "0123456789abcdef"[value % base];
-        value /= base;
+        digits[--at] = "0123456789abcdef"[value & 15];
+        value >>= 4;
     } while (value);
     weir_http_output_add(out, digits + at, sizeof(digits) - at);
 }
 
-static void add_framing(struct weir_http_exchange *ex, int status, int64_t n_body)
+static void add_framing(struct weir_http_exchange *ex, int status, int64_t n_body,
+                        struct weir_buf *head)
 {
     struct weir_http_connection *c = ex->connection;
-    struct weir_http_output *out = &c->out;
     if (n_body != WEIR_HTTP_NO_LENGTH && status != 204 && status != 304) {
-        add_text(out, "Content-Length: ");
-        add_number(out, (uint64_t)n_body, 10);
-        add_text(out, "\r\n");
+        weir_buf_add_text(head, "Content-Length: ");
+        weir_buf_add_u64(head, (uint64_t)n_body);
+        weir_buf_add_text(head, "\r\n");
     } else if (n_body == WEIR_HTTP_NO_LENGTH && ex->request.version_minor == 0) {
         c->is_last = c->is_last || !ex->hides_body;
     } else if (n_body == WEIR_HTTP_NO_LENGTH && status != 204 && status != 304) {
         ex->is_chunked = true;
-        add_text(out, "Transfer-Encoding: chunked\r\n");
+        weir_buf_add_text(head, "Transfer-Encoding: chunked\r\n");
     }
     c->is_last = !may_keep_alive(ex);
     if (c->is_last) {
-        add_text(out, "Connection: close\r\n");
+        weir_buf_add_text(head, "Connection: close\r\n");
     } else if (ex->request.version_minor == 0) {
-        add_text(out, "Connection: keep-alive\r\n");
+        weir_buf_add_text(head, "Connection: keep-alive\r\n");
     }
 }
 
@@ -204,13 +203,21 @@ static int begin(struct weir_http_exchange *ex, int status, int64_t n_body)
 {
     struct weir_http_connection *c = ex->connection;
     struct weir_http_output *out = &c->out;
-    add_text(out, "HTTP/1.1 ");
-    add_number(out, (uint64_t)status, 10);
-    add_text(out, " ");
-    add_text(out, reason_phrase(status));
-    add_text(out, "\r\n");
-    add_str(out, weir_http_date_line(&c->server->date, time(NULL)));
-    add_framing(ex, status, n_body);
+    char memory[WEIR_HTTP_OVERHEAD_BYTES];
+    struct weir_buf head;
+    weir_buf_init_fixed(&head, memory, sizeof(memory));
+    if (status == 200) {
+        weir_buf_add_text(&head, "HTTP/1.1 200 OK\r\n");
+    } else {
+        weir_buf_add_text(&head, "HTTP/1.1 ");
+        weir_buf_add_u64(&head, (uint64_t)status);
+        weir_buf_add_char(&head, ' ');
+        weir_buf_add_text(&head, reason_phrase(status));
+        weir_buf_add_text(&head, "\r\n");
+    }
+    weir_buf_add_str(&head, weir_http_date_line(&c->server->date, time(NULL)));
+    add_framing(ex, status, n_body, &head);
+    add_str(out, weir_buf_view(&head));
     add_str(out, weir_buf_view(&ex->fields));
     weir_buf_reset(&ex->fields); /* trailers, from now on */
     add_text(out, "\r\n");
@@ -222,7 +229,7 @@ static void write_body(struct weir_http_exchange *ex, weir_str bytes)
 {
     struct weir_http_output *out = &ex->connection->out;
     if (ex->is_chunked) {
-        add_number(out, bytes.n, 16);
+        add_hex(out, bytes.n);
         add_text(out, "\r\n");
     }
     add_str(out, bytes);

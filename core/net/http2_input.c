@@ -138,7 +138,7 @@ static enum weir_http_problem join_cookies(struct weir_http_exchange *ex)
     struct weir_http_request *r = &ex->request;
     char *joined = NULL;
     size_t n_kept = 0, n_joined = 0;
-    if (weir_http_request_count(r, "cookie") < 2) {
+    if (weir_http_request_count(r, weir_str_from("cookie")) < 2) {
         return WEIR_HTTP_OK;
     }
     /* The values are all in `head`, with a name before each, so they fit even with separators. */
@@ -171,7 +171,7 @@ static enum weir_http_problem settle_host(struct weir_http_request *r)
     if (r->authority.n == 0) {
         return WEIR_HTTP_OK;
     }
-    const struct weir_http_field *host = weir_http_request_find(r, name.p);
+    const struct weir_http_field *host = weir_http_request_find(r, name);
     if (host) {
         return weir_str_eq(host->value, r->authority) ? WEIR_HTTP_OK : WEIR_HTTP_BAD_HOST;
     }

@@ -34,7 +34,7 @@ weir_str weir_http_peer(const struct weir_http_exchange *ex)
     return weir_str_from(ex->connection->peer);
 }
 
-weir_str weir_http_header(const struct weir_http_exchange *ex, const char *name)
+weir_str weir_http_header_named(const struct weir_http_exchange *ex, weir_str name)
 {
     const struct weir_http_field *f = weir_http_request_find(&ex->request, name);
     return f ? f->value : (weir_str){NULL, 0};

@@ -32,7 +32,12 @@ int weir_http_version_minor(const struct weir_http_exchange *ex); /* 0 or 1 */
 weir_str weir_http_peer(const struct weir_http_exchange *ex);
 
 /* The first field of that name (any case); empty when absent. */
-weir_str weir_http_header(const struct weir_http_exchange *ex, const char *name);
+weir_str weir_http_header_named(const struct weir_http_exchange *ex, weir_str name);
+/* Inline, so that the compiler knows a literal's length. */
+static inline weir_str weir_http_header(const struct weir_http_exchange *ex, const char *name)
+{
+    return weir_http_header_named(ex, weir_str_from(name));
+}
 size_t weir_http_n_headers(const struct weir_http_exchange *ex);
 /* The i-th field in order of arrival, i < n_headers; the name is as sent. */
 void weir_http_header_at(const struct weir_http_exchange *ex, size_t i, weir_str *ret_name,

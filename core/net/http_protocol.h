@@ -20,6 +20,7 @@ enum weir_http_end;
 enum weir_http_problem;
 
 enum { WEIR_HTTP_NO_LENGTH = -1 };
+enum { WEIR_HTTP_OVERHEAD_BYTES = 512 }; /* status line and the server's own fields */
 
 struct weir_http_protocol {
     /* The connection. */

@@ -38,29 +38,27 @@ void weir_http_request_reset(struct weir_http_request *r)
     };
 }
 
-static bool is_named(const struct weir_http_field *f, const char *name, size_t n)
+static bool is_named(const struct weir_http_field *f, weir_str name)
 {
-    return f->name.n == n && strncasecmp(f->name.p, name, n) == 0;
+    return f->name.n == name.n && strncasecmp(f->name.p, name.p, name.n) == 0;
 }
 
 const struct weir_http_field *weir_http_request_find(const struct weir_http_request *r,
-                                                     const char *name)
+                                                     weir_str name)
 {
-    size_t n = strlen(name);
     for (size_t i = 0; i < r->n_fields; i++) {
-        if (is_named(&r->fields[i], name, n)) {
+        if (is_named(&r->fields[i], name)) {
             return &r->fields[i];
         }
     }
     return NULL;
 }
 
-size_t weir_http_request_count(const struct weir_http_request *r, const char *name)
+size_t weir_http_request_count(const struct weir_http_request *r, weir_str name)
 {
-    size_t n = strlen(name);
     size_t n_found = 0;
     for (size_t i = 0; i < r->n_fields; i++) {
-        n_found += is_named(&r->fields[i], name, n);
+        n_found += is_named(&r->fields[i], name);
     }
     return n_found;
 }

@@ -46,9 +46,9 @@ void weir_http_request_reset(struct weir_http_request *r);
 
 /* The first field of that name (any case), or NULL. */
 const struct weir_http_field *weir_http_request_find(const struct weir_http_request *r,
-                                                     const char *name);
+                                                     weir_str name);
 /* How many fields of that name there are. */
-size_t weir_http_request_count(const struct weir_http_request *r, const char *name);
+size_t weir_http_request_count(const struct weir_http_request *r, weir_str name);
 
 /* While a head arrives, kept strings and fields are offsets into `head`, which may move; resolve()
  * turns the fields into views, resolved() one kept string. */

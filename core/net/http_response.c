@@ -9,8 +9,6 @@
 #include "base/http_field.h"
 #include "core/net/http_server_internal.h"
 
-enum { MAX_OVERHEAD_BYTES = 512 }; /* status line and the server's own fields */
-
 static bool is_ours(weir_str name)
 {
     static const weir_str ours[] = {
@@ -137,7 +135,7 @@ static int begin(struct weir_http_exchange *ex, int status, int64_t n_body)
     if (status < 200 || status > 599 || ex->reply != WEIR_HTTP_REPLY_NONE) {
         return WEIR_E_ARG;
     }
-    if (n > room || room - n < ex->fields.len + MAX_OVERHEAD_BYTES) {
+    if (n > room || room - n < ex->fields.len + WEIR_HTTP_OVERHEAD_BYTES) {
         return WEIR_E_TOOBIG;
     }
     ex->hides_body = weir_str_is(ex->request.method, "HEAD") || status == 204 || status == 304;

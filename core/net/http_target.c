@@ -51,16 +51,17 @@ static int escape_value(weir_str s, size_t i)
 /* Bytes of that kind, and escapes of anything but NUL. */
 static bool is_made_of(weir_str s, uint8_t kind)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        if (byte_kinds[(unsigned char)s.p[i]] & kind) {
-            continue;
+    for (size_t i = 0;; i += 3) {
+        while (i < s.n && byte_kinds[(unsigned char)s.p[i]] & kind) {
+            i++;
+        }
+        if (i == s.n) {
+            return true;
         }
         if (escape_value(s, i) <= 0) {
             return false;
         }
-        i += 2;
     }
-    return true;
 }
 
 static bool has_prefix(weir_str s, weir_str prefix)
@@ -77,6 +78,9 @@ static weir_str drop(weir_str s, size_t n)
 static weir_str split_authority(weir_str target, weir_str *ret_authority)
 {
     static const weir_str schemes[] = {WEIR_STR_INIT("http://"), WEIR_STR_INIT("https://")};
+    if (target.n && target.p[0] == '/') { /* nearly always */
+        return target;
+    }
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
         if (!has_prefix(target, schemes[i])) {
             continue;
