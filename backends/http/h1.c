@@ -69,10 +69,14 @@ static int on_counted(llhttp_t *llhttp, const char *bytes, size_t n)
 static int on_field(llhttp_t *llhttp, const char *bytes, size_t n)
 {
     struct weir_upstream_h1 *h = self(llhttp);
-    for (size_t i = 0; i < n && h->n_name < sizeof(h->name); i++) {
+    size_t room = sizeof(h->name) - h->n_name;
+    size_t n_kept = n < room ? n : room;
+    char *to = h->name + h->n_name;
+    for (size_t i = 0; i < n_kept; i++) {
         char c = bytes[i];
-        h->name[h->n_name++] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+        to[i] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
     }
+    h->n_name = (uint8_t)(h->n_name + n_kept);
     return count(h, n);
 }
 

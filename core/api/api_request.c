@@ -486,10 +486,17 @@ static const struct param {
 static const struct param *find_param(yyjson_val *key, uint32_t kind)
 {
     weir_str name = {yyjson_get_str(key), yyjson_get_len(key)};
-    assert(name.p); /* keys are texts */
-    for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
-        if ((params[i].kinds & 1u << kind) && weir_str_eq(name, params[i].name)) {
-            return &params[i];
+    assert(name.p); /* keys are texts, NUL-ended */
+    const struct param *first = params, *end = params + sizeof(params) / sizeof(params[0]);
+    for (size_t n = (size_t)(end - first); n > 0;) { /* to the first with that letter */
+        size_t half = n / 2;
+        bool is_before = first[half].name.p[0] < name.p[0];
+        first = is_before ? first + half + 1 : first;
+        n = is_before ? n - half - 1 : half;
+    }
+    for (; first < end && first->name.p[0] == name.p[0]; first++) {
+        if ((first->kinds & 1u << kind) && weir_str_eq(name, first->name)) {
+            return first;
         }
     }
     return NULL;

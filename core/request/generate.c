@@ -185,27 +185,29 @@ static void prompt_known(struct weir_request *r)
     weir_request_phase(r, WEIR_PHASE_BODY, body_passed);
 }
 
-static weir_str make_id(struct weir_request *r, const char *prefix)
+static weir_str make_id(struct weir_request *r, weir_str prefix)
 {
-    size_t n_prefix = strlen(prefix), n_id = strlen(r->id);
-    char *id = weir_arena_alloc(&r->arena, n_prefix + n_id + 1);
+    weir_str of = r->api.generation.request_id;
+    char *id = weir_arena_take(&r->arena, prefix.n + of.n + 1);
     if (!id) {
         return (weir_str){NULL, 0};
     }
-    memcpy(id, prefix, n_prefix);
-    memcpy(id + n_prefix, r->id, n_id + 1);
-    return (weir_str){id, n_prefix + n_id};
+    memcpy(id, prefix.p, prefix.n);
+    memcpy(id + prefix.n, of.p, of.n + 1);
+    return (weir_str){id, prefix.n + of.n};
 }
 
 static int init_reply(struct weir_request *r)
 {
+    static const weir_str chat_prefix = WEIR_STR_INIT("chatcmpl-");
+    static const weir_str text_prefix = WEIR_STR_INIT("cmpl-");
     const weir_generation *g = &r->api.generation;
     r->reply = (struct weir_reply){
         .kind = g->kind,
         .stream = r->api.stream,
         .include_usage = r->api.include_usage,
         .want_logprobs = g->want_logprobs,
-        .id = make_id(r, g->kind == WEIR_GENERATION_CHAT ? "chatcmpl-" : "cmpl-"),
+        .id = make_id(r, g->kind == WEIR_GENERATION_CHAT ? chat_prefix : text_prefix),
         .model = weir_str_from(weir_model_name(r->model)),
         .created_s = weir_clock_wall_s(),
         .n_choices = g->n,

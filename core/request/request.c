@@ -38,12 +38,15 @@ static bool id_is_sane(weir_str s)
 void weir_request_id_make(char out[WEIR_REQUEST_ID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    uint64_t random[2] = {weir_random_u64(), weir_random_u64()};
     memcpy(out, "req_", 4);
-    for (int i = 0; i < 24; i++) {
-        out[4 + i] = digits[random[i / 16] >> (i % 16 * 4) & 15];
+    char *to = out + 4;
+    for (int half = 0; half < 2; half++) {
+        uint64_t random = weir_random_u64();
+        for (int i = 0; i < 12; i++, random >>= 4) {
+            *to++ = digits[random & 15];
+        }
     }
-    out[28] = '\0';
+    *to = '\0';
 }
 
 /* The client's own id when it sent one that is safe to log, else a random one. */

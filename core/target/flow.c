@@ -58,7 +58,9 @@ int weir_flow_init(struct weir_flow *f, struct weir_inbox *inbox, struct weir_in
         return WEIR_E_NOMEM;
     }
     f->is_open = true;
-    (void)pthread_mutex_init(&f->mutex, NULL);
+    if (!reader) {
+        (void)pthread_mutex_init(&f->mutex, NULL);
+    }
     return 0;
 }
 
@@ -70,7 +72,9 @@ void weir_flow_finish(struct weir_flow *f)
     free(f->ring);
     f->ring = NULL;
     f->is_open = false;
-    (void)pthread_mutex_destroy(&f->mutex);
+    if (!f->reader) {
+        (void)pthread_mutex_destroy(&f->mutex);
+    }
 }
 
 static size_t logprob_bytes(const weir_chunk *c)
