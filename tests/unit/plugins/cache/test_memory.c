@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "tests/support/cmocka.h"
@@ -218,6 +219,49 @@ static void who_takes_over_has_the_answers(void **state)
     memory_destroy(first);
 }
 
+static void *use_it(void *arg)
+{
+    struct memory *m = arg;
+    unsigned seed = (unsigned)(uintptr_t)&seed;
+    for (int i = 0; i < 4000; i++) {
+        int number = rand_r(&seed) % 20;
+        uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
+        struct answer_writer w = {.max_bytes = 64 * 1024};
+        const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = STR("an answer")};
+        name(digest, number);
+        struct answer *found = memory_find(m, place_of(number), digest, 0, &w.spare);
+        if (found) {
+            assert_memory_equal(found->digest, digest, sizeof(digest));
+            assert_int_equal(found->n_chunks, 1);
+        } else if (answer_add(&w, &c) == 0) {
+            found = answer_finish(&w, digest, 1, 1, 1);
+            assert_true(memory_add(m, found, place_of(number), STR("t"), STR("m"), 0));
+        }
+        answer_drop(&w);
+        answer_unref(found);
+        if (i % 500 == 0) {
+            (void)memory_drop(m, STR("t"), STR("m"));
+        }
+    }
+    return NULL;
+}
+
+static void threads_may_use_it_together(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    struct memory *m = create(10 * ANSWER_BYTES); /* half of them: some go for others */
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, use_it, m), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_true(memory_count(m).entries <= 10);
+    memory_destroy(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_place_has_one_answer_and_gives_it_to_its_own_request_only),
         cmocka_unit_test(a_replaced_answer_is_written_over),
         cmocka_unit_test(who_takes_over_has_the_answers),
+        cmocka_unit_test(threads_may_use_it_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
