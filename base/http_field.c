@@ -3,14 +3,15 @@
 
 #include <string.h>
 
-/* Eight small letters and hyphens, as in nearly all names. A byte's high bit says what holds for
- * it; nothing is borrowed from the next one, since all begin above 127. */
+/* Eight letters and hyphens, as in nearly all names. A byte's high bit says what holds for it;
+ * nothing is borrowed from the next one, since all begin above 127. */
 static bool are_plain(const char *p)
 {
     const uint64_t each = UINT64_C(0x0101010101010101), high = each << 7;
     uint64_t w;
     memcpy(&w, p, sizeof(w));
-    uint64_t from_a = (w | high) - each * 'a', to_z = (each * 'z' | high) - (w & ~high);
+    uint64_t lower = w | each * 0x20;
+    uint64_t from_a = (lower | high) - each * 'a', to_z = (each * 'z' | high) - (lower & ~high);
     uint64_t is_other = ((w ^ each * '-') | high) - each;
     return (((from_a & to_z) | ~is_other) & ~w & high) == high;
 }
