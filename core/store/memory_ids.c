@@ -8,6 +8,8 @@
 #include "core/store/memory_map.h"
 
 enum {
+    NEAR_IDS = 64, /* slots of a neighbourhood */
+    NEAR_STEP = 6, /* between ids that differ in their last digit */
     FIRST_SLOTS = 16,
     MAX_SLOTS = 2048,  /* 32 KiB */
     MAX_BITS = 20,     /* of the directory */
@@ -25,10 +27,22 @@ struct weir_store_id_table {
     struct slot slots[];
 };
 
+/* Of "run-1234" and "run-1234/0" the 4 is where in its neighbourhood the id stands. */
 struct weir_store_id weir_store_id_of(weir_str text, uint64_t seed)
 {
-    XXH128_hash_t h = XXH3_128bits_withSeed(text.p, text.n, seed);
-    return (struct weir_store_id){.hash = h.low64, .tag = (uint32_t)h.high64};
+    bool is_part = text.n > 2 && text.p[text.n - 2] == '/';
+    size_t n = is_part ? text.n - 2 : text.n;
+    unsigned last = (unsigned char)text.p[n - 1];
+    if (last < '0' || last > '9') {
+        XXH128_hash_t h = XXH3_128bits_withSeed(text.p, text.n, seed);
+        return (struct weir_store_id){.hash = h.low64, .tag = (uint32_t)h.high64};
+    }
+    /* Another seed for each ending: no two texts have their beginning in common then. */
+    uint64_t ending = is_part ? 256 + (unsigned char)text.p[text.n - 1] : 1;
+    XXH128_hash_t h = XXH3_128bits_withSeed(text.p, n - 1, seed + ending);
+    return (struct weir_store_id){.hash = (h.low64 & ~(uint64_t)(NEAR_IDS - 1)) |
+                                          (last - '0') * NEAR_STEP,
+                                  .tag = (uint32_t)h.high64};
 }
 
 void weir_store_ids_init(struct weir_store_ids *ids)
