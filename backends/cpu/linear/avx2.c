@@ -9,6 +9,8 @@
  *
  * A strip is one tile x 4 tokens, or 4 tiles x 1 token: 16 registers hold no more. Tiles are
  * unpacked in registers for each group of 4 tokens. */
+#include <immintrin.h>
+
 #include "backends/cpu/linear/isa_tables.h"
 
 enum {

@@ -12,6 +12,8 @@
  * Up to 8 tokens the tiles are unpacked in registers as they stream through. With more they are
  * expanded to bytes and float scales in L1, a chunk of columns at a time, and meet the tokens
  * there. Both ways run the same body, so an output is the same float operations in one order. */
+#include <immintrin.h>
+
 #include "backends/cpu/linear/isa_tables.h"
 
 enum {

@@ -2,6 +2,9 @@
 #include "backends/cpu/linear/isa.h"
 
 #include <string.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #include "backends/cpu/linear/isa_tables.h"
 
@@ -17,6 +20,14 @@ static int machine_runs(const struct weir_cpu_isa *isa)
         /* Every processor with AVX2 has F16C, which older compilers can not ask for. */
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     }
+#elif defined(__aarch64__)
+    const int has_dot = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    if (isa == &weir_cpu_isa_neon_i8mm) {
+        return has_dot && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+    }
+    if (isa == &weir_cpu_isa_neon) {
+        return has_dot;
+    }
 #endif
     return isa == &weir_cpu_isa_scalar;
 }
@@ -25,6 +36,9 @@ static const struct weir_cpu_isa *const tables[] = {
 #if defined(__x86_64__)
     &weir_cpu_isa_avx512,
     &weir_cpu_isa_avx2,
+#elif defined(__aarch64__)
+    &weir_cpu_isa_neon_i8mm,
+    &weir_cpu_isa_neon,
 #endif
     &weir_cpu_isa_scalar,
 };

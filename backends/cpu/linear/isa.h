@@ -2,8 +2,8 @@
 #pragma once
 /* The instruction sets that have linear kernels, one table each, and the choice among them.
  *
- * Why: one binary runs on any machine of an architecture; the choice is made once, from cpuid, and
- * tests run every table that the machine can run.
+ * Why: one binary runs on any machine of an architecture; the choice is made once, from cpuid
+ * or the auxiliary vector, and tests run every table that the machine can run.
  * Threads: any; constant tables. */
 #include <stddef.h>
 #include <stdint.h>

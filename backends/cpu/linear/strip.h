@@ -6,7 +6,6 @@
  * registers hold sums for. Kernels take the form and the counts as constants of always-inline
  * functions, so each combination is compiled on its own and the sums live in registers.
  * The includer defines ROWS, the rows of its tiles, first. Threads: any; pure functions. */
-#include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -104,10 +103,10 @@ INLINE void prefetch_block(enum form form, unsigned tiles, const struct strip *s
     const uint8_t *scales = s->scales + (s->first_block + b) * scale_bytes(form) + s->group_bytes;
 #pragma GCC unroll 8
     for (unsigned t = 0; t < tiles; t++) {
-        _mm_prefetch((const char *)scales + t * s->tile_stride, _MM_HINT_T0);
+        __builtin_prefetch(scales + t * s->tile_stride);
 #pragma GCC unroll 8
         for (size_t line = 0; line < quant_bytes(form); line += 64) {
-            _mm_prefetch((const char *)quants + t * s->tile_stride + line, _MM_HINT_T0);
+            __builtin_prefetch(quants + t * s->tile_stride + line);
         }
     }
 }
