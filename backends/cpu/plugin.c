@@ -118,7 +118,7 @@ static const weir_plugin plugin = {
     .name = "cpu",
     .version = "0.1.0",
     .license = "Apache-2.0",
-    .description = "Runs GGUF models on the CPU: AVX2, AVX-512 or portable code",
+    .description = "Runs GGUF models on the CPU: AVX2, AVX-512, NEON or portable code",
     .provides = provides,
     .get_ext = get_ext,
 };

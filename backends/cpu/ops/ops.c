@@ -40,16 +40,25 @@ const struct weir_cpu_ops *weir_cpu_ops_at(size_t i)
     if (has_avx2()) {
         tables[n++] = &weir__cpu_ops_avx2;
     }
+#elif defined(__aarch64__)
+    tables[n++] = &weir__cpu_ops_neon;
 #endif
     tables[n++] = &weir__cpu_ops_scalar;
     return i < n ? tables[i] : NULL;
+}
+
+/* "neon" is the table for "neon+i8mm" too. */
+static bool answers_to(const struct weir_cpu_ops *ops, const char *name)
+{
+    size_t length = strcspn(name, "+");
+    return strlen(ops->name) == length && memcmp(ops->name, name, length) == 0;
 }
 
 const struct weir_cpu_ops *weir_cpu_ops_find(const char *name)
 {
     for (size_t i = 0;; i++) {
         const struct weir_cpu_ops *ops = weir_cpu_ops_at(i);
-        if (!ops || !name || strcmp(ops->name, name) == 0) {
+        if (!ops || !name || answers_to(ops, name)) {
             return ops;
         }
     }

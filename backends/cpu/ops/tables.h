@@ -7,4 +7,6 @@ extern const struct weir_cpu_ops weir__cpu_ops_scalar;
 #if defined(__x86_64__)
 extern const struct weir_cpu_ops weir__cpu_ops_avx2;
 extern const struct weir_cpu_ops weir__cpu_ops_avx512;
+#elif defined(__aarch64__)
+extern const struct weir_cpu_ops weir__cpu_ops_neon;
 #endif
