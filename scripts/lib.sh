@@ -70,6 +70,38 @@ install_packages() {
   rm -f "$apt_log"
 }
 
+# private_apt_dirs WORK, then private_apt WORK ARGUMENT OF apt-get...: with sources (WORK/parts), index
+# and cache of its own, so that nothing on the machine changes.
+private_apt_dirs() { mkdir -p "$1"/{lists/partial,cache/archives/partial,parts}; }
+private_apt() {
+  local work=$1
+  shift
+  apt-get -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/parts" \
+    -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root "$@"
+}
+
+# next_release_sources DIR: the machine's own package sources, for the suite that follows Debian 12.
+next_release_sources() {
+  local dir=$1 source=/etc/apt/sources.list.d/debian.sources
+  if [ -f "$source" ]; then
+    awk 'BEGIN{RS="";ORS="\n\n"} !/security/' "$source" |
+      sed -E 's/^Suites:.*/Suites: trixie/' > "$dir/next.sources"
+  else
+    grep -hE '^deb .* bookworm ' /etc/apt/sources.list 2>/dev/null |
+      sed 's/ bookworm / trixie /' > "$dir/next.list"
+  fi
+}
+
+# unpack_libraries WORK ROOT: what lies in WORK, which goes; with .pc files that move with the tree.
+unpack_libraries() {
+  local work=$1 root=$2 f
+  for f in "$work"/*.deb; do dpkg -x "$f" "$root"; done
+  rm -rf "$work"
+  # shellcheck disable=SC2016 # pkg-config expands it
+  sed -i -E 's|=/usr|=${pcfiledir}/../../..|' "$root"/usr/lib/*/pkgconfig/*.pc
+  rm -f "$root"/usr/lib/*/libllhttp.so*
+}
+
 use_private_libraries() {
   local dir
   for dir in "$PWD"/.deps/usr/lib/*/pkgconfig; do
