@@ -14,9 +14,9 @@ enum {
     MAX_LINES = 1000,
     DEFAULT_LINES = 500,
     LOG_BYTES = 16,
-    SUSPEND_MS = 30 * 1000,
-    CURSOR_BYTES = 32
+    SUSPEND_MS = 30 * 1000
 };
+#define CLOCKS_DIFFER_US (UINT64_C(24) * 3600 * 1000000) /* of replicas, at most */
 
 /* One page that is being gathered; lives as long as its store operation. */
 struct page {
@@ -28,6 +28,8 @@ struct page {
     uint32_t limit, n_lines;
     bool csv;
     bool waits;         /* an operation is under way */
+    bool is_calling;    /* the store, and it may answer meanwhile */
+    bool is_whole;      /* nothing is left to read, or it failed */
     weir_ticket ticket; /* of the route's suspension */
     int rc;
     struct billing_text text; /* first byte: 'c' or 'j', for on_resume */
@@ -63,17 +65,13 @@ static int refuse_store(struct billing *b, weir_req *r)
     return refuse(b, r, 503, "store_unavailable", "The ledger cannot be read now; retry.");
 }
 
-static void gather(struct page *p);
-
-/* The page is complete, or failed. */
-static void finish(struct page *p, int rc)
+/* To who waits for it; on_usage() answers itself where nobody had to wait. */
+static void finish(struct page *p)
 {
-    p->rc = rc;
-    p->waits = false;
     if (p->ticket) {
         const weir_host *h = p->b->host;
-        (void)h->resume(h, p->ticket, rc,
-                        rc < 0 ? (weir_str){NULL, 0} : billing_text_view(&p->text));
+        (void)h->resume(h, p->ticket, p->rc,
+                        p->rc < 0 ? (weir_str){NULL, 0} : billing_text_view(&p->text));
         free_page(p);
     }
 }
@@ -96,45 +94,62 @@ static bool add_line(struct page *p, const weir_store_item *item)
     return !p->text.failed && p->n_lines < p->limit;
 }
 
-static void on_read(void *arg, const weir_store_result *result)
+/* False: the month was the last. */
+static bool go_to_next_month(struct page *p)
 {
-    struct page *p = arg;
-    if (result->rc < 0) {
-        finish(p, result->rc);
-        return;
+    char next[BILLING_MONTH_BYTES];
+    if (strcmp(p->month, p->last_month) >= 0) {
+        return false;
     }
+    billing_period_next_month(p->month, next);
+    memcpy(p->month, next, sizeof(p->month));
+    p->after = 0;
+    return true;
+}
+
+/* True: the page is whole. */
+static bool take_lines(struct page *p, const weir_store_result *result)
+{
     bool room = true;
     for (uint32_t i = 0; room && i < result->n_items; i++) {
         room = add_line(p, &result->items[i]);
         p->after = result->items[i].number;
     }
-    if (p->n_lines > 0 || !room) {
-        finish(p, 0);
-        return;
-    }
-    if (result->n_items == 0) { /* this month is over */
-        if (strcmp(p->month, p->last_month) >= 0) {
-            finish(p, 0);
-            return;
-        }
-        char next[BILLING_MONTH_BYTES];
-        billing_period_next_month(p->month, next);
-        memcpy(p->month, next, sizeof(p->month));
-        p->after = 0;
-    }
-    gather(p);
+    return p->n_lines > 0 || !room || (result->n_items == 0 && !go_to_next_month(p));
 }
 
+static void gather(struct page *p);
+
+static void on_read(void *arg, const weir_store_result *result)
+{
+    struct page *p = arg;
+    p->waits = false;
+    p->rc = result->rc;
+    p->is_whole = result->rc < 0 || take_lines(p, result);
+    if (!p->is_calling) {
+        gather(p);
+    }
+}
+
+/* A loop, since a store may answer inside the call: a span of time has many months. */
 static void gather(struct page *p)
 {
     char log[LOG_BYTES];
-    (void)snprintf(log, sizeof(log), "usage/%s", p->month);
-    p->waits = true;
-    int rc = p->b->store->read(p->b->host, (weir_str){p->tenant, p->n_tenant}, weir_str_from(log),
-                               p->after, p->limit, on_read, p);
-    if (rc < 0) {
-        finish(p, rc);
+    while (!p->is_whole) {
+        (void)snprintf(log, sizeof(log), "usage/%s", p->month);
+        p->waits = p->is_calling = true;
+        int rc = p->b->store->read(p->b->host, (weir_str){p->tenant, p->n_tenant},
+                                   weir_str_from(log), p->after, p->limit, on_read, p);
+        p->is_calling = false;
+        if (rc < 0) {
+            p->rc = rc;
+            p->waits = false;
+            p->is_whole = true;
+        } else if (p->waits) {
+            return;
+        }
     }
+    finish(p);
 }
 
 /* ---- the question ---- */
@@ -175,8 +190,11 @@ static bool read_period(struct page *p, weir_req *r)
     if (!billing_period_narrow(from, to, &p->period) || p->period.from_us >= p->period.to_us) {
         return false;
     }
+    /* The future's months are empty, and there are many. */
+    uint64_t known_us = b->host->wall_us(b->host) + CLOCKS_DIFFER_US;
+    uint64_t to_us = p->period.to_us < known_us ? p->period.to_us : known_us;
     billing_month_of(p->period.from_us, p->month);
-    billing_month_of(p->period.to_us - 1, p->last_month);
+    billing_month_of(to_us - 1, p->last_month);
     return true;
 }
 

@@ -218,6 +218,8 @@ def test_pages_and_spans(paced):
     assert billing.ledger(daemon, month="2020-01") == []
     assert len(billing.ledger(daemon, **{"from": "2020-01-01", "to": "2099-01-01"})) == 7
     assert billing.ledger(daemon, **{"from": "2020-01-01", "to": "2020-02-01"}) == []
+    assert len(billing.ledger(daemon, **{"from": "1970-01-01", "to": "9999-12-31"})) == 7
+    assert billing.ledger(daemon, **{"from": "9999-01-01", "to": "9999-12-31"}) == []
     for bad in ("month=2020", "month=2020-13", "from=yesterday", "format=xml", "limit=1001",
                 "after=x", "month=2026-01&from=2026-01-01", "from=2026-02-01&to=2026-01-01"):
         status, _, _ = daemon.request(f"/admin/v1/usage?tenant=&{bad}", admin=True)
