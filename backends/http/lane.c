@@ -8,10 +8,24 @@
 enum {
     N_OWN_HANDLES = 4 /* timer, outbox, sockets */,
     TICK_MS = 50,
+    MAX_WALK_MS = 500,
     MAX_SPARE = 1024,
     MAX_BODY_BYTES = 64 << 20,
     MAX_EVENT_MEMORY = 64 << 20
 };
+
+/* How often limits are looked after: looking touches every job and link, cold memory of each. So a
+ * sixteenth of the shortest limit, by which one is overrun at most. */
+static uint64_t walk_ms_of(const struct weir_upstream_settings *s)
+{
+    const uint32_t limits[] = {s->connect_ms, s->first_token_ms, s->between_tokens_ms, s->total_ms,
+                               s->idle_ms};
+    uint64_t ms = MAX_WALK_MS;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        ms = limits[i] / 16 < ms ? limits[i] / 16 : ms;
+    }
+    return ms;
+}
 
 int weir_upstream_lane_create(struct weir_upstream *u, uv_loop_t *loop,
                               struct weir_upstream_lane **ret_lane)
@@ -22,6 +36,7 @@ int weir_upstream_lane_create(struct weir_upstream *u, uv_loop_t *loop,
     }
     l->upstream = u;
     l->loop = loop;
+    l->walk_ms = walk_ms_of(&u->settings);
     l->last_waiting = &l->waiting;
     weir_arena_init(&l->arena, MAX_EVENT_MEMORY);
     weir_buf_init(&l->request_body, MAX_BODY_BYTES);
@@ -66,10 +81,8 @@ static void count_ends(struct weir_upstream_lane *l)
     }
 }
 
-static void on_tick(uv_timer_t *timer)
+static void walk(struct weir_upstream_lane *l, uint64_t now)
 {
-    struct weir_upstream_lane *l = timer->data;
-    uint64_t now = uv_now(l->loop);
     /* Ending one may end others: then a walk begins again from the front. */
     uint64_t n_ended = l->n_ended;
     for (struct weir_upstream_job *j = l->jobs, *next; j; j = next) {
@@ -83,6 +96,16 @@ static void on_tick(uv_timer_t *timer)
         weir_upstream_link_tick(link, now);
         next = l->n_ended == n_ended ? next : l->links;
         n_ended = l->n_ended;
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct weir_upstream_lane *l = timer->data;
+    uint64_t now = uv_now(l->loop);
+    if (now >= l->walk_due_ms) {
+        l->walk_due_ms = now + l->walk_ms;
+        walk(l, now);
     }
     open_for_waiting(l);
     count_ends(l);

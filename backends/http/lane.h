@@ -16,6 +16,7 @@ struct weir_upstream_lane {
     uv_loop_t *loop;
     struct weir_sockets sockets; /* of the links */
     uv_timer_t timer;            /* deadlines, while there are links or jobs */
+    uint64_t walk_ms, walk_due_ms;
     struct weir_upstream_outbox outbox;
     bool has_handles, is_ticking, is_ending;
     uint32_t n_handles; /* open or closing */
