@@ -69,6 +69,7 @@ static void end_reading(struct weir_socket *s, int status)
 static void read_input(struct weir_socket *s)
 {
     struct weir_sockets *set = s->set;
+    weir_fetch(s->wanted, s->n_wanted);
     for (int i = 0; i < WEIR_SOCKETS_READS && s->is_reading && s->has_unread; i++) {
         ssize_t n = receive(s->fd, set->input, sizeof(set->input));
         if (n == -EAGAIN) {
@@ -100,14 +101,23 @@ static void take_event(struct weir_socket *s, uint32_t what)
     read_input(s);
 }
 
+static void fetch_event(const struct weir_sockets *set, int at)
+{
+    if (at < set->n_events) {
+        weir_fetch(set->events[at].data.ptr, set->n_near);
+    }
+}
+
 static void on_ready(uv_poll_t *poll, int status, int what)
 {
     (void)status;
     (void)what;
     struct weir_sockets *set = poll->data;
     set->n_events = epoll_wait(set->epoll, set->events, WEIR_SOCKETS_EVENTS, 0);
+    fetch_event(set, 0);
     for (set->at = 0; set->at < set->n_events; set->at++) {
         const struct epoll_event *e = &set->events[set->at];
+        fetch_event(set, set->at + 1);
         if (e->data.ptr) {
             take_event(e->data.ptr, e->events);
         }
@@ -286,8 +296,9 @@ ssize_t weir_socket_send_buf(struct weir_socket *s, struct weir_buf *bytes, size
 
 /* ---- the set ---- */
 
-int weir_sockets_open(struct weir_sockets *set, uv_loop_t *loop)
+int weir_sockets_open(struct weir_sockets *set, uv_loop_t *loop, size_t n_near)
 {
+    set->n_near = (uint32_t)n_near;
     set->n_members = 0;
     set->at = set->n_events = 0;
     LIST_INIT(&set->again);

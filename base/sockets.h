@@ -13,6 +13,8 @@
  * Threads: the loop's. Errors: negative errno, which is libuv's code too.
  * Invariants: events come from the loop only, never from inside a call to this module; none but
  * `closed` comes after close. A socket that is not read keeps in mind that it could be.
+ * Memory: an event finds its socket's owner out of the cache where there are many. The first n_near
+ * bytes from a socket on, and what its `wanted` names, are asked for before the kernel is.
  * Bounds: one socket reads WEIR_SOCKETS_READS times the set's buffer in a turn of the loop, then
  * the others have their turn. An open set keeps the loop alive while it has sockets. */
 #include <stdbool.h>
@@ -22,6 +24,7 @@
 #include <uv.h>
 
 #include "buf.h"
+#include "fetch.h"
 
 enum {
     WEIR_SOCKETS_READ_BYTES = 64 * 1024,
@@ -48,6 +51,7 @@ struct weir_sockets {
     uv_poll_t poll;    /* the epoll instance */
     uv_idle_t spinner; /* while `again` has members */
     int epoll;
+    uint32_t n_near;    /* bytes from a socket on that its owner reads with each event */
     uint32_t n_members; /* not yet told `closed` */
     uint32_t n_handles;
     struct weir_socket_list again; /* for the next turn: closed, not read to the end, or due */
@@ -60,7 +64,8 @@ struct weir_sockets {
 struct weir_socket {
     struct weir_sockets *set;
     const struct weir_socket_events *events;
-    LIST_ENTRY(weir_socket) again;
+    const void *wanted; /* the owner reads it with each input; NULL: nothing */
+    uint32_t n_wanted;
     int fd;    /* -1: closed */
     int error; /* of connect(), where it failed at once */
     bool is_again;
@@ -69,9 +74,10 @@ struct weir_socket {
     bool has_hung_up; /* the peer has closed its side, or more */
     bool is_waiting;  /* to be writable */
     bool is_due;      /* tried again in the next turn, since the kernel will not tell */
+    LIST_ENTRY(weir_socket) again;
 };
 
-int weir_sockets_open(struct weir_sockets *set, uv_loop_t *loop);
+int weir_sockets_open(struct weir_sockets *set, uv_loop_t *loop, size_t n_near);
 /* All its sockets have been closed; each is told before the set. */
 void weir_sockets_close(struct weir_sockets *set, void (*closed)(struct weir_sockets *set));
 
@@ -92,6 +98,13 @@ void weir_socket_close(struct weir_socket *s);
 /* What the kernel holds is thrown away, and the peer of a TCP socket told so. */
 void weir_socket_reset(struct weir_socket *s);
 void weir_socket_set_reading(struct weir_socket *s, bool on);
+/* What input will be for: n bytes that are read with it. Any address, also of memory that is gone.
+ */
+static inline void weir_socket_want(struct weir_socket *s, const void *memory, size_t n)
+{
+    s->wanted = memory;
+    s->n_wanted = (uint32_t)n;
+}
 /* How many bytes the kernel has taken; where these are not all, `writable` follows. */
 ssize_t weir_socket_send(struct weir_socket *s, const void *bytes, size_t n_bytes);
 

@@ -29,12 +29,12 @@ struct weir_upstream_answer {
     uint64_t prompt_tokens, cached_tokens, completion_tokens; /* of the usage */
     uint64_t n_counted;                                       /* tokens, where no usage tells */
     uint32_t n_given, n_skip; /* chunks of the text that is read; those taken before */
-    uint64_t seq[WEIR_MAX_CHOICES];
     int (*emit)(void *arg, const weir_chunk *chunk);
     void *arg;
     const yyjson_alc *alc;                 /* for parsing; NULL: malloc */
     struct weir_arena *arena;              /* for what chunks point to; reset by read() */
     struct weir_upstream_failure *failure; /* filled when read() fails with WEIR_E_FORMAT */
+    uint64_t seq[WEIR_MAX_CHOICES];        /* last: most requests have one choice */
 };
 
 /* One event's data, or a whole answer. 0; WEIR_E_BUSY and what else emit() answered;

@@ -33,14 +33,14 @@ struct weir_upstream_h1 {
     llhttp_t llhttp;
     const struct weir_upstream_h1_events *events;
     void *arg;
-    struct weir_upstream_head head;
+    bool is_done;                   /* the response is complete */
+    bool keeps_alive;               /* the connection may be used again */
+    bool has_begun;                 /* bytes of a response have come */
+    struct weir_upstream_head head; /* from here on read only with a head */
     char name[24], value[128];
     uint8_t n_name, n_value; /* cut: a longer one is none that matters */
     uint32_t n_fields, n_interim;
     size_t n_head_bytes;
-    bool is_done;     /* the response is complete */
-    bool keeps_alive; /* the connection may be used again */
-    bool has_begun;   /* bytes of a response have come */
     const char *problem;
 };
 

@@ -17,17 +17,10 @@
 struct weir_upstream_link;
 
 struct weir_upstream_job {
-    struct weir_upstream_job *next, *prev; /* of the lane's list */
-    struct weir_upstream_job *next_waiting;
     struct weir_upstream_lane *lane;
-    const weir_generation *g;
+    struct weir_upstream_link *link; /* NULL: waits, or its response is complete */
     weir_ticket ticket;
-    uint32_t max_tokens, prompt_tokens; /* the latter as estimated */
-    struct weir_upstream_link *link;    /* NULL: waits, or its response is complete */
-    int32_t stream;                     /* of HTTP/2 */
-    uint64_t submitted_ms, sent_ms, progress_ms;
-    uint64_t sent_us;
-    uint32_t n_attempts; /* connections that were tried for it */
+    uint64_t progress_ms;
     bool is_waiting, is_retried;
     bool is_lost;      /* its request could not be sent: no memory */
     bool was_sent;     /* its request has left, perhaps */
@@ -39,12 +32,25 @@ struct weir_upstream_job {
     bool is_gone;   /* nobody reads */
     bool has_end;   /* the response is complete; what is held back is not read yet */
     struct weir_upstream_head head;
-    struct weir_upstream_answer answer;
-    struct weir_upstream_failure failure;
     struct weir_sse sse;
+    struct weir_upstream_answer answer; /* its beginning, and all above, is read with each event */
+    struct weir_upstream_job *next, *prev; /* of the lane's list */
+    struct weir_upstream_job *next_waiting;
+    const weir_generation *g;
+    uint32_t max_tokens, prompt_tokens; /* the latter as estimated */
+    int32_t stream;                     /* of HTTP/2 */
+    uint32_t n_attempts;                /* connections that were tried for it */
+    uint64_t submitted_ms, sent_ms;
+    uint64_t sent_us;
+    struct weir_upstream_failure failure;
     struct weir_buf body;  /* of a whole answer, or of an error */
     struct weir_buf stuck; /* an event whose chunks were not all taken */
     struct weir_buf held;  /* body bytes behind it */
+};
+
+enum {
+    WEIR_UPSTREAM_JOB_NEAR = offsetof(struct weir_upstream_job, answer) +
+                             offsetof(struct weir_upstream_answer, seq) + sizeof(uint64_t)
 };
 
 void weir_upstream_job_init(struct weir_upstream_job *j); /* new memory */

@@ -120,7 +120,7 @@ static int open_handles(struct weir_upstream_lane *l)
     if (l->has_handles) {
         return 0;
     }
-    int rc = weir_sockets_open(&l->sockets, l->loop);
+    int rc = weir_sockets_open(&l->sockets, l->loop, offsetof(struct weir_upstream_link, h1.head));
     if (rc < 0) {
         return rc;
     }

@@ -215,6 +215,7 @@ void weir_upstream_link_take(struct weir_upstream_link *link, struct weir_upstre
     } else {
         link->job = job;
         link->is_busy = true;
+        weir_socket_want(&link->socket, job, WEIR_UPSTREAM_JOB_NEAR);
         weir_upstream_h1_begin(&link->h1, &h1_events, link);
         weir_upstream_write_request(&link->out, s, job->g, weir_buf_view(&l->request_body));
     }

@@ -25,22 +25,22 @@ enum weir_upstream_link_state {
 struct weir_upstream_link {
     struct weir_socket socket;
     struct weir_upstream_lane *lane;
+    struct weir_upstream_job *job; /* HTTP/1.1; NULL: none, or it does not want the rest */
+    struct weir_upstream_h2 *h2;   /* NULL: HTTP/1.1 */
+    struct weir_tls_client *tls;   /* NULL: none */
+    enum weir_upstream_link_state state;
+    bool is_busy; /* HTTP/1.1: a response is under way */
+    bool is_idle, is_connected, is_unsent, is_last, is_drained;
+    struct weir_upstream_h1 h1; /* its beginning, and all above, is read with each event */
     struct weir_upstream_link *next, *prev;               /* of the lane's list */
     struct weir_upstream_link *next_idle, *prev_idle;     /* only while is_idle */
     struct weir_upstream_link *next_unsent, *prev_unsent; /* of the outbox, while is_unsent */
-    enum weir_upstream_link_state state;
     struct sockaddr_storage address;
-    bool is_idle, is_connected, is_unsent, is_last, is_drained;
     uint64_t opened_ms, idle_ms, opened_us;
     uint32_t n_requests;
-    struct weir_upstream_job *job; /* HTTP/1.1; NULL: none, or it does not want the rest */
-    bool is_busy;                  /* HTTP/1.1: a response is under way */
-    struct weir_upstream_h1 h1;
-    struct weir_upstream_h2 *h2; /* NULL: HTTP/1.1 */
-    struct weir_tls_client *tls; /* NULL: none */
-    struct weir_buf out;         /* plain bytes to send */
-    struct weir_buf cipher;      /* TLS: what the socket should get */
-    size_t n_gone;               /* at the front of the one that the socket gets: it has left */
+    struct weir_buf out;    /* plain bytes to send */
+    struct weir_buf cipher; /* TLS: what the socket should get */
+    size_t n_gone;          /* at the front of the one that the socket gets: it has left */
 };
 
 /* WEIR_E_IO, WEIR_E_NOMEM: no link was made. */

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/fetch.h"
 #include "weir/backend_stream.h"
 
 struct weir_reply_choice;
@@ -20,13 +21,13 @@ struct weir_reply {
     bool stream;
     bool include_usage;
     bool want_logprobs;
-    weir_str id; /* "chatcmpl-…" */
-    weir_str model;
-    uint64_t created_s; /* Unix time */
     uint32_t n_choices;
     struct weir_reply_choice *choices; /* [n_choices], in the arena */
+    struct weir_buf head;              /* streamed: what each event begins with, once it is known */
+    weir_str id;                       /* "chatcmpl-…" */
+    weir_str model;
+    uint64_t created_s; /* Unix time */
     size_t max_bytes;
-    struct weir_buf head;  /* streamed: what each event begins with, once it is known */
     struct weir_buf spare; /* memory for the first choice's text, kept from reply to reply */
 };
 
@@ -34,6 +35,13 @@ int weir_reply_init(struct weir_reply *reply, struct weir_arena *arena);
 void weir_reply_finish(struct weir_reply *reply);
 /* The same, but leaves in `spare` what the next reply in this memory can use. */
 void weir_reply_recycle(struct weir_reply *reply);
+
+/* A chunk of a stream is near: what it needs is asked for meanwhile. */
+static inline void weir_reply_expect(const struct weir_reply *reply)
+{
+    weir_fetch(reply->head.data, reply->head.len);
+    weir_fetch(reply->choices, 1); /* of the first its beginning */
+}
 
 /* Streamed: appends the chunk's SSE event(s) to `out` (nothing for an empty piece). Otherwise
  * gathers it; `out` is left alone. */

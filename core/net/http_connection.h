@@ -63,11 +63,8 @@ struct weir_http2_stream {
 struct weir_http2_session;
 
 struct weir_http_exchange {
-    struct weir_http_request request;
-    struct weir_arena arena;
-    struct weir_buf fields; /* response header fields, ready to send */
+    /* A stream's write reads and writes this much. */
     struct weir_http_connection *connection;
-    struct weir_http_exchange *next_free;
     void *user;
     uint64_t n_sent; /* response body bytes */
     enum weir_http_reply reply;
@@ -76,31 +73,23 @@ struct weir_http_exchange {
     bool is_chunked;
     bool hides_body; /* HEAD, 204, 304 */
     bool is_paused;  /* the producer waits for on_writable */
+
+    struct weir_http_request request;
+    struct weir_arena arena;
+    struct weir_buf fields; /* response header fields, ready to send */
+    struct weir_http_exchange *next_free;
     struct weir_http2_stream h2;
 };
 
 struct weir_http_connection {
     struct weir_socket socket;
     struct weir_http_server *server;
-    LIST_ENTRY(weir_http_connection) all;
-    LIST_ENTRY(weir_http_connection) dirty; /* needs a flush in this turn */
-    struct weir_http_connection *next_free;
-
-    struct weir_tls *tls; /* NULL: plain */
     const struct weir_http_protocol *protocol;
-    struct weir_http2_session *h2; /* NULL: HTTP/1.1 */
-    enum weir_http_state state;
-    struct weir_http_parser parser;
     struct weir_http_exchange *exchange;
-    struct weir_buf stash; /* read, but belongs to later requests, or could be either protocol */
-    struct weir_http_output out;
-
-    uint64_t deadline_ms;   /* IDLE, HEAD, LINGER */
-    uint64_t body_start_ms; /* BODY */
-    uint64_t body_last_ms;
-    size_t n_lingered;  /* bytes read away */
-    uint64_t n_counted; /* of out.n_given, in the server's statistics */
-    uint32_t n_requests;
+    LIST_ENTRY(weir_http_connection) dirty; /* needs a flush in this turn */
+    struct weir_tls *tls;                   /* NULL: plain */
+    struct weir_http2_session *h2;          /* NULL: HTTP/1.1 */
+    enum weir_http_state state;
     bool is_dirty;
     bool is_unix;
     bool is_decided;   /* which protocol it is */
@@ -108,8 +97,22 @@ struct weir_http_connection {
     bool is_last;      /* close after this response */
     bool has_peer_end; /* the client has closed its side */
     bool sent_continue;
+    struct weir_http_output out;
+    uint64_t n_counted;             /* of out.n_given, in the server's statistics */
+    struct weir_http_parser parser; /* all above is read with each event of a stream */
+
+    LIST_ENTRY(weir_http_connection) all;
+    struct weir_http_connection *next_free;
+    struct weir_buf stash;  /* read, but belongs to later requests, or could be either protocol */
+    uint64_t deadline_ms;   /* IDLE, HEAD, LINGER */
+    uint64_t body_start_ms; /* BODY */
+    uint64_t body_last_ms;
+    size_t n_lingered; /* bytes read away */
+    uint32_t n_requests;
     char peer[48];
 };
+
+enum { WEIR_HTTP_CONNECTION_NEAR = offsetof(struct weir_http_connection, parser) };
 
 /* Takes a socket that has just been accepted from `peer`; negative errno: it does not. */
 int weir_http_connection_open(struct weir_http_connection *c, int fd,

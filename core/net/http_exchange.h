@@ -68,6 +68,8 @@ int weir_http_respond(struct weir_http_exchange *ex, int status, weir_str body);
 /* A response of unknown length: begin, any number of writes, end. Chunked for HTTP/1.1, ended by
  * the close of the connection for HTTP/1.0. */
 int weir_http_stream_begin(struct weir_http_exchange *ex, int status);
+/* A write is near: what it needs is asked for meanwhile. */
+void weir_http_stream_expect(const struct weir_http_exchange *ex);
 /* 0: go on. 1: the bytes were taken, but the client is slow; wait for on_writable. All writes of
  * one turn of the loop leave in one system call. Empty bytes are fine and send nothing. */
 int weir_http_stream_write(struct weir_http_exchange *ex, weir_str bytes);

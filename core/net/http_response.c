@@ -179,6 +179,11 @@ int weir_http_stream_begin(struct weir_http_exchange *ex, int status)
     return r < 0 ? r : commit(ex);
 }
 
+void weir_http_stream_expect(const struct weir_http_exchange *ex)
+{
+    weir_fetch(ex->connection, WEIR_HTTP_CONNECTION_NEAR);
+}
+
 int weir_http_stream_write(struct weir_http_exchange *ex, weir_str bytes)
 {
     enum { FRAME_BYTES = 20 };

@@ -104,7 +104,7 @@ int weir_http_server_create(uv_loop_t *loop, const struct weir_http_limits *limi
         return WEIR_E_NOMEM;
     }
     weir_http_server_give_connection(s, spare);
-    if (weir_sockets_open(&s->sockets, loop) < 0) {
+    if (weir_sockets_open(&s->sockets, loop, WEIR_HTTP_CONNECTION_NEAR) < 0) {
         weir_http_server_free_pools(s);
         free(s);
         return WEIR_E_IO;

@@ -19,5 +19,8 @@ bool weir_delivery_taken(struct weir_delivery *d, uint64_t position)
         d->first = (d->first + 1) % WEIR_DELIVERY_PIECES;
         d->n--;
     }
+    if (d->n == 0) {
+        d->first = 0; /* a client that keeps up needs one line of memory */
+    }
     return d->n_delivered != before;
 }

@@ -14,12 +14,12 @@
 enum { WEIR_DELIVERY_PIECES = 16 };
 
 struct weir_delivery {
+    uint32_t first, n;
+    uint64_t n_delivered;
     struct {
         uint64_t end;               /* position behind the piece's last byte */
         uint64_t n_tokens;          /* of the response, up to there */
-    } pieces[WEIR_DELIVERY_PIECES]; /* a ring, oldest at `first` */
-    uint32_t first, n;
-    uint64_t n_delivered;
+    } pieces[WEIR_DELIVERY_PIECES]; /* a ring, oldest at `first`; where it is empty, that is 0 */
 };
 
 void weir_delivery_note(struct weir_delivery *d, uint64_t end, uint64_t n_tokens);

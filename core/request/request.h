@@ -46,18 +46,34 @@ enum weir_request_hold { /* reasons to stay alive */
 
 /* How a target's chunks come back; stays where it is while the target knows it. */
 struct weir_request_flow {
-    struct weir_request *request;
     struct weir_inbox_item item;
+    struct weir_request *request; /* read with each chunk, as is the beginning of `flow` */
     struct weir_flow flow;
 };
 
 struct weir_request {
     struct weir_request *next, *prev; /* the worker's list of live requests */
+
+    /* What each event of a stream reads lies together, up to `route`. */
     struct weir_worker *worker;
-    struct weir_http_exchange *ex; /* NULL once closed */
+    struct weir_http_exchange *ex;          /* NULL once closed */
+    struct weir_request_flow *lead;         /* the one that is read; NULL before the first run */
+    const struct weir_model_series *series; /* metrics of its model and class; NULL: none */
+    uint32_t finish;                        /* enum weir_finish of choice 0 */
+    int deliver_rc;                         /* first failure of the reply */
+    bool run_begun;
+    bool paused;    /* the client is slow: chunks stay in the flow */
+    bool cancelled; /* cancel() was sent */
+    bool failed;    /* the client was told that the run failed; nothing follows */
+    bool has_chunk; /* plugins have seen of the answer */
+    uint64_t first_chunk_us, last_chunk_us, last_piece_us; /* the last: its last sign of life */
+    uint64_t n_out_tokens; /* in the bytes of `out`, or gathered by the reply, and all before */
+    struct weir_buf out;   /* bytes on their way into the exchange */
+    struct weir_reply reply;
+    struct weir_delivery delivery;
+
     const struct weir_route *route;
     struct weir_arena arena;
-    bool run_begun;
     struct weir_admin_call *admin; /* NULL: none, or not yet */
     uint32_t holds;                /* enum weir_request_hold */
     bool closing;                  /* being ended: holds no longer end it */
@@ -86,10 +102,6 @@ struct weir_request {
     yyjson_doc *body;
     weir_str body_text; /* with plugins a copy in the arena, else the exchange's */
     struct weir_api_request api;
-    struct weir_reply reply;
-    struct weir_buf out;   /* bytes on their way into the exchange */
-    uint64_t n_out_tokens; /* in the bytes of `out`, or gathered by the reply, and all before */
-    struct weir_delivery delivery;
     struct weir_model *model;       /* that runs it */
     struct weir_model *next_model;  /* a policy wants it instead; NULL: none does */
     struct weir_model *asked_model; /* that the client, or then a policy, named */
@@ -107,7 +119,6 @@ struct weir_request {
     uint64_t tried;                 /* these have failed it */
     uint32_t n_retries;
     struct weir_plugin_timer retry_timer;
-    bool has_chunk;             /* plugins have seen of the answer */
     bool is_late;               /* the target was too slow, and was told to end it */
     struct weir_target *target; /* the one it is prepared for */
     uint32_t target_index;      /* where it was chosen */
@@ -120,26 +131,19 @@ struct weir_request {
     bool has_place; /* granted, and not given back yet */
     bool admitted;  /* the ADMIT phase passed */
     struct weir_inbox_item call_item;
-    struct weir_request_flow *lead; /* the one that is read; NULL before the first run */
     weir_ticket ticket;
     struct weir_hedge *hedge; /* a second attempt; NULL: there was none */
     struct weir_plugin_timer hedge_timer;
     bool is_hedge_armed;
     struct weir_replay *replay; /* goes out in place of the flow's; NULL: none does */
     weir_outcome outcome;
-    bool paused;               /* the client is slow: chunks stay in the flow */
-    bool cancelled;            /* cancel() was sent */
-    bool failed;               /* the client was told that the run failed; nothing follows */
     bool filtered;             /* plugins ended every choice */
     uint64_t filtered_choices; /* bit per choice */
-    int deliver_rc;            /* first failure of the reply */
-    const struct weir_model_series *series; /* metrics of its model and class; NULL: none */
 
     /* Sight. */
-    uint64_t arrived_us, enqueued_us, granted_us, first_chunk_us, last_chunk_us;
-    uint64_t begun_us, last_piece_us; /* the target's start on it; its last sign of life */
-    uint32_t status;                  /* sent; 0: none yet */
-    uint32_t finish;                  /* enum weir_finish of choice 0 */
+    uint64_t arrived_us, enqueued_us, granted_us;
+    uint64_t begun_us; /* the target's start on it */
+    uint32_t status;   /* sent; 0: none yet */
     const char *error_code;
 
     /* Large and seldom read to their ends: a new request clears only the beginning of each. */

@@ -314,6 +314,9 @@ static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
         return;
     }
     r->has_chunk = true;
+    if (r->api.stream) {
+        weir_http_stream_expect(r->ex);
+    }
     size_t n_bytes = r->out.len;
     uint64_t n_tokens = r->n_out_tokens;
     if (weir_plugin_run_chunk(&r->run, chunk, deliver, r) == WEIR_PLUGIN_CHUNK_ENDED) {
@@ -339,6 +342,10 @@ static int take_chunk(struct weir_flow *flow, const weir_chunk *chunk)
 {
     struct weir_request_flow *f = of_flow(flow);
     struct weir_request *r = f->request;
+    weir_fetch(&r->worker,
+               offsetof(struct weir_request, route) - offsetof(struct weir_request, worker));
+    weir_fetch(&r->api.stream, 1);
+    weir_fetch(&r->run, sizeof(r->run) - sizeof(r->run.choices));
     if (!weir_hedge_choose(r, f)) {
         return WEIR_E_GONE;
     }
@@ -346,6 +353,8 @@ static int take_chunk(struct weir_flow *flow, const weir_chunk *chunk)
         return WEIR_E_BUSY;
     }
     flow->is_held = true;
+    weir_fetch(r->ex, WEIR_FETCH_LINE_BYTES);
+    weir_reply_expect(&r->reply);
     handle_chunk(r, chunk);
     if (r->api.stream && !is_held(r)) {
         send_out(r);

@@ -33,17 +33,17 @@ struct weir_flow {
     /* Of a direct flow, [loop-thread]: the reader is at work, or has called the target. What comes
      * meanwhile waits in the ring. */
     bool is_held;
-    /* Guards everything down to `outcome`, and its text; a direct flow, all [loop-thread], does
-     * without. */
-    pthread_mutex_t mutex;
-    char *ring; /* of a direct flow NULL until it is needed */
-    size_t cap_bytes;
+    /* `mutex` guards what follows, and the outcome with its text; a direct flow, all
+     * [loop-thread], does without. */
+    bool starved; /* a push was refused: wake() the target when room is made */
+    bool gone;    /* nobody reads any more */
+    bool finished;
     size_t head, tail; /* read and write offsets; equal: empty */
     size_t wrap;       /* where the last record before the wrap ends; 0: no wrap */
-    bool starved;      /* a push was refused: wake() the target when room is made */
-    bool gone;         /* nobody reads any more */
-    bool finished;
+    char *ring;        /* of a direct flow NULL until it is needed */
+    size_t cap_bytes;
     weir_outcome outcome;
+    pthread_mutex_t mutex;
     struct weir_inbox *inbox;
     struct weir_inbox_item *item; /* posted when something can be read */
     char outcome_text[512];       /* bytes behind the outcome's strings; last: not cleared */

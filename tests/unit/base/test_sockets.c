@@ -76,7 +76,7 @@ static int start(void **state)
     f = (struct fixture){0};
     *state = &f;
     if (uv_loop_init(&f.loop) < 0 || uv_timer_init(&f.loop, &f.guard) < 0 ||
-        weir_sockets_open(&f.set, &f.loop) < 0) {
+        weir_sockets_open(&f.set, &f.loop, sizeof(struct weir_socket)) < 0) {
         return -1;
     }
     f.guard.data = &f;
