@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "cli/command.h"
 #include "cli/open_engine.h"
 
@@ -98,6 +99,7 @@ static int run(const struct weir_args *args)
         perror("weir serve: cannot go to the background");
         return WEIR_EXIT_BAD;
     }
+    weir_heap_prepare();
     struct weir_open_engines engines = {.n = 0};
     const struct weir_server_options options = {
         .config_file = file,

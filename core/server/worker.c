@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/slice.h"
 #include "core/api/error_body.h"
@@ -459,6 +460,7 @@ struct weir_request *weir_worker_take_request(struct weir_worker *w)
         if (!r) {
             return NULL;
         }
+        weir_heap_use_large_pages(r);
     }
     r->next = w->requests;
     if (r->next) {

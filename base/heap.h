@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* How libc's heap gets its memory: in large pieces, and on large pages where a loop's streams live.
+ *
+ * Why: what one event of a stream touches lies in a dozen pages. Those of hundreds of streams are
+ * more than the processor remembers where to find (TLB), and looking one up in the page tables, in
+ * a virtual machine in two of them, costs more than the memory itself. And libc gives the heap of a
+ * thread one page after the other, a system call each.
+ * Threads: prepare() before there are others; use_large_pages() concerns the calling thread.
+ * Errors: none; where the kernel or libc will not, nothing changes. Bounds: address space of 64 MiB
+ * for each thread that allocates; memory is taken by 2 MiB, where it is touched. */
+#include <stddef.h>
+
+/* libc grows its heaps by as much as one of a thread can have, and keeps that. What is larger than
+ * 1 MiB and finds no room there has a mapping of its own. The first heap gets large pages. */
+void weir_heap_prepare(void);
+
+/* The heap that `memory`, new from malloc(), lies in gets large pages from here on. Cheap where
+ * that has been done; to be called for objects that are kept, since a thread's heap may become
+ * several. */
+void weir_heap_use_large_pages(const void *memory);
