@@ -90,8 +90,8 @@ static void add_hooks(const struct weir_plugin_guard *g, struct weir_buf *out)
     for (int i = 0; i < WEIR_HOOK__COUNT; i++) {
         weir_buf_printf(out, "%s\"%s\":{\"calls\":%llu,\"seconds\":%.9f}", i ? "," : "",
                         weir_plugin_hook_name((enum weir_plugin_hook)i),
-                        (unsigned long long)atomic_load(&g->calls[i]),
-                        (double)atomic_load(&g->ns[i]) / 1e9);
+                        (unsigned long long)weir_plugin_guard_calls(g, (enum weir_plugin_hook)i),
+                        (double)weir_plugin_guard_ns(g, (enum weir_plugin_hook)i) / 1e9);
     }
     weir_buf_add_text(out, "},");
 }

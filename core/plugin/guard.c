@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/plugin/guard.h"
 
+#include <string.h>
+
 enum {
     DEFAULT_MAX_FAILURES = 5,
     DEFAULT_WINDOW_US = 60 * 1000000,
@@ -18,7 +20,8 @@ const char *weir_plugin_hook_name(enum weir_plugin_hook hook)
 
 int weir_plugin_guard_init(struct weir_plugin_guard *g, struct weir_plugin_limits limits)
 {
-    *g = (struct weir_plugin_guard){.limits = limits};
+    memset(g, 0, sizeof(*g));
+    g->limits = limits;
     struct weir_plugin_limits *l = &g->limits;
     l->max_failures = l->max_failures ? l->max_failures : DEFAULT_MAX_FAILURES;
     l->window_us = l->window_us ? l->window_us : DEFAULT_WINDOW_US;
@@ -64,12 +67,44 @@ static bool note_failure(struct weir_plugin_guard *g, uint64_t now_us)
     return true;
 }
 
-bool weir_plugin_guard_record(struct weir_plugin_guard *g, enum weir_plugin_hook hook,
-                              uint64_t start_ns, uint64_t end_ns, bool failed)
+uint64_t weir_plugin_guard_calls(const struct weir_plugin_guard *g, enum weir_plugin_hook hook)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < WEIR_GUARD_LANES; i++) {
+        n += atomic_load_explicit(&g->lanes[i].calls[hook], memory_order_relaxed);
+    }
+    return n;
+}
+
+uint64_t weir_plugin_guard_ns(const struct weir_plugin_guard *g, enum weir_plugin_hook hook)
+{
+    uint64_t ns = 0;
+    for (int i = 0; i < WEIR_GUARD_LANES; i++) {
+        ns += atomic_load_explicit(&g->lanes[i].ns[hook], memory_order_relaxed);
+    }
+    return ns;
+}
+
+/* Relaxed: each number is read by itself. One's own nobody else writes. */
+static void add(_Atomic uint64_t *to, uint64_t n, bool is_own)
+{
+    if (is_own) {
+        uint64_t before = atomic_load_explicit(to, memory_order_relaxed);
+        atomic_store_explicit(to, before + n, memory_order_relaxed);
+    } else {
+        atomic_fetch_add_explicit(to, n, memory_order_relaxed);
+    }
+}
+
+bool weir_plugin_guard_record(struct weir_plugin_guard *g, uint32_t loop_number,
+                              enum weir_plugin_hook hook, uint64_t start_ns, uint64_t end_ns,
+                              bool failed)
 {
     uint64_t spent_ns = end_ns > start_ns ? end_ns - start_ns : 0;
-    atomic_fetch_add_explicit(&g->calls[hook], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&g->ns[hook], spent_ns, memory_order_relaxed);
+    bool is_own = loop_number < WEIR_GUARD_LANES - 1;
+    struct weir_guard_lane *lane = &g->lanes[is_own ? loop_number : WEIR_GUARD_LANES - 1];
+    add(&lane->calls[hook], 1, is_own);
+    add(&lane->ns[hook], spent_ns, is_own);
     bool overran = spent_ns / 1000 > g->limits.hook_budget_us;
     if (failed) {
         atomic_fetch_add_explicit(&g->failures, 1, memory_order_relaxed);

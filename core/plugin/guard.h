@@ -5,8 +5,9 @@
  * Why: a plugin that breaks or overruns again and again must not slow or fail every request. After
  * `max_failures` failures within `window_us` it is quarantined for `cool_down_us`: its hooks are
  * not called, and on_error decides what that means. Then it is tried again; one more failure within
- * the window quarantines it anew, a window without failure clears it. Threads: [any]; the hot path
- * is atomic adds only. */
+ * the window quarantines it anew, a window without failure clears it. Threads: [any]; what
+ * every hook counts is counted for each loop by itself, so that workers share no line of the cache
+ * and need no locked instruction. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,9 +37,16 @@ struct weir_plugin_limits {
 
 enum { WEIR_GUARD_MAX_FAILURES = 16 };
 
+/* What one loop counted; the last lane is that of all loops for which there is none. */
+enum { WEIR_GUARD_LANES = 64 };
+struct weir_guard_lane {
+    _Atomic uint64_t calls[WEIR_HOOK__COUNT], ns[WEIR_HOOK__COUNT];
+    uint64_t apart[6]; /* the next one begins on another line of the cache */
+};
+
 struct weir_plugin_guard {
     struct weir_plugin_limits limits;
-    _Atomic uint64_t calls[WEIR_HOOK__COUNT], ns[WEIR_HOOK__COUNT];
+    struct weir_guard_lane lanes[WEIR_GUARD_LANES];
     _Atomic uint64_t failures, overruns, quarantines;
     _Atomic uint64_t quarantined_until_us;       /* 0: not */
     pthread_mutex_t lock;                        /* failed_us */
@@ -56,6 +64,11 @@ static inline bool weir_plugin_guard_was_closed(const struct weir_plugin_guard *
 }
 /* May a hook be called now? */
 bool weir_plugin_guard_admits(struct weir_plugin_guard *g, uint64_t now_us);
-/* A hook ended. True when this call put the plugin into quarantine. */
-bool weir_plugin_guard_record(struct weir_plugin_guard *g, enum weir_plugin_hook hook,
-                              uint64_t start_ns, uint64_t end_ns, bool failed);
+/* Over all loops. */
+uint64_t weir_plugin_guard_calls(const struct weir_plugin_guard *g, enum weir_plugin_hook hook);
+uint64_t weir_plugin_guard_ns(const struct weir_plugin_guard *g, enum weir_plugin_hook hook);
+/* A hook ended, on the loop of that number and its thread. True when this call put the plugin into
+ * quarantine. */
+bool weir_plugin_guard_record(struct weir_plugin_guard *g, uint32_t loop_number,
+                              enum weir_plugin_hook hook, uint64_t start_ns, uint64_t end_ns,
+                              bool failed);

@@ -2,12 +2,14 @@
 #include "core/plugin/loop.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
 
 struct weir_plugin_loop {
+    uint32_t number;
     struct weir_plugin_clock clock;
     void (*wake)(void *arg);
     void *wake_arg;
@@ -48,6 +50,9 @@ int weir_plugin_loop_create(struct weir_plugin_clock clock, void (*wake)(void *a
         free(loop);
         return WEIR_E_NOMEM;
     }
+    /* Of the process: a loop's number is its own whoever made it. Relaxed: only different. */
+    static _Atomic uint32_t n_ever;
+    loop->number = atomic_fetch_add_explicit(&n_ever, 1, memory_order_relaxed);
     loop->clock = clock;
     loop->wake = wake;
     loop->wake_arg = arg;
@@ -69,6 +74,11 @@ void weir_plugin_loop_destroy(struct weir_plugin_loop *loop)
 const struct weir_plugin_clock *weir_plugin_loop_clock(const struct weir_plugin_loop *loop)
 {
     return &loop->clock;
+}
+
+uint32_t weir_plugin_loop_number(const struct weir_plugin_loop *loop)
+{
+    return loop->number;
 }
 
 static struct weir_plugin_task *take_task(struct weir_plugin_loop *loop)

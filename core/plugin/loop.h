@@ -39,6 +39,8 @@ void weir_plugin_loop_turn(struct weir_plugin_loop *loop);
 /* Microseconds until the next timer; 0: now; UINT64_MAX: none. */
 uint64_t weir_plugin_loop_next_us(struct weir_plugin_loop *loop);
 const struct weir_plugin_clock *weir_plugin_loop_clock(const struct weir_plugin_loop *loop);
+/* No other loop of this process has or had it; they count from 0. */
+uint32_t weir_plugin_loop_number(const struct weir_plugin_loop *loop);
 
 /* A task that is queued already stays where it is. */
 void weir_plugin_loop_post(struct weir_plugin_loop *loop, struct weir_plugin_task *task);

@@ -5,15 +5,15 @@ static void collect_hooks(struct weir_plugins *ps, const struct weir_plugin_inst
 {
     const char *name = inst->lib->about.name;
     for (int i = 0; i < WEIR_HOOK__COUNT; i++) {
-        uint64_t calls = atomic_load_explicit(&inst->guard.calls[i], memory_order_relaxed);
+        uint64_t calls = weir_plugin_guard_calls(&inst->guard, (enum weir_plugin_hook)i);
         if (calls == 0) {
             continue;
         }
         const char *hook = weir_plugin_hook_name((enum weir_plugin_hook)i);
         weir_metric_set_total(WEIR_METRIC_SERIES(ps->hook_calls, name, hook), (double)calls);
-        weir_metric_set_total(
-            WEIR_METRIC_SERIES(ps->hook_seconds, name, hook),
-            (double)atomic_load_explicit(&inst->guard.ns[i], memory_order_relaxed) / 1e9);
+        weir_metric_set_total(WEIR_METRIC_SERIES(ps->hook_seconds, name, hook),
+                              (double)weir_plugin_guard_ns(&inst->guard, (enum weir_plugin_hook)i) /
+                                  1e9);
     }
 }
 

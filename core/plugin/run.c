@@ -55,7 +55,8 @@ uint64_t weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_in
                               enum weir_plugin_hook hook, uint64_t start_ns, bool failed)
 {
     uint64_t end_ns = weir_plugin_run_now_ns(run);
-    bool quarantined = weir_plugin_guard_record(&inst->guard, hook, start_ns, end_ns, failed);
+    bool quarantined = weir_plugin_guard_record(&inst->guard, weir_plugin_loop_number(run->loop),
+                                                hook, start_ns, end_ns, failed);
     if (quarantined) {
         weir_log(WEIR_LOG_ERROR, inst->component, NULL,
                  "quarantined for %u s after repeated failures or overruns (last in %s); its "

@@ -129,6 +129,46 @@ static void a_failure_closes_unless_told_to_be_open(void **state)
     end();
 }
 
+struct recorder {
+    pthread_t thread;
+    struct weir_plugin_guard *guard;
+    uint32_t loop_number;
+};
+
+static void *record(void *arg)
+{
+    const struct recorder *r = arg;
+    for (uint64_t i = 0; i < 10000; i++) {
+        (void)weir_plugin_guard_record(r->guard, r->loop_number, WEIR_HOOK_CHUNK, i, i + 3, false);
+    }
+    return NULL;
+}
+
+/* Loops of their own, and several for which there is no lane. */
+static void hooks_of_all_loops_are_counted(void **state)
+{
+    (void)state;
+    static struct weir_plugin_guard g;
+    struct recorder all[] = {{.loop_number = 0},
+                             {.loop_number = 1},
+                             {.loop_number = WEIR_GUARD_LANES - 1},
+                             {.loop_number = WEIR_GUARD_LANES},
+                             {.loop_number = UINT32_MAX}};
+    enum { N = sizeof(all) / sizeof(all[0]) };
+    assert_int_equal(weir_plugin_guard_init(&g, (struct weir_plugin_limits){0}), 0);
+    for (int i = 0; i < N; i++) {
+        all[i].guard = &g;
+        assert_int_equal(pthread_create(&all[i].thread, NULL, record, &all[i]), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        pthread_join(all[i].thread, NULL);
+    }
+    assert_int_equal(weir_plugin_guard_calls(&g, WEIR_HOOK_CHUNK), N * 10000);
+    assert_int_equal(weir_plugin_guard_ns(&g, WEIR_HOOK_CHUNK), N * 30000);
+    assert_int_equal(weir_plugin_guard_calls(&g, WEIR_HOOK_BODY), 0);
+    weir_plugin_guard_finish(&g);
+}
+
 static void repeated_failures_quarantine_and_the_plugin_is_tried_again(void **state)
 {
     (void)state;
@@ -137,13 +177,13 @@ static void repeated_failures_quarantine_and_the_plugin_is_tried_again(void **st
         assert_int_equal(weir_plugin_run_phase(&req.run, WEIR_PHASE_HEADERS), WEIR_PLUGIN_DONE);
     }
     struct weir_plugin_guard *g = &stage.plugins->current->links[0].instance->guard;
-    assert_int_equal(g->calls[WEIR_HOOK_HEADERS], 5);
+    assert_int_equal(weir_plugin_guard_calls(g, WEIR_HOOK_HEADERS), 5);
     assert_int_equal(g->quarantines, 1);
     weir_kit_stage_advance(&stage, 31 * 1000000);
     for (int i = 0; i < 3; i++) { /* one more failure is enough now */
         assert_int_equal(weir_plugin_run_phase(&req.run, WEIR_PHASE_HEADERS), WEIR_PLUGIN_DONE);
     }
-    assert_int_equal(g->calls[WEIR_HOOK_HEADERS], 6);
+    assert_int_equal(weir_plugin_guard_calls(g, WEIR_HOOK_HEADERS), 6);
     assert_int_equal(g->quarantines, 2);
     end();
 }
@@ -283,6 +323,7 @@ static void a_plugin_that_has_seen_enough_sees_no_more_chunks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hooks_of_all_loops_are_counted),
         cmocka_unit_test(every_phase_visits_every_plugin_and_completes_once),
         cmocka_unit_test(a_denial_skips_the_plugins_behind_it),
         cmocka_unit_test(a_denial_without_words_is_403),
