@@ -13,21 +13,12 @@
 
 #include "weir/answer.h"
 
-/* Where memory.c has it; under that level's lock. */
-struct answer_links {
-    struct answer *next;          /* of its chain */
-    struct answer *newer, *older; /* in the order of use */
-    uint64_t where, tenant, model;
-};
-
 struct answer {
     atomic_uint refs;
     uint32_t n_chunks;
-    struct answer_links links;
-    size_t cap; /* bytes that there is room for */
-    uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
+    size_t n, cap; /* bytes, and for how many there is room */
     uint64_t made_us, prompt_tokens, completion_tokens;
-    size_t n; /* bytes */
+    uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
     char bytes[];
 };
 

@@ -5,13 +5,29 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SHARDS = 16, CHAINS = 1024, TENANTS = 256 };
+enum { SHARDS = 16, CHAINS = 1024, TENANTS = 256, FIRST_PLACES = 16, LINE_BYTES = 64 };
+
+/* Places are named by where they stand in their shard's array; 0 is none. */
+struct place {
+    uint64_t where;   /* memory_place() */
+    uint64_t tag;     /* of the answer's digest */
+    uint64_t made_us; /* its own */
+    uint64_t tenant;  /* hashes */
+    uint64_t model;
+    struct answer *answer;
+    uint32_t next;         /* of its chain, or of those that are free */
+    uint32_t newer, older; /* in the order of use */
+    uint32_t n_bytes;      /* that it counts for */
+};
+_Static_assert(sizeof(struct place) == MEMORY_PLACE_BYTES, "a line of the cache");
 
 struct shard {
     pthread_mutex_t lock; /* everything below */
-    struct answer *chains[CHAINS];
-    struct answer *newest, *oldest;
-    struct answer *spares; /* by links.next */
+    struct place *places; /* [n_places]; the first is nobody's */
+    uint32_t n_places, free;
+    uint32_t newest, oldest;
+    uint32_t chains[CHAINS];
+    struct answer *spares[MEMORY_SPARES];
     uint32_t n_spares;
     size_t bytes;
     size_t tenant_bytes[TENANTS]; /* by the tenant's hash: those that meet share a bound */
@@ -47,14 +63,21 @@ static struct shard *shard_of(struct memory *m, uint64_t place)
     return &m->shards[place % SHARDS];
 }
 
-static struct answer **chain_of(struct shard *s, uint64_t place)
+static uint32_t *chain_of(struct shard *s, uint64_t place)
 {
     return &s->chains[place / SHARDS % CHAINS];
 }
 
 static size_t cost(const struct answer *a)
 {
-    return sizeof(*a) + a->cap;
+    return MEMORY_PLACE_BYTES + sizeof(*a) + a->cap;
+}
+
+static uint64_t tag_of(const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES])
+{
+    uint64_t tag;
+    memcpy(&tag, digest, sizeof(tag));
+    return tag;
 }
 
 int memory_create(size_t max_bytes, struct memory **ret_memory)
@@ -104,19 +127,18 @@ static bool is_last_user(struct memory *m)
     return is_last;
 }
 
-static void unlink_use(struct shard *s, const struct answer *a)
+static void unlink_use(struct shard *s, const struct place *p)
 {
-    const struct answer_links *l = &a->links;
-    *(l->newer ? &l->newer->links.older : &s->newest) = l->older;
-    *(l->older ? &l->older->links.newer : &s->oldest) = l->newer;
+    *(p->newer ? &s->places[p->newer].older : &s->newest) = p->older;
+    *(p->older ? &s->places[p->older].newer : &s->oldest) = p->newer;
 }
 
-static void link_newest(struct shard *s, struct answer *a)
+static void link_newest(struct shard *s, uint32_t i)
 {
-    a->links.newer = NULL;
-    a->links.older = s->newest;
-    *(s->newest ? &s->newest->links.newer : &s->oldest) = a;
-    s->newest = a;
+    s->places[i].newer = 0;
+    s->places[i].older = s->newest;
+    *(s->newest ? &s->places[s->newest].newer : &s->oldest) = i;
+    s->newest = i;
 }
 
 /* Under the lock, under which alone references are made: the last one is ours. */
@@ -124,44 +146,64 @@ static void let_go(struct shard *s, struct answer *a)
 {
     bool is_last = atomic_load_explicit(&a->refs, memory_order_acquire) == 1;
     if (is_last && s->n_spares < MEMORY_SPARES && a->cap <= MEMORY_SPARE_BYTES) {
-        a->links.next = s->spares;
-        s->spares = a;
-        s->n_spares++;
+        s->spares[s->n_spares++] = a;
     } else {
         answer_unref(a);
     }
 }
 
-/* Under the lock. *at is the answer's link in its chain. */
-static void remove_answer(struct shard *s, struct answer **at)
+/* Under the lock. *at is the place's link in its chain. */
+static void empty_place(struct shard *s, uint32_t *at)
 {
-    struct answer *a = *at;
-    assert(a);
-    *at = a->links.next;
-    unlink_use(s, a);
-    s->bytes -= cost(a);
-    s->tenant_bytes[a->links.tenant % TENANTS] -= cost(a);
+    uint32_t i = *at;
+    struct place *p = &s->places[i];
+    assert(i);
+    *at = p->next;
+    unlink_use(s, p);
+    s->bytes -= p->n_bytes;
+    s->tenant_bytes[p->tenant % TENANTS] -= p->n_bytes;
     s->entries--;
-    let_go(s, a);
+    p->next = s->free;
+    s->free = i;
+    let_go(s, p->answer);
 }
 
-static struct answer **find(struct shard *s, uint64_t place)
+static uint32_t *find(struct shard *s, uint64_t place)
 {
-    struct answer **at = chain_of(s, place);
-    while (*at && (*at)->links.where != place) {
-        at = &(*at)->links.next;
+    uint32_t *at = chain_of(s, place);
+    while (*at && s->places[*at].where != place) {
+        at = &s->places[*at].next;
     }
     return at;
 }
 
+/* Under the lock: there is a free place then. */
+static bool make_place(struct shard *s)
+{
+    if (s->free) {
+        return true;
+    }
+    uint32_t n = s->n_places ? s->n_places * 2 : FIRST_PLACES;
+    struct place *places = n > s->n_places ? aligned_alloc(LINE_BYTES, n * sizeof(*places)) : NULL;
+    if (!places) {
+        return false;
+    }
+    if (s->n_places) {
+        memcpy(places, s->places, s->n_places * sizeof(*places));
+    }
+    for (uint32_t i = n - 1; i > 0 && i >= s->n_places; i--) {
+        places[i].next = s->free;
+        s->free = i;
+    }
+    free(s->places);
+    s->places = places;
+    s->n_places = n;
+    return true;
+}
+
 static struct answer *take_spare(struct shard *s)
 {
-    struct answer *a = s->spares;
-    if (a) {
-        s->spares = a->links.next;
-        s->n_spares--;
-    }
-    return a;
+    return s->n_spares ? s->spares[--s->n_spares] : NULL;
 }
 
 struct answer *memory_find(struct memory *m, uint64_t place,
@@ -172,39 +214,66 @@ struct answer *memory_find(struct memory *m, uint64_t place,
     struct answer *found = NULL;
     *ret_spare = NULL;
     pthread_mutex_lock(&s->lock);
-    struct answer *a = *find(s, place);
-    if (a && a->made_us >= oldest_us && memcmp(a->digest, digest, sizeof(a->digest)) == 0) {
-        found = answer_ref(a);
-        unlink_use(s, a);
-        link_newest(s, a);
+    uint32_t i = *find(s, place);
+    const struct place *p = i ? &s->places[i] : NULL;
+    if (p && p->tag == tag_of(digest) && p->made_us >= oldest_us &&
+        memcmp(p->answer->digest, digest, sizeof(p->answer->digest)) == 0) {
+        found = answer_ref(p->answer);
+        unlink_use(s, p);
+        link_newest(s, i);
     } else {
         *ret_spare = take_spare(s);
-        if (a) { /* it will be replaced soon: have its neighbours near by then */
-            __builtin_prefetch(a->links.newer);
-            __builtin_prefetch(a->links.older);
-        }
     }
     pthread_mutex_unlock(&s->lock);
     return found;
 }
 
-static void evict(struct shard *s, const struct answer *victim)
+void memory_expect(struct memory *m, uint64_t place)
 {
-    remove_answer(s, find(s, victim->links.where));
+    struct shard *s = shard_of(m, place);
+    pthread_mutex_lock(&s->lock);
+    uint32_t i = *find(s, place);
+    if (i) { /* it is replaced, and its neighbours in the order of use are linked anew */
+        const struct place *p = &s->places[i];
+        __builtin_prefetch(p->answer, 1);
+        __builtin_prefetch(&s->places[p->newer], 1);
+        __builtin_prefetch(&s->places[p->older], 1);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void evict(struct shard *s, uint32_t victim)
+{
+    empty_place(s, find(s, s->places[victim].where));
     s->evicted++;
 }
 
 /* Until the tenant's answers and `more` are within the bound. */
 static void evict_of_tenant(struct shard *s, uint64_t tenant, size_t more, size_t max_bytes)
 {
-    const struct answer *a = s->oldest;
-    while (a && s->tenant_bytes[tenant % TENANTS] + more > max_bytes) {
-        const struct answer *newer = a->links.newer;
-        if (a->links.tenant % TENANTS == tenant % TENANTS) {
-            evict(s, a);
+    uint32_t i = s->oldest;
+    while (i && s->tenant_bytes[tenant % TENANTS] + more > max_bytes) {
+        uint32_t newer = s->places[i].newer;
+        if (s->places[i].tenant % TENANTS == tenant % TENANTS) {
+            evict(s, i);
         }
-        a = newer;
+        i = newer;
     }
+}
+
+/* Under the lock, with a free place. */
+static void fill_place(struct shard *s, const struct place *with)
+{
+    uint32_t i = s->free, *chain = chain_of(s, with->where);
+    struct place *p = &s->places[i];
+    s->free = p->next;
+    *p = *with;
+    p->next = *chain;
+    *chain = i;
+    link_newest(s, i);
+    s->bytes += p->n_bytes;
+    s->tenant_bytes[p->tenant % TENANTS] += p->n_bytes;
+    s->entries++;
 }
 
 bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str tenant, weir_str model,
@@ -212,32 +281,35 @@ bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str ten
 {
     size_t bound = tenant_bytes ? tenant_bytes / SHARDS : m->max_bytes;
     bound = bound < m->max_bytes ? bound : m->max_bytes;
-    if (cost(a) > bound) {
+    if (cost(a) > bound || cost(a) > UINT32_MAX) {
         return false;
     }
-    a->links = (struct answer_links){
-        .where = place, .tenant = hash_text(tenant), .model = hash_text(model)};
+    struct place p = {.where = place,
+                      .tag = tag_of(a->digest),
+                      .made_us = a->made_us,
+                      .tenant = hash_text(tenant),
+                      .model = hash_text(model),
+                      .answer = a,
+                      .n_bytes = (uint32_t)cost(a)};
     struct shard *s = shard_of(m, place);
     pthread_mutex_lock(&s->lock);
-    struct answer **at = find(s, place);
+    uint32_t *at = find(s, place);
     if (*at) {
-        remove_answer(s, at);
+        empty_place(s, at);
     }
     if (tenant_bytes) {
-        evict_of_tenant(s, a->links.tenant, cost(a), bound);
+        evict_of_tenant(s, p.tenant, p.n_bytes, bound);
     }
-    while (s->oldest && s->bytes + cost(a) > m->max_bytes) {
+    while (s->oldest && s->bytes + p.n_bytes > m->max_bytes) {
         evict(s, s->oldest);
     }
-    struct answer **chain = chain_of(s, place);
-    a->links.next = *chain;
-    *chain = answer_ref(a);
-    link_newest(s, a);
-    s->bytes += cost(a);
-    s->tenant_bytes[a->links.tenant % TENANTS] += cost(a);
-    s->entries++;
+    bool ok = make_place(s);
+    if (ok) {
+        (void)answer_ref(a);
+        fill_place(s, &p);
+    }
     pthread_mutex_unlock(&s->lock);
-    return true;
+    return ok;
 }
 
 static uint64_t drop_of_shard(struct shard *s, const uint64_t *tenant, const uint64_t *model)
@@ -245,15 +317,15 @@ static uint64_t drop_of_shard(struct shard *s, const uint64_t *tenant, const uin
     uint64_t dropped = 0;
     pthread_mutex_lock(&s->lock);
     for (int i = 0; i < CHAINS; i++) {
-        struct answer **at = &s->chains[i];
+        uint32_t *at = &s->chains[i];
         while (*at) {
-            const struct answer_links *l = &(*at)->links;
-            bool wanted = (!tenant || l->tenant == *tenant) && (!model || l->model == *model);
+            struct place *p = &s->places[*at];
+            bool wanted = (!tenant || p->tenant == *tenant) && (!model || p->model == *model);
             if (wanted) {
-                remove_answer(s, at);
+                empty_place(s, at);
                 dropped++;
             } else {
-                at = &(*at)->links.next;
+                at = &p->next;
             }
         }
     }
@@ -307,6 +379,7 @@ void memory_destroy(struct memory *m)
         while ((a = take_spare(&m->shards[i])) != NULL) {
             answer_unref(a);
         }
+        free(m->shards[i].places);
         pthread_mutex_destroy(&m->shards[i].lock);
     }
     free(m);

@@ -4,15 +4,21 @@
  *
  * A place is one of a tenant's, as in the store: a number that the answer's key chooses. Another
  * answer with the same place replaces it. In shards, each with a lock, a hash table that never
- * grows and a list in the order of use. Answers that were replaced are handed out again to be
- * written over: with every place taken, a miss costs no malloc and no cold line of a free list.
+ * grows and a list in the order of use. What is looked at to find, order and drop answers stands
+ * apart from them, a line of the cache for each: a miss reads nothing of the megabytes of answers.
+ * Answers that were replaced are handed out again to be written over: with every place taken, a
+ * miss costs no malloc and no cold line of a free list.
  * Bounds: bytes in all, split evenly over the shards; MEMORY_SPARES blocks a shard besides.
  * Ownership: the level holds a reference to each answer. Threads: any. */
 #include "answer.h"
 
 struct memory;
 
-enum { MEMORY_SPARES = 4, MEMORY_SPARE_BYTES = 8192 /* larger ones are freed */ };
+enum {
+    MEMORY_SPARES = 4,
+    MEMORY_SPARE_BYTES = 8192, /* larger ones are freed */
+    MEMORY_PLACE_BYTES = 64    /* that an answer takes besides its own */
+};
 
 struct memory_counts {
     uint64_t bytes, entries, evicted;
@@ -31,6 +37,8 @@ uint64_t memory_place(weir_str tenant, uint64_t number);
 struct answer *memory_find(struct memory *m, uint64_t place,
                            const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t oldest_us,
                            struct answer **ret_spare);
+/* memory_add() to this place comes in some microseconds: what it touches is fetched by then. */
+void memory_expect(struct memory *m, uint64_t place);
 /* Puts an answer that is in no place yet into one. False: it is larger than a shard. Its tenant has
  * at most tenant_bytes afterwards (0: no bound of its own): its own least used ones go. */
 bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str tenant, weir_str model,

@@ -22,6 +22,9 @@ int recording_add(struct ask *a, const weir_chunk *chunk)
         return WEIR_CHUNK_REST;
     }
     bool end = chunk->kind == WEIR_CHUNK_FINISH;
+    if (end && a->c->memory) {
+        memory_expect(a->c->memory, a->place);
+    }
     if ((end && !is_whole(a, chunk->finish)) || answer_add(&a->writer, chunk) < 0) {
         a->failed = true;
         answer_drop(&a->writer);

@@ -9,7 +9,11 @@
 #define STR(text) ((weir_str)WEIR_STR_INIT(text))
 
 /* A writer begins with 2048 bytes, which the text fits in. */
-enum { TEXT_BYTES = 1000, SHARDS = 16, ANSWER_BYTES = sizeof(struct answer) + 2048 };
+enum {
+    TEXT_BYTES = 1000,
+    SHARDS = 16,
+    ANSWER_BYTES = MEMORY_PLACE_BYTES + sizeof(struct answer) + 2048
+};
 
 /* All in one shard. */
 static uint64_t place_of(int number)
