@@ -11,7 +11,14 @@ static const struct weir_plugin_request_ops *ops_of(const weir_host *h)
 static int key(const weir_host *h, weir_req *r, weir_answer_key *out)
 {
     const struct weir_plugin_run *run = r ? ops_of(h)->run(r) : NULL;
-    return run && out ? ops_of(h)->answer_key(r, out) : WEIR_E_ARG;
+    return run && out ? ops_of(h)->answer_key(r, NULL, out) : WEIR_E_ARG;
+}
+
+static int own_key(const weir_host *h, weir_req *r, const uint8_t secret[WEIR_ANSWER_SECRET_BYTES],
+                   weir_answer_key *out)
+{
+    const struct weir_plugin_run *run = r ? ops_of(h)->run(r) : NULL;
+    return run && secret && out ? ops_of(h)->answer_key(r, secret, out) : WEIR_E_ARG;
 }
 
 static bool is_sound(const weir_chunk *c)
@@ -48,4 +55,5 @@ const weir_ext_answer weir_host_answer = {
     .struct_size = sizeof(weir_host_answer),
     .key = key,
     .replay = replay,
+    .own_key = own_key,
 };

@@ -27,7 +27,8 @@ struct weir_plugin_request_ops {
     int (*respond)(weir_req *, int status, weir_str content_type, weir_str body);
     /* Adds a field. WEIR_E_ARG for what HTTP does not allow. */
     int (*set_header)(weir_req *, weir_str name, weir_str value);
-    int (*answer_key)(weir_req *, weir_answer_key *out);
+    /* secret NULL: the one that is the same everywhere */
+    int (*answer_key)(weir_req *, const uint8_t *secret, weir_answer_key *out);
     /* Copies; `source` says who kept it. A later deny or respond replaces it. */
     int (*replay)(weir_req *, weir_str source, const weir_chunk *chunks, size_t n_chunks,
                   const weir_outcome *outcome);

@@ -222,9 +222,9 @@ static int respond(weir_req *req, int status, weir_str content_type, weir_str bo
     return a < 0 || b < 0 ? WEIR_E_NOMEM : 0;
 }
 
-static int answer_key(weir_req *req, weir_answer_key *out)
+static int answer_key(weir_req *req, const uint8_t *secret, weir_answer_key *out)
 {
-    return weir_replay_key(from_req(req), out);
+    return weir_replay_key(from_req(req), secret, out);
 }
 
 static int replay(weir_req *req, weir_str source, const weir_chunk *chunks, size_t n_chunks,

@@ -5,6 +5,7 @@
 #include <openssl/sha.h>
 
 #include "base/buf.h"
+#include "base/siphash.h"
 #include "core/request/request.h"
 
 enum { MAX_KEY_BYTES = 64 * 1024 * 1024, USUAL_REST = 512 };
@@ -157,7 +158,19 @@ static void add_embedding(struct weir_buf *b, const weir_generation *g)
     add_text(b, g->input_json);
 }
 
-int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
+static void digest_of(weir_str all, const uint8_t *secret, uint8_t digest[WEIR_ANSWER_DIGEST_BYTES])
+{
+    if (secret) {
+        weir_siphash(secret, all.p, all.n, digest);
+        return;
+    }
+    SHA256_CTX sha;
+    (void)SHA256_Init(&sha);
+    (void)SHA256_Update(&sha, all.p, all.n);
+    (void)SHA256_Final(digest, &sha);
+}
+
+int weir_replay_key(const struct weir_request *r, const uint8_t *secret, weir_answer_key *out)
 {
     const weir_generation *g = &r->api.generation;
     bool embeds = g->kind == WEIR_GENERATION_EMBEDDING;
@@ -177,11 +190,7 @@ int weir_replay_key(const struct weir_request *r, weir_answer_key *out)
     }
     int rc = b.failed ? WEIR_E_NOMEM : 0;
     if (rc == 0) {
-        weir_str all = weir_buf_view(&b);
-        SHA256_CTX sha;
-        (void)SHA256_Init(&sha);
-        (void)SHA256_Update(&sha, all.p, all.n);
-        (void)SHA256_Final(key.digest, &sha);
+        digest_of(weir_buf_view(&b), secret, key.digest);
     }
     weir_buf_finish(&b);
     if (rc == 0) {

@@ -23,5 +23,5 @@ struct weir_replay {
 int weir_replay_make(struct weir_arena *arena, weir_str source, const weir_chunk *chunks, size_t n,
                      const weir_outcome *outcome, struct weir_replay **ret_replay);
 
-/* weir_ext_answer.key of a request whose body was read. */
-int weir_replay_key(const struct weir_request *r, weir_answer_key *out);
+/* weir_ext_answer.key, or with a secret own_key, of a request whose body was read. */
+int weir_replay_key(const struct weir_request *r, const uint8_t *secret, weir_answer_key *out);

@@ -302,11 +302,19 @@ static int look(struct cache *c, weir_req *r, struct state *s)
     return missed(c, r, s);
 }
 
+/* In this process alone a hash under its secret does; a shared store's is the same everywhere. */
+static int make_key(const struct cache *c, weir_req *r, weir_answer_key *ret_key)
+{
+    return c->uses_store || !WEIR_HAS_FN(c->answers, own_key)
+               ? c->answers->key(c->host, r, ret_key)
+               : c->answers->own_key(c->host, r, memory_secret(c->memory), ret_key);
+}
+
 int lookup_begin(struct cache *c, weir_req *r, struct state *s)
 {
     weir_answer_key key;
     weir_str control;
-    if (c->answers->key(c->host, r, &key) < 0) {
+    if (make_key(c, r, &key) < 0) {
         s->stage = STAGE_DONE;
         return WEIR_CONTINUE; /* generates nothing that could be kept */
     }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 enum { SHARDS = 16, CHAINS = 1024, TENANTS = 256, FIRST_PLACES = 16, LINE_BYTES = 64 };
 
@@ -36,6 +37,7 @@ struct shard {
 
 struct memory {
     size_t max_bytes; /* of a shard */
+    uint8_t secret[WEIR_ANSWER_SECRET_BYTES];
     atomic_uint_least64_t epoch;
     uint32_t n_users; /* under the lock of `ours` */
     struct shard shards[SHARDS];
@@ -85,6 +87,10 @@ int memory_create(size_t max_bytes, struct memory **ret_memory)
     struct memory *m = calloc(1, sizeof(*m));
     if (!m) {
         return WEIR_E_NOMEM;
+    }
+    if (getrandom(m->secret, sizeof(m->secret), 0) != sizeof(m->secret)) {
+        free(m);
+        return WEIR_E_IO;
     }
     m->max_bytes = max_bytes / SHARDS;
     m->n_users = 1;
@@ -347,6 +353,11 @@ void memory_clear(struct memory *m)
     for (int i = 0; i < SHARDS; i++) {
         (void)drop_of_shard(&m->shards[i], NULL, NULL);
     }
+}
+
+const uint8_t *memory_secret(const struct memory *m)
+{
+    return m->secret;
 }
 
 atomic_uint_least64_t *memory_epoch(struct memory *m)

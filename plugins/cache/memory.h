@@ -24,6 +24,7 @@ struct memory_counts {
     uint64_t bytes, entries, evicted;
 };
 
+/* WEIR_E_NOMEM, WEIR_E_IO: no random number. */
 int memory_create(size_t max_bytes, struct memory **ret_memory);
 /* The one of this process, with what is in it, if there is one of this size; else a new one. So an
  * instance that takes over, after a reload, has the answers of the one before. */
@@ -46,6 +47,8 @@ bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str ten
 /* Of a tenant, and of one of its models when `model` is not empty. May drop others' too. */
 uint64_t memory_drop(struct memory *m, weir_str tenant, weir_str model);
 void memory_clear(struct memory *m);
+/* Random, as long as it lives: under which its users hash what they look for. [16] */
+const uint8_t *memory_secret(const struct memory *m);
 /* A number for its users: what was forgotten on demand. */
 atomic_uint_least64_t *memory_epoch(struct memory *m);
 struct memory_counts memory_count(struct memory *m);
