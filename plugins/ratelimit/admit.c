@@ -415,9 +415,18 @@ static void release_shard(struct limiter *l, struct shard *sh, struct admission 
     }
 }
 
-static void release(struct limiter *l, struct admission *a, bool refused, uint64_t used)
+/* Those of a shard may go. [locked] */
+static void unpin(const struct shard *sh, const struct admission *a)
 {
-    uint64_t now_us = limiter_now(l);
+    for (uint32_t i = 0; i < a->n; i++) {
+        a->held[i].s->e.pins -= a->held[i].s->e.shard == sh->entries;
+    }
+}
+
+/* is_over: its subjects may go, too. */
+static void release(struct limiter *l, struct admission *a, bool refused, uint64_t used,
+                    bool is_over, uint64_t now_us)
+{
     struct shard *last = NULL;
     bool arm = l->shared;
     for (uint32_t i = 0; i < a->n; i++) {
@@ -430,11 +439,14 @@ static void release(struct limiter *l, struct admission *a, bool refused, uint64
         release_shard(l, sh, a, refused, used, now_us);
         bool is_given = l->direct && direct_give(l, sh, a);
         arm = arm || sh->dirty;
-        if (l->shared || is_given) {
-            pthread_mutex_unlock(&sh->entries->lock);
-        } else {
+        if (!l->shared && !is_given) {
             sweep_now(l, sh, a, now_us);
+            pthread_mutex_lock(&sh->entries->lock);
         }
+        if (is_over) {
+            unpin(sh, a);
+        }
+        pthread_mutex_unlock(&sh->entries->lock);
     }
     if (arm) {
         sweep_arm(l);
@@ -446,12 +458,28 @@ static void add_one(atomic_uint_least64_t *counter)
     (void)atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-enum admit limiter_admit(struct limiter *l, struct admission *a)
+/* At everything, with what was given back. */
+static void look_again(struct limiter *l, struct admission *a, uint64_t now_us)
+{
+    const struct shard *last = NULL;
+    memset(a->view, 0, sizeof(a->view));
+    for (uint32_t i = 0; i < a->n; i++) {
+        struct shard *sh = limiter_shard(l, a->held[i].s);
+        if (sh != last) {
+            last = sh;
+            pthread_mutex_lock(&sh->entries->lock);
+            limiter_look(sh, a, now_us);
+            pthread_mutex_unlock(&sh->entries->lock);
+        }
+    }
+}
+
+enum admit limiter_admit(struct limiter *l, struct admission *a, uint64_t now_us)
 {
     struct shard *last = NULL;
     enum admit result = ADMIT_PASS;
-    uint64_t now_us = limiter_now(l);
     stop_waiting(a);
+    memset(a->view, 0, sizeof(a->view));
     for (uint32_t i = 0; i < a->n && result == ADMIT_PASS; i++) {
         struct shard *sh = limiter_shard(l, a->held[i].s);
         if (sh == last) {
@@ -460,6 +488,9 @@ enum admit limiter_admit(struct limiter *l, struct admission *a)
         last = sh;
         pthread_mutex_lock(&sh->entries->lock);
         while (try_shard(l, sh, a, now_us, &result) == STEP_AGAIN) {
+        }
+        if (result == ADMIT_PASS) {
+            limiter_look(sh, a, now_us);
         }
         pthread_mutex_unlock(&sh->entries->lock);
     }
@@ -478,27 +509,9 @@ enum admit limiter_admit(struct limiter *l, struct admission *a)
     if (a->by) {
         add_one(&l->counters.decisions[a->by->e.level][result]);
     }
-    release(l, a, true, 0);
+    release(l, a, true, 0, false, now_us);
+    look_again(l, a, now_us);
     return result;
-}
-
-static void unpin(struct limiter *l, const struct admission *a)
-{
-    struct shard *locked = NULL;
-    for (uint32_t i = 0; i < a->n; i++) { /* those of a shard stand together */
-        struct shard *sh = limiter_shard(l, a->held[i].s);
-        if (sh != locked) {
-            if (locked) {
-                pthread_mutex_unlock(&locked->entries->lock);
-            }
-            pthread_mutex_lock(&sh->entries->lock);
-            locked = sh;
-        }
-        a->held[i].s->e.pins--;
-    }
-    if (locked) {
-        pthread_mutex_unlock(&locked->entries->lock);
-    }
 }
 
 void limiter_end(struct limiter *l, struct admission *a, uint64_t tokens_used)
@@ -507,7 +520,6 @@ void limiter_end(struct limiter *l, struct admission *a, uint64_t tokens_used)
         return;
     }
     stop_waiting(a);
-    release(l, a, !a->admitted, tokens_used);
-    unpin(l, a);
+    release(l, a, !a->admitted, tokens_used, true, limiter_now(l));
     a->n = 0;
 }

@@ -64,7 +64,7 @@ static void add_policy(struct text *policy, struct text *now, const struct limit
     text_add_seconds(now, v->reset_us);
 }
 
-void answer_headers(struct limiter *l, const struct admission *a, weir_req *r)
+void answer_headers(const struct limiter *l, const struct admission *a, weir_req *r)
 {
     static const struct {
         weir_str limit, remaining, reset;
@@ -75,11 +75,10 @@ void answer_headers(struct limiter *l, const struct admission *a, weir_req *r)
         {WEIR_STR_INIT("x-ratelimit-limit-tokens"), WEIR_STR_INIT("x-ratelimit-remaining-tokens"),
          WEIR_STR_INIT("x-ratelimit-reset-tokens")},
     };
-    struct limit_view view[RESOURCE__COUNT];
+    const struct limit_view *view = a->view;
     char policy_buffer[160], now_buffer[160], limit_buffer[24], remaining_buffer[24];
     struct text policy = text_on(policy_buffer, sizeof(policy_buffer));
     struct text now = text_on(now_buffer, sizeof(now_buffer));
-    limiter_view(l, a, view);
     for (int i = 0; i < RESOURCE__COUNT; i++) {
         if (view[i].s) {
             struct text limit = number_on(limit_buffer, limit_shown(&view[i].rate));

@@ -54,10 +54,9 @@ static int begin_shared(struct limiter *l, const struct level_ids *ids, uint64_t
 }
 
 int limiter_begin(struct limiter *l, const struct level_ids *ids, weir_req *r, uint64_t tokens,
-                  struct admission *a)
+                  uint64_t now_us, struct admission *a)
 {
     *a = (struct admission){.req = r, .tokens = tokens};
-    uint64_t now_us = limiter_now(l);
     int rc = begin_tenant(l, ids, now_us, a);
     if (rc == 0 && (l->levels & (1u << LEVEL_GLOBAL | 1u << LEVEL_MODEL))) {
         rc = begin_shared(l, ids, now_us, a);

@@ -46,22 +46,15 @@ static void look_at(const struct subject *s, unsigned item, uint64_t now_us, str
     *v = (struct limit_view){s, b->rate, remaining, bucket_reset_us(b, now_us)};
 }
 
-void limiter_view(struct limiter *l, const struct admission *a,
-                  struct limit_view ret_view[RESOURCE__COUNT])
+void limiter_look(const struct shard *sh, struct admission *a, uint64_t now_us)
 {
-    uint64_t now_us = limiter_now(l);
-    for (int i = 0; i < RESOURCE__COUNT; i++) {
-        ret_view[i] = (struct limit_view){.s = NULL};
-    }
     for (uint32_t i = 0; i < a->n; i++) {
         const struct held *h = &a->held[i];
-        struct shard *sh = limiter_shard(l, h->s);
-        pthread_mutex_lock(&sh->entries->lock);
-        for (unsigned bits = h->need & ((1u << SUBJECT_SLOT) - 1); bits; bits &= bits - 1) {
+        unsigned bits = h->s->e.shard == sh->entries ? h->need & ((1u << SUBJECT_SLOT) - 1) : 0;
+        for (; bits; bits &= bits - 1) {
             unsigned item = (unsigned)__builtin_ctz(bits);
-            look_at(h->s, item, now_us, &ret_view[item / PERIOD__COUNT]);
+            look_at(h->s, item, now_us, &a->view[item / PERIOD__COUNT]);
         }
-        pthread_mutex_unlock(&sh->entries->lock);
     }
 }
 

@@ -38,6 +38,13 @@ enum admit {
     ADMIT__COUNT
 };
 
+/* The tightest limit of a resource, for headers. */
+struct limit_view {
+    const struct subject *s; /* NULL: there is none */
+    struct rate rate;
+    uint64_t remaining, reset_us;
+};
+
 struct held { /* one subject of a request; bits are limits */
     struct subject *s;
     uint16_t need, has;
@@ -57,8 +64,9 @@ struct admission {
     uint64_t taken_us;
     struct subject *by; /* who refused; pinned until limiter_end */
     uint32_t by_item;
-    struct rate by_rate; /* its limit as it was then, or */
-    uint64_t by_depth;   /* units at once, or places */
+    struct rate by_rate;                     /* its limit as it was then, or */
+    uint64_t by_depth;                       /* units at once, or places */
+    struct limit_view view[RESOURCE__COUNT]; /* when it was admitted, or refused */
     bool admitted;
     bool lost; /* decided without the store */
 };
@@ -108,21 +116,13 @@ void limiter_finish(struct limiter *l);
 
 /* Once for a request: which subjects it has. WEIR_E_NOMEM. */
 int limiter_begin(struct limiter *l, const struct level_ids *ids, weir_req *r, uint64_t tokens,
-                  struct admission *a);
+                  uint64_t now_us, struct admission *a);
 /* On ADMIT_WAIT the request is suspended; call it again when it is resumed. On a refusal it holds
  * nothing. */
-enum admit limiter_admit(struct limiter *l, struct admission *a);
+enum admit limiter_admit(struct limiter *l, struct admission *a, uint64_t now_us);
 /* The request has ended; tokens as they were used. Safe when nothing was begun. */
 void limiter_end(struct limiter *l, struct admission *a, uint64_t tokens_used);
 
-/* The tightest limit of a resource, for headers. */
-struct limit_view {
-    const struct subject *s; /* NULL: there is none */
-    struct rate rate;
-    uint64_t remaining, reset_us;
-};
-void limiter_view(struct limiter *l, const struct admission *a,
-                  struct limit_view ret_view[RESOURCE__COUNT]);
 /* Until the refused request could pass. */
 uint64_t limiter_retry_us(struct limiter *l, const struct admission *a);
 
@@ -133,6 +133,8 @@ static inline struct shard *limiter_shard(struct limiter *l, const struct subjec
     return &l->shards[s->e.shard - l->table.shards];
 }
 uint64_t limiter_now(const struct limiter *l);
+/* What the admission's limits in a shard have left now, into its view. [locked] */
+void limiter_look(const struct shard *sh, struct admission *a, uint64_t now_us);
 /* Takes from balances and places what the admission lacks in a shard. [locked] */
 bool limiter_acquire(struct shard *sh, struct admission *a, uint64_t now_us, bool fresh);
 void limiter_unlink(struct admission *a); /* from the call that it waits for [locked] */

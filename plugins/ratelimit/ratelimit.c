@@ -123,9 +123,9 @@ static int enter_adaptive(struct ratelimit *rl, weir_req *r, struct state *s, we
     return WEIR_DENY;
 }
 
-static int admit(struct ratelimit *rl, weir_req *r, struct state *s)
+static int admit(struct ratelimit *rl, weir_req *r, struct state *s, uint64_t now_us)
 {
-    enum admit result = limiter_admit(&rl->limiter, &s->admission);
+    enum admit result = limiter_admit(&rl->limiter, &s->admission, now_us);
     switch (result) {
     case ADMIT_WAIT: return WEIR_SUSPEND;
     case ADMIT_PASS: answer_headers(&rl->limiter, &s->admission, r); return WEIR_CONTINUE;
@@ -153,10 +153,11 @@ static int on_phase(void *instance, weir_req *r, int phase)
     }
     uint64_t prompt, answer;
     level_tokens_read(rl->limiter.host, r, rl->settings.assumed_tokens, &prompt, &answer);
-    if (limiter_begin(&rl->limiter, &ids, r, prompt + answer, &s->admission) < 0) {
+    uint64_t now_us = limiter_now(&rl->limiter);
+    if (limiter_begin(&rl->limiter, &ids, r, prompt + answer, now_us, &s->admission) < 0) {
         return WEIR_FAIL;
     }
-    return admit(rl, r, s);
+    return admit(rl, r, s, now_us);
 }
 
 /* rc and data say nothing that the limiter does not know: whoever resumed, it looks again. */
@@ -166,7 +167,8 @@ static int on_resume(void *instance, weir_req *r, int phase, int rc, weir_str da
     (void)phase;
     (void)rc;
     (void)data;
-    return admit(rl, r, rl->limiter.host->req_state(rl->limiter.host, r));
+    return admit(rl, r, rl->limiter.host->req_state(rl->limiter.host, r),
+                 limiter_now(&rl->limiter));
 }
 
 static int on_chunk(void *instance, weir_req *r, const weir_chunk *c, weir_str *out)
