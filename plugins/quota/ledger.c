@@ -64,10 +64,13 @@ static void note_answer(struct ledger *l, int rc)
 static bool is_lost(struct ledger *l)
 {
     uint64_t until = atomic_load_explicit(&l->lost_until_us, memory_order_relaxed);
+    if (until == 0) {
+        return false;
+    }
     uint64_t now_us = ledger_now(l);
-    return until != 0 && (now_us < until || !atomic_compare_exchange_strong_explicit(
-                                                &l->lost_until_us, &until, now_us + PROBE_US,
-                                                memory_order_relaxed, memory_order_relaxed));
+    return now_us < until ||
+           !atomic_compare_exchange_strong_explicit(&l->lost_until_us, &until, now_us + PROBE_US,
+                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
 /* ---- one call for the next holds ---- */
