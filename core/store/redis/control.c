@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds the server, checks it, and keeps watch: one try at a time, at most one in a second.
  *
- * A try: (Sentinel: ask one for the master's address;) resolve the name; connect; the server must
+ * A try: (Sentinel: ask all for the master's address;) resolve the name; connect; the server must
  * be a master and its data of our schema. A success is published; the connection stays as the one
  * that takes messages, unless there is one already. */
 #include "core/store/redis/control.h"
@@ -16,6 +16,7 @@
 
 enum {
     TRY_MS = 2000,           /* for a whole try */
+    GATHER_MS = 300,         /* of it: how long the first Sentinels' answers wait for the others */
     TRY_EVERY_MS = 1000,     /* at most */
     STEADY_US = 10 * 1000000 /* closed for so long: the next outage is a new one */
 };
@@ -91,7 +92,6 @@ void weir_redis_control_fail(struct weir_redis_control *c, const char *why)
     char where[300];
     describe(&c->candidate, where, sizeof(where));
     end_probe(c);
-    c->next_host++;
     bool useless = atomic_load(&r->n_links) == 0;
     enum weir_redis_state state = weir_redis_breaker_state(&r->breaker);
     if (useless || state != WEIR_REDIS_CLOSED) {
@@ -106,8 +106,19 @@ void weir_redis_control_fail(struct weir_redis_control *c, const char *why)
             weir_redis_wake_loops(r);
         }
     }
-    try_in(c, weir_redis_backoff_ms(&r->breaker, c->n_failed, draw(c)));
+    try_in(c, c->has_switched ? until_allowed_ms(c)
+                              : weir_redis_backoff_ms(&r->breaker, c->n_failed, draw(c)));
     c->n_failed += c->n_failed < 16;
+}
+
+/* The candidate is none; a Sentinel may know another. */
+static void refuse(struct weir_redis_control *c, const char *why)
+{
+    weir_redis_link_close(c->probe);
+    c->probe = NULL;
+    if (!weir_redis_control_try_other(c, why)) {
+        weir_redis_control_fail(c, why);
+    }
 }
 
 static void succeed(struct weir_redis_control *c)
@@ -137,6 +148,9 @@ static void succeed(struct weir_redis_control *c)
     }
     c->last_why[0] = '\0';
     weir_redis_wake_loops(r);
+    if (c->has_switched) { /* this may be the master before */
+        try_in(c, until_allowed_ms(c));
+    }
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -144,6 +158,9 @@ static void on_timer(uv_timer_t *timer)
     struct weir_redis_control *c = timer->data;
     if (c->step == CONTROL_IDLE) {
         begin_try(c);
+    } else if (c->n_sentinels && !c->has_gathered) {
+        (void)uv_timer_start(&c->timer, on_timer, TRY_MS - GATHER_MS, 0);
+        weir_redis_control_gathered(c);
     } else {
         weir_redis_control_fail(c, "no answer in time");
     }
@@ -182,9 +199,10 @@ void weir_redis_control_look(struct weir_redis_control *c)
 struct resolve {
     uv_getaddrinfo_t req; /* first: callbacks cast */
     struct weir_redis_control *control;
-    uint32_t n_try; /* an answer to an earlier try is not ours */
-    uint16_t port;
-    void (*then)(struct weir_redis_control *c);
+    uint32_t n_try; /* that it belongs to */
+    weir_redis_resolved then;
+    void *arg;
+    struct weir_redis_address found;
 };
 
 static void drop_ref(struct weir_redis_control *c)
@@ -194,65 +212,90 @@ static void drop_ref(struct weir_redis_control *c)
     }
 }
 
-static void keep_address(struct weir_redis_control *c, const struct addrinfo *a, uint16_t port)
+static void keep_address(struct weir_redis_address *to, const struct addrinfo *a)
 {
-    struct weir_redis_address *to = &c->candidate;
-    to->is_unix = false;
-    to->path[0] = '\0';
-    to->port = port;
-    to->ip = (struct sockaddr_storage){0};
     memcpy(&to->ip, a->ai_addr, a->ai_addrlen);
     if (a->ai_family == AF_INET) {
-        ((struct sockaddr_in *)&to->ip)->sin_port = htons(port);
+        ((struct sockaddr_in *)&to->ip)->sin_port = htons(to->port);
     } else {
-        ((struct sockaddr_in6 *)&to->ip)->sin6_port = htons(port);
+        ((struct sockaddr_in6 *)&to->ip)->sin6_port = htons(to->port);
     }
+}
+
+/* A name with several addresses: each try takes the next. */
+static const struct addrinfo *take_turn(const struct addrinfo *list, uint32_t n_try)
+{
+    unsigned n = 0;
+    for (const struct addrinfo *a = list; a; a = a->ai_next) {
+        n++;
+    }
+    for (unsigned i = n_try % n; i > 0; i--) {
+        list = list->ai_next;
+    }
+    return list;
 }
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
     struct resolve *q = (struct resolve *)req;
     struct weir_redis_control *c = q->control;
-    if (c->is_closed || q->n_try != c->n_try || c->step == CONTROL_IDLE) {
-        /* too late */
-    } else if (status < 0 || !list) {
-        char why[128];
+    char why[128] = "cannot resolve the name: no address";
+    bool ok = status == 0 && list;
+    if (ok) {
+        keep_address(&q->found, take_turn(list, q->n_try));
+    } else if (status < 0) {
         (void)snprintf(why, sizeof(why), "cannot resolve the name: %s", uv_strerror(status));
-        weir_redis_control_fail(c, why);
-    } else {
-        /* A name with several addresses: each try takes the next. */
-        unsigned n = 0;
-        for (const struct addrinfo *a = list; a; a = a->ai_next) {
-            n++;
-        }
-        const struct addrinfo *a = list;
-        for (unsigned i = c->n_try % n; i > 0; i--) {
-            a = a->ai_next;
-        }
-        keep_address(c, a, q->port);
-        q->then(c);
+    }
+    if (!c->is_closed) {
+        q->then(q->arg, q->n_try, &q->found, ok ? NULL : why);
     }
     uv_freeaddrinfo(list);
     free(q);
     drop_ref(c);
 }
 
-void weir_redis_control_resolve(struct weir_redis_control *c, const char *name, uint16_t port,
-                                void (*then)(struct weir_redis_control *c))
+int weir_redis_control_resolve(struct weir_redis_control *c, const char *name, uint16_t port,
+                               weir_redis_resolved then, void *arg)
 {
-    (void)snprintf(c->candidate.name, sizeof(c->candidate.name), "%s", name);
-    c->candidate.port = port;
     struct resolve *q = calloc(1, sizeof(*q));
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    if (q) {
-        *q = (struct resolve){.control = c, .n_try = c->n_try, .port = port, .then = then};
+    if (!q) {
+        return WEIR_E_NOMEM;
     }
-    if (!q || uv_getaddrinfo(c->loop->uv, &q->req, on_resolved, name, NULL, &hints) != 0) {
+    *q = (struct resolve){.control = c, .n_try = c->n_try, .then = then, .arg = arg};
+    (void)snprintf(q->found.name, sizeof(q->found.name), "%s", name);
+    q->found.port = port;
+    if (uv_getaddrinfo(c->loop->uv, &q->req, on_resolved, name, NULL, &hints) != 0) {
         free(q);
-        weir_redis_control_fail(c, "cannot resolve the name");
-        return;
+        return WEIR_E_IO;
     }
     c->n_refs++;
+    return 0;
+}
+
+static void probe(struct weir_redis_control *c);
+
+static void on_looked_up(void *arg, uint32_t n_try, const struct weir_redis_address *found,
+                         const char *why)
+{
+    struct weir_redis_control *c = arg;
+    if (n_try != c->n_try || c->step != CONTROL_RESOLVING) {
+        return; /* too late */
+    }
+    c->candidate = *found;
+    if (why) {
+        refuse(c, why);
+    } else {
+        probe(c);
+    }
+}
+
+void weir_redis_control_look_up(struct weir_redis_control *c, const char *name, uint16_t port)
+{
+    c->step = CONTROL_RESOLVING;
+    if (weir_redis_control_resolve(c, name, port, on_looked_up, c) < 0) {
+        refuse(c, "cannot resolve the name");
+    }
 }
 
 static void on_probe_ready(void *user, struct weir_redis_link *link)
@@ -320,7 +363,7 @@ static void on_probe_reply(void *user, struct weir_redis_link *link, redisReply 
     const char *why = judge(c, reply, text, sizeof(text));
     c->n_answers++;
     if (why) {
-        weir_redis_control_fail(c, why);
+        refuse(c, why);
     } else if (c->n_answers == 3) {
         succeed(c);
     }
@@ -331,14 +374,14 @@ static void on_probe_down(void *user, struct weir_redis_link *link, const char *
     struct weir_redis_control *c = user;
     if (c->probe == link) {
         c->probe = NULL;
-        weir_redis_control_fail(c, why);
+        refuse(c, why);
     } else if (c->messages == link) {
         c->messages = NULL;
         try_in(c, until_allowed_ms(c));
     }
 }
 
-void weir_redis_control_probe(struct weir_redis_control *c)
+static void probe(struct weir_redis_control *c)
 {
     static const struct weir_redis_link_events events = {on_probe_ready, on_probe_reply,
                                                          on_probe_down};
@@ -349,7 +392,7 @@ void weir_redis_control_probe(struct weir_redis_control *c)
     if (weir_redis_link_open(c->loop->uv, &c->loop->scratch, &c->candidate, &login, &events, c,
                              &c->probe) < 0) {
         c->probe = NULL;
-        weir_redis_control_fail(c, "cannot connect");
+        refuse(c, "cannot connect");
     }
 }
 
@@ -363,18 +406,17 @@ static void begin_try(struct weir_redis_control *c)
     c->tried_us = weir_clock_mono_us();
     c->next_us = 0;
     c->n_try++;
-    c->step = CONTROL_FINDING;
+    c->has_switched = false;
     c->candidate = (struct weir_redis_address){0};
-    (void)uv_timer_start(&c->timer, on_timer, TRY_MS, 0);
+    (void)uv_timer_start(&c->timer, on_timer, c->n_sentinels ? GATHER_MS : TRY_MS, 0);
     if (url->kind == WEIR_STORE_URL_UNIX) {
         c->candidate.is_unix = true;
         (void)snprintf(c->candidate.path, sizeof(c->candidate.path), "%s", url->path);
-        weir_redis_control_probe(c);
-    } else if (url->kind == WEIR_STORE_URL_SENTINEL) {
-        weir_redis_control_ask_sentinel(c);
+        probe(c);
+    } else if (c->n_sentinels) {
+        weir_redis_control_ask_sentinels(c);
     } else {
-        weir_redis_control_resolve(c, url->hosts[0].name, url->hosts[0].port,
-                                   weir_redis_control_probe);
+        weir_redis_control_look_up(c, url->hosts[0].name, url->hosts[0].port);
     }
 }
 
@@ -383,8 +425,9 @@ void weir_redis_control_try_soon(struct weir_redis_control *c)
     try_in(c, until_allowed_ms(c));
 }
 
-void weir_redis_control_try_now(struct weir_redis_control *c)
+void weir_redis_control_switched(struct weir_redis_control *c)
 {
+    c->has_switched = true;
     try_in(c, 0);
 }
 
@@ -404,6 +447,7 @@ int weir_redis_control_create(struct weir_redis *r, struct weir_redis_loop *loop
     (void)uv_timer_init(loop->uv, &c->timer);
     (void)uv_timer_init(loop->uv, &c->beat);
     c->timer.data = c->beat.data = c;
+    weir_redis_control_start_sentinels(c);
     weir_redis_control_start_beat(c);
     *ret_control = c;
     begin_try(c);
@@ -420,7 +464,7 @@ void weir_redis_control_close(struct weir_redis_control *c)
     c->is_closed = true;
     weir_redis_link_close(c->probe);
     weir_redis_link_close(c->messages);
-    weir_redis_link_close(c->sentinel);
+    weir_redis_control_close_sentinels(c);
     uv_close((uv_handle_t *)&c->timer, on_handle_closed);
     uv_close((uv_handle_t *)&c->beat, on_handle_closed);
 }

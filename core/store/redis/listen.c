@@ -85,9 +85,8 @@ static void on_beat_sent(void *arg, const weir_store_result *result)
     (void)result; /* what counts is whether it comes back */
 }
 
-static void on_beat(uv_timer_t *timer)
+static void beat(struct weir_redis_control *c)
 {
-    struct weir_redis_control *c = timer->data;
     if (!c->messages || weir_redis_breaker_state(&c->r->breaker) != WEIR_REDIS_CLOSED) {
         return;
     }
@@ -99,6 +98,13 @@ static void on_beat(uv_timer_t *timer)
     (void)weir_store_call(&c->r->base,
                           &(struct weir_store_call){.op = WEIR_STORE_PUBLISH, .key = beat_channel},
                           on_beat_sent, NULL);
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+    struct weir_redis_control *c = timer->data;
+    beat(c);
+    weir_redis_control_look_after_sentinels(c);
 }
 
 void weir_redis_control_start_beat(struct weir_redis_control *c)
