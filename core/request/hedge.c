@@ -50,9 +50,9 @@ static struct weir_target *choose_target(struct weir_request *r, uint32_t *ret_i
     return helps ? target : NULL;
 }
 
-static bool take_place(struct weir_request *r, struct weir_hedge *h, uint32_t index)
+static bool take_place(struct weir_request *r, struct weir_queue_entry *e, uint32_t index)
 {
-    h->entry = (struct weir_queue_entry){
+    *e = (struct weir_queue_entry){
         .class_rank = r->class_rank,
         .priority = r->priority,
         .n_places = r->api.generation.n,
@@ -62,12 +62,12 @@ static bool take_place(struct weir_request *r, struct weir_hedge *h, uint32_t in
         .tenant_weight = r->resources.weight,
         .is_pinned = true,
     };
-    return weir_queue_try(weir_model_queue(h->model), &h->entry, weir_worker_now_us(r->worker));
+    return weir_queue_try(weir_model_queue(r->model), e, weir_worker_now_us(r->worker));
 }
 
-static void leave_place(const struct weir_hedge *h, struct weir_queue_entry *entry)
+static void leave_place(struct weir_model *model, struct weir_queue_entry *entry)
 {
-    weir_queue_release(weir_model_queue(h->model), entry, weir_clock_mono_us());
+    weir_queue_release(weir_model_queue(model), entry, weir_clock_mono_us());
 }
 
 static bool is_waited_for(const struct weir_request *r)
@@ -97,7 +97,7 @@ static void prepared(struct weir_hedge *h)
         weir_target_discard(h->target, h->prepared.state);
     }
     if (h->prepare_rc < 0 || !waits || !submit(r, h)) {
-        leave_place(h, &h->entry);
+        leave_place(h->model, &h->entry);
         weir_request_drop(r, WEIR_HOLD_HEDGE);
     }
 }
@@ -118,29 +118,18 @@ static void prepared_on_pool(uv_work_t *work, int status)
     prepared(h);
 }
 
-static void begin(struct weir_request *r)
+/* A place is granted, and the purse allows it. */
+static void begin_at(struct weir_request *r, struct weir_target *target,
+                     const struct weir_queue_entry *place)
 {
-    uint32_t index = 0;
-    struct weir_target *target = choose_target(r, &index);
-    struct weir_hedge *h = target ? weir_arena_alloc(&r->arena, sizeof(*h)) : NULL;
-    if (!h) {
-        return;
-    }
+    struct weir_hedge *h = r->hedge;
     *h = (struct weir_hedge){.request = r,
                              .model = r->model,
                              .target = target,
                              .generation = r->api.generation,
+                             .entry = *place,
                              .beside_us = r->begun_us};
-    h->flow = &h->own;
-    if (!take_place(r, h, index)) {
-        return;
-    }
-    if (!weir_retry_budget_take(weir_model_retry_budget(r->asked_model))) {
-        observe(r, "no_budget");
-        leave_place(h, &h->entry);
-        return;
-    }
-    r->hedge = h; /* what it sends within submit() waits in its flow */
+    h->flow = &h->own; /* what it sends within submit() waits in it */
     weir_request_hold(r, WEIR_HOLD_HEDGE);
     bool is_long = r->body_text.n > WEIR_INLINE_PREPARE_BYTES && !weir_target_is_on_loops(target);
     if (!is_long ||
@@ -150,13 +139,44 @@ static void begin(struct weir_request *r)
     }
 }
 
+/* False: nobody is free for it now, which may change. */
+static bool begin(struct weir_request *r)
+{
+    uint32_t index = 0;
+    struct weir_queue_entry place;
+    struct weir_target *target = choose_target(r, &index);
+    if (!target || !take_place(r, &place, index)) {
+        return false;
+    }
+    if (!weir_retry_budget_take(weir_model_retry_budget(r->asked_model))) {
+        observe(r, "no_budget");
+        leave_place(r->model, &place);
+        return true;
+    }
+    r->hedge = weir_arena_alloc(&r->arena, sizeof(*r->hedge));
+    if (!r->hedge) {
+        leave_place(r->model, &place);
+        return true;
+    }
+    begin_at(r, target, &place);
+    return true;
+}
+
+static void disarm(struct weir_request *r)
+{
+    if (r->is_hedge_armed) {
+        r->is_hedge_armed = false;
+        (void)weir_plugin_loop_timer_stop(loop_of(r), &r->hedge_timer);
+    }
+}
+
 static void is_late(struct weir_plugin_timer *timer)
 {
     struct weir_request *r =
         (struct weir_request *)(void *)((char *)timer - offsetof(struct weir_request, hedge_timer));
-    if (is_waited_for(r)) {
-        begin(r);
-    }
+    if (!is_waited_for(r) || begin(r)) {
+        disarm(r);
+    } /* else again after the same time */
 }
 
 void weir_hedge_expect(struct weir_request *r)
@@ -167,16 +187,9 @@ void weir_hedge_expect(struct weir_request *r)
         return;
     }
     r->hedge_timer = (struct weir_plugin_timer){.fn = is_late};
-    r->is_hedge_armed = weir_plugin_loop_timer_start(loop_of(r), &r->hedge_timer,
-                                                     (uint64_t)after_ms * 1000, 0) == 0;
-}
-
-static void disarm(struct weir_request *r)
-{
-    if (r->is_hedge_armed) {
-        r->is_hedge_armed = false;
-        (void)weir_plugin_loop_timer_stop(loop_of(r), &r->hedge_timer);
-    }
+    r->is_hedge_armed =
+        weir_plugin_loop_timer_start(loop_of(r), &r->hedge_timer, (uint64_t)after_ms * 1000,
+                                     (uint64_t)after_ms * 1000) == 0;
 }
 
 /* ---- who leads ---- */
@@ -204,7 +217,7 @@ static void end_other(struct weir_request *r)
 {
     struct weir_hedge *h = r->hedge;
     h->runs = false;
-    leave_place(h, &h->entry);
+    leave_place(h->model, &h->entry);
     weir_request_drop(r, WEIR_HOLD_HEDGE);
 }
 

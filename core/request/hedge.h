@@ -3,14 +3,15 @@
 /* A second attempt beside the first, on another target, when the first token is late.
  *
  * How: the model's hedge_after after the target was given the request, while nothing of the answer
- * has come, another target that has a place free at once is given it, too; an engine of this process
- * only where the first is an upstream. The one whose first
- * chunk comes leads from then on, the other is cancelled at once. When the leading one fails before
- * that, the other leads. So the request has one answer, one outcome and one bill: the leader's.
- * How many: one for each request, and each takes one out of the model's retry budget. Not for an
- * answer that an upstream sends as a whole, whose first token says nothing.
- * Ownership: lies in the request's arena. Threads: [loop-thread]. Invariant: WEIR_HOLD_HEDGE is
- * held from the begin until the end of the attempt that does not lead was read. */
+ * has come, another target that has a place free at once is given it, too; an engine of this
+ * process only where the first is an upstream. While there is none, it is looked for again after
+ * the same time. The one whose first chunk comes leads from then on, the other is cancelled at
+ * once. When the leading one fails before that, the other leads. So the request has one answer, one
+ * outcome and one bill: the leader's. How many: one for each request, and each takes one out of the
+ * model's retry budget. Not for an answer that an upstream sends as a whole, whose first token says
+ * nothing. Ownership: lies in the request's arena. Threads: [loop-thread]. Invariant:
+ * WEIR_HOLD_HEDGE is held from the begin until the end of the attempt that does not lead was read.
+ */
 #include "core/request/request.h"
 
 /* The run has begun: sets the clock. */

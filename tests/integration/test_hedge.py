@@ -113,6 +113,18 @@ def test_the_first_may_still_win(start, mocks):
     assert "target=m/0" in daemon.log_text()
 
 
+def test_who_is_taken_at_first_overtakes_when_a_place_is_free(start, mocks):
+    mocks[1].delay = 1.5
+    daemon = start(config(mocks, "hang_before", "late", target=", pool: {requests: 1}"))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        before = pool.submit(ask, daemon, mocks[1:])
+        wait_until(lambda: mocks[1].n_requests == 1, what="the second target is taken")
+        late = pool.submit(ask, daemon, [])  # the first has the only place
+        assert good(before.result()) and good(late.result())
+    assert tried(daemon, "hedge_won", "m/1") == 1
+    settled(daemon, mocks, 2)
+
+
 def test_in_time_there_is_none(start, mocks):
     daemon = start(config(mocks, "ok", "ok", hedge="hedge_after: 20s, "))
     assert all(good(ask(daemon, mocks)) for _ in range(5))
