@@ -101,16 +101,17 @@ class Daemon:
     def stop(self, timeout=40):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout)
+        wait_until(lambda: self.process.poll() is not None, timeout,
+                   lambda: f"the end of the daemon, whose log is\n{self.log_text()}\n")
         self.log.close()
-        return code
+        return self.process.returncode
 
 
 def wait_until(condition, timeout=20, what="condition"):
     """Waits for something that another process does; fails when it does not come. `what` is a text,
-    or a function that makes one."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
+    or a function that makes one. A pause of the whole machine, which stops that process as well as
+    this one, counts as one look."""
+    for _ in range(int(timeout / 0.02)):
         if condition():
             return
         time.sleep(0.02)
