@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+
 #include "core/store/limit.h"
 #include "core/store/memory_ops.h"
 
@@ -231,6 +233,7 @@ void weir_store_memory_settle(struct weir_store_place *p, const struct weir_stor
 {
     struct seat seats[WEIR_STORE_MAX_LEVELS];
     struct weir_store_id id = id_of(p, c);
+    assert(c->n > 0); /* weir_store_check() */
     weir_store_reservations_age(p->shard, p->now_us);
     bool is_whole = take_same_seats(p, c, id, seats);
     a->result.rc = is_whole ? 0 : take_seats(p, c, id, seats);

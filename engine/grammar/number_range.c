@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "number_range.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { MAX_DIGITS = WEIR_JSON_MAX_DIGITS };
@@ -333,6 +334,7 @@ void weir_number_range_lay(struct weir_automaton *a, uint32_t from,
                            const struct weir_number_range *range)
 {
     struct weir_bound low = range->low, high = range->high;
+    assert(range->units >= 1);
     low.negative = low.negative && !is_zero(&low);
     high.negative = high.negative && !is_zero(&high);
     bool low_is_below = !low.given || low.negative;

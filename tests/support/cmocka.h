@@ -17,9 +17,11 @@
 #undef assert_null
 #undef assert_non_null
 #undef assert_int_equal
+#undef assert_in_range
 #define assert_true(c) ((c) ? (void)0 : abort())
 #define assert_false(c) assert_true(!(c))
 #define assert_null(p) assert_true((p) == NULL)
 #define assert_non_null(p) assert_true((p) != NULL)
 #define assert_int_equal(a, b) assert_true((a) == (b))
+#define assert_in_range(v, low, high) assert_true((v) >= (low) && (v) <= (high))
 #endif

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/store/memory.h"
 #include "tests/support/cmocka.h"
@@ -17,6 +16,14 @@
 
 static const weir_str tenant = WEIR_STR_INIT("acme");
 static _Atomic uint64_t now = 1000000;
+
+static uint64_t random_state = 7;
+
+static uint64_t below(uint64_t n)
+{
+    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (random_state >> 33) % n;
+}
 
 static uint64_t now_us(void *arg)
 {
@@ -91,12 +98,11 @@ static void they_say_what_the_names_say(void **state)
     for (int i = 0; i < N; i++) {
         h[i] = at_hand(held, limits[i]);
     }
-    srand(7);
     for (int k = 0; k < 20000; k++) {
-        int i = rand() % N;
+        int i = (int)below(N);
         weir_store_limit l = limits[i];
-        l.units = (uint64_t)rand() % (l.burst < 1000 ? l.burst + 2 : 100000);
-        if (rand() % 4 == 0) {
+        l.units = below(l.burst < 1000 ? l.burst + 2 : 100000);
+        if (below(4) == 0) {
             l.units = l.units ? l.units : 1;
             (void)by_name(named, WEIR_STORE_GIVE, l);
             give(held, h[i], l.units);
@@ -105,7 +111,7 @@ static void they_say_what_the_names_say(void **state)
             assert_int_equal(a.rc, b.rc);
             assert_int_equal(a.left, b.left);
         }
-        atomic_fetch_add(&now, (uint64_t)rand() % (k % 100 ? 50000 : 90000000));
+        atomic_fetch_add(&now, below(k % 100 ? 50000 : 90000000));
     }
     for (int i = 0; i < N; i++) {
         held->driver->limit_close(held, h[i]);
