@@ -7,11 +7,6 @@
 #include "plain_text.h"
 #include "utf8.h"
 
-void weir_buf_init(struct weir_buf *b, size_t max_bytes)
-{
-    *b = (struct weir_buf){.max_bytes = max_bytes};
-}
-
 void weir_buf_free(struct weir_buf *b)
 {
     free(b->data);
@@ -107,12 +102,30 @@ void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
 
 static size_t count_digits(uint64_t v)
 {
-    enum { MAX = 20 };
-    size_t n = 1;
-    for (uint64_t limit = 10; v >= limit && n < MAX; limit *= 10) {
-        n++;
-    }
-    return n;
+    /* The least number with more than n digits; nothing is below the first. */
+    static const uint64_t limits[] = {0,
+                                      10,
+                                      100,
+                                      1000,
+                                      10000,
+                                      100000,
+                                      1000000,
+                                      10000000,
+                                      100000000,
+                                      1000000000,
+                                      10000000000,
+                                      100000000000,
+                                      1000000000000,
+                                      10000000000000,
+                                      100000000000000,
+                                      1000000000000000,
+                                      10000000000000000,
+                                      100000000000000000,
+                                      1000000000000000000,
+                                      UINT64_C(10000000000000000000)};
+    size_t n_bits = 64 - (size_t)__builtin_clzll(v | 1);
+    size_t n = n_bits * 1233 >> 12; /* of the least number with as many bits; 1233/4096: log10(2) */
+    return n + (v >= limits[n]);
 }
 
 void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
@@ -121,6 +134,10 @@ void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
                                 "25262728293031323334353637383940414243444546474849"
                                 "50515253545556575859606162636465666768697071727374"
                                 "75767778798081828384858687888990919293949596979899";
+    if (v < 10) {
+        weir_buf_add_char(b, (char)('0' + v));
+        return;
+    }
     size_t n = count_digits(v);
     char *to = weir_buf_reserve(b, n); /* written in place: a copy would wait for its bytes */
     if (!to) {

@@ -21,7 +21,10 @@ struct weir_buf {
     bool failed; /* an append did not fit or memory ran out */
 };
 
-void weir_buf_init(struct weir_buf *b, size_t max_bytes);
+static inline void weir_buf_init(struct weir_buf *b, size_t max_bytes)
+{
+    *b = (struct weir_buf){.max_bytes = max_bytes};
+}
 void weir_buf_free(struct weir_buf *b);
 /* Most buffers of a request were never used. */
 static inline void weir_buf_finish(struct weir_buf *b)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,6 +63,31 @@ static void numbers_and_printf(void **state)
     char *taken = weir_buf_take(&b, NULL);
     assert_string_equal(taken, "5|x");
     free(taken);
+    weir_buf_finish(&b);
+}
+
+static void numbers_have_as_many_digits_as_printf_gives_them(void **state)
+{
+    (void)state;
+    struct weir_buf b;
+    weir_buf_init(&b, 1000);
+    for (uint64_t power = 1, digits = 1; digits <= 20; power *= 10, digits++) {
+        const uint64_t near[] = {power - 1, power, power + 1, power + power / 3, power * 9};
+        for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
+            char wanted[32];
+            (void)snprintf(wanted, sizeof(wanted), "%" PRIu64, near[i]);
+            weir_buf_reset(&b);
+            weir_buf_add_u64(&b, near[i]);
+            assert_string_equal(b.data, wanted);
+        }
+    }
+    for (uint64_t bit = 1; bit; bit <<= 1) {
+        char wanted[32];
+        (void)snprintf(wanted, sizeof(wanted), "%" PRIu64, bit);
+        weir_buf_reset(&b);
+        weir_buf_add_u64(&b, bit);
+        assert_string_equal(b.data, wanted);
+    }
     weir_buf_finish(&b);
 }
 
@@ -137,6 +163,7 @@ int main(void)
         cmocka_unit_test(fixed_memory_does_not_grow),
         cmocka_unit_test(recycling_keeps_what_is_small),
         cmocka_unit_test(numbers_and_printf),
+        cmocka_unit_test(numbers_have_as_many_digits_as_printf_gives_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
