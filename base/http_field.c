@@ -61,3 +61,33 @@ bool weir_http_is_field_value(weir_str s)
     }
     return true;
 }
+
+/* No token has a control character, and only those become digits or a hyphen with the bit that
+ * tells cases apart. */
+static bool are_same(const char *name, const char *known)
+{
+    uint64_t a, b;
+    memcpy(&a, name, sizeof(a));
+    memcpy(&b, known, sizeof(b));
+    return (a | UINT64_C(0x2020202020202020)) == b;
+}
+
+bool weir_http_is_named(weir_str name, weir_str known)
+{
+    size_t i = 0, n = known.n;
+    if (name.n != n) {
+        return false;
+    }
+    for (; n - i >= 8; i += 8) {
+        if (!are_same(name.p + i, known.p + i)) {
+            return false;
+        }
+    }
+    if (n >= 8) {
+        return are_same(name.p + n - 8, known.p + n - 8);
+    }
+    while (i < n && (name.p[i] | 0x20) == known.p[i]) {
+        i++;
+    }
+    return i == n;
+}

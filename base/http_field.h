@@ -11,3 +11,6 @@
 bool weir_http_is_token(weir_str s);
 /* No control character but a tab. */
 bool weir_http_is_field_value(weir_str s);
+/* Is the token `name`, in any case, the known one? That is of lower-case letters, digits and
+ * hyphens. */
+bool weir_http_is_named(weir_str name, weir_str known);

@@ -3,6 +3,7 @@
 
 #include <strings.h>
 
+#include "base/http_field.h"
 #include "failure.h"
 
 enum { MAX_HEAD_BYTES = 64 * 1024, MAX_FIELDS = 200, MAX_INTERIM = 16, STOP = -1 };
@@ -19,17 +20,22 @@ void weir_upstream_head_begin(struct weir_upstream_head *head, uint32_t status)
     *head = (struct weir_upstream_head){.status = status, .is_json = true};
 }
 
+static bool is_named(weir_str name, const char *known)
+{
+    return weir_http_is_named(name, weir_str_from(known));
+}
+
 void weir_upstream_head_add(struct weir_upstream_head *head, weir_str name, weir_str value)
 {
-    if (weir_str_is(name, "content-type")) {
+    if (is_named(name, "content-type")) {
         head->is_sse = begins_with(value, "text/event-stream");
-        head->is_json = begins_with(value, "application/json");
-    } else if (weir_str_is(name, "content-encoding")) {
+        head->is_json = !head->is_sse && begins_with(value, "application/json");
+    } else if (is_named(name, "content-encoding")) {
         head->is_encoded = value.n && !begins_with(value, "identity");
-    } else if (weir_str_is(name, "retry-after-ms")) {
+    } else if (is_named(name, "retry-after-ms")) {
         uint64_t us = weir_upstream_retry_after_ms(value);
         head->retry_after_us = us ? us : head->retry_after_us;
-    } else if (weir_str_is(name, "retry-after") && !head->retry_after_us) {
+    } else if (is_named(name, "retry-after") && !head->retry_after_us) {
         head->retry_after_us = weir_upstream_retry_after(value);
     }
 }
@@ -71,11 +77,7 @@ static int on_field(llhttp_t *llhttp, const char *bytes, size_t n)
     struct weir_upstream_h1 *h = self(llhttp);
     size_t room = sizeof(h->name) - h->n_name;
     size_t n_kept = n < room ? n : room;
-    char *to = h->name + h->n_name;
-    for (size_t i = 0; i < n_kept; i++) {
-        char c = bytes[i];
-        to[i] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-    }
+    memcpy(h->name + h->n_name, bytes, n_kept);
     h->n_name = (uint8_t)(h->n_name + n_kept);
     return count(h, n);
 }

@@ -20,7 +20,7 @@ struct weir_upstream_head {
     uint64_t retry_after_us;
 };
 
-/* One field of a head, by name in lower case; also for HTTP/2. */
+/* One field of a head, its name in any case; also for HTTP/2. */
 void weir_upstream_head_add(struct weir_upstream_head *head, weir_str name, weir_str value);
 void weir_upstream_head_begin(struct weir_upstream_head *head, uint32_t status);
 

@@ -3,6 +3,8 @@
 
 #include <strings.h>
 
+#include "base/http_field.h"
+
 static bool equals_nocase(weir_str a, weir_str b)
 {
     return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
@@ -24,6 +26,20 @@ struct found {
     size_t n;
 };
 
+/* No two of them are of one length. */
+static enum rule_field of_length(size_t n)
+{
+    switch (n) {
+    case sizeof("host") - 1: return HOST;
+    case sizeof("expect") - 1: return EXPECT;
+    case sizeof("content-type") - 1: return CONTENT_TYPE;
+    case sizeof("authorization") - 1: return AUTHORIZATION;
+    case sizeof("content-length") - 1: return CONTENT_LENGTH;
+    case sizeof("transfer-encoding") - 1: return TRANSFER_ENCODING;
+    default: return N_RULE_FIELDS;
+    }
+}
+
 static void find_fields(const struct weir_http_request *r, struct found found[N_RULE_FIELDS])
 {
     static const weir_str names[N_RULE_FIELDS] = {
@@ -36,11 +52,10 @@ static void find_fields(const struct weir_http_request *r, struct found found[N_
     };
     memset(found, 0, N_RULE_FIELDS * sizeof(found[0]));
     for (size_t i = 0; i < r->n_fields; i++) {
-        for (size_t k = 0; k < N_RULE_FIELDS; k++) {
-            if (equals_nocase(r->fields[i].name, names[k])) {
-                found[k].first = found[k].n++ ? found[k].first : &r->fields[i];
-                break;
-            }
+        const struct weir_http_field *f = &r->fields[i];
+        enum rule_field k = of_length(f->name.n);
+        if (k < N_RULE_FIELDS && weir_http_is_named(f->name, names[k])) {
+            found[k].first = found[k].n++ ? found[k].first : f;
         }
     }
 }

@@ -40,7 +40,9 @@ void weir_http_request_reset(struct weir_http_request *r)
 
 static bool is_named(const struct weir_http_field *f, weir_str name)
 {
-    return f->name.n == name.n && strncasecmp(f->name.p, name.p, name.n) == 0;
+    /* Names of one length mostly differ in their first letter. */
+    return f->name.n == name.n && name.n > 0 && ((f->name.p[0] ^ name.p[0]) & ~0x20) == 0 &&
+           strncasecmp(f->name.p, name.p, name.n) == 0;
 }
 
 const struct weir_http_field *weir_http_request_find(const struct weir_http_request *r,
