@@ -3,36 +3,37 @@
 
 #include <math.h>
 
-static void add_key(struct weir_buf *b, const char *key)
-{
-    weir_buf_add_text(b, ",\"");
-    weir_buf_add_text(b, key);
-    weir_buf_add_text(b, "\":");
-}
+/* A member's key with all that stands around it. */
+#define KEY(name) ((weir_str)WEIR_STR_INIT(",\"" name "\":"))
 
-static void add_raw(struct weir_buf *b, const char *key, weir_str json)
+static void add_raw(struct weir_buf *b, weir_str key, weir_str json)
 {
     if (json.n) {
-        add_key(b, key);
+        weir_buf_add_str(b, key);
         weir_buf_add_str(b, json);
     }
 }
 
-static void add_number(struct weir_buf *b, const char *key, uint64_t value)
+static void add_number(struct weir_buf *b, weir_str key, uint64_t value)
 {
-    add_key(b, key);
+    weir_buf_add_str(b, key);
     weir_buf_add_u64(b, value);
 }
 
-static void add_float(struct weir_buf *b, const char *key, float value, float otherwise)
+static void write_float(struct weir_buf *b, weir_str key, float value)
+{
+    weir_buf_add_str(b, key);
+    if (value >= 0 && value < 1e6f && value == (float)(uint32_t)value) {
+        weir_buf_add_u64(b, (uint32_t)value); /* most are whole, and printf is slow */
+    } else {
+        weir_buf_printf(b, "%.7g", (double)value);
+    }
+}
+
+static void add_float(struct weir_buf *b, weir_str key, float value, float otherwise)
 {
     if (value != otherwise && isfinite(value)) {
-        add_key(b, key);
-        if (value >= 0 && value < 1e6f && value == (float)(uint32_t)value) {
-            weir_buf_add_u64(b, (uint32_t)value); /* most are whole, and printf is slow */
-        } else {
-            weir_buf_printf(b, "%.7g", (double)value);
-        }
+        write_float(b, key, value);
     }
 }
 
@@ -55,18 +56,18 @@ static void add_prompt(struct weir_buf *b, const weir_generation *g)
 static void add_sampling(struct weir_buf *b, const weir_generation *g)
 {
     const weir_sampling *s = &g->sampling;
-    add_float(b, "temperature", s->temperature, 1);
-    add_float(b, "top_p", s->top_p, 1);
-    add_float(b, "typical_p", s->typical_p, 1);
-    add_float(b, "min_p", s->min_p, 0);
-    add_float(b, "repetition_penalty", s->repetition_penalty, 1);
-    add_float(b, "presence_penalty", s->presence_penalty, 0);
-    add_float(b, "frequency_penalty", s->frequency_penalty, 0);
+    add_float(b, KEY("temperature"), s->temperature, 1);
+    add_float(b, KEY("top_p"), s->top_p, 1);
+    add_float(b, KEY("typical_p"), s->typical_p, 1);
+    add_float(b, KEY("min_p"), s->min_p, 0);
+    add_float(b, KEY("repetition_penalty"), s->repetition_penalty, 1);
+    add_float(b, KEY("presence_penalty"), s->presence_penalty, 0);
+    add_float(b, KEY("frequency_penalty"), s->frequency_penalty, 0);
     if (s->top_k > 0) {
-        add_number(b, "top_k", (uint64_t)s->top_k);
+        add_number(b, KEY("top_k"), (uint64_t)s->top_k);
     }
     if (g->seed_given) { /* read as signed elsewhere */
-        add_number(b, "seed", s->seed & INT64_MAX);
+        add_number(b, KEY("seed"), s->seed & INT64_MAX);
     }
     for (uint32_t i = 0; i < s->n_bias; i++) {
         weir_buf_printf(b, "%s\"%d\":%.7g", i ? "," : ",\"logit_bias\":{", s->bias[i].token,
@@ -93,7 +94,7 @@ static void add_tools(struct weir_buf *b, const weir_generation *g)
     if (!g->tools_json.n) {
         return;
     }
-    add_raw(b, "tools", g->tools_json);
+    add_raw(b, KEY("tools"), g->tools_json);
     if (g->tool_choice == WEIR_TOOLS_NONE) {
         weir_buf_add_text(b, ",\"tool_choice\":\"none\"");
     } else if (g->tool_choice == WEIR_TOOLS_REQUIRED) {
@@ -126,26 +127,26 @@ static void add_logprobs(struct weir_buf *b, const weir_generation *g)
         return;
     }
     if (g->kind == WEIR_GENERATION_COMPLETION) {
-        add_number(b, "logprobs", g->n_top);
+        add_number(b, KEY("logprobs"), g->n_top);
         return;
     }
     weir_buf_add_text(b, ",\"logprobs\":true");
     if (g->n_top) {
-        add_number(b, "top_logprobs", g->n_top);
+        add_number(b, KEY("top_logprobs"), g->n_top);
     }
 }
 
 static void add_input(struct weir_buf *b, const weir_generation *g)
 {
-    add_raw(b, "input", g->input_json);
+    add_raw(b, KEY("input"), g->input_json);
     if (g->is_base64) {
         weir_buf_add_text(b, ",\"encoding_format\":\"base64\"");
     }
     if (g->dimensions) {
-        add_number(b, "dimensions", g->dimensions);
+        add_number(b, KEY("dimensions"), g->dimensions);
     }
     if (g->user.n) {
-        add_key(b, "user");
+        weir_buf_add_str(b, KEY("user"));
         weir_buf_add_json_str(b, g->user);
     }
     weir_buf_add_char(b, '}');
@@ -161,22 +162,22 @@ void weir_upstream_write_body(struct weir_buf *b, const struct weir_upstream_set
         return;
     }
     if (g->kind == WEIR_GENERATION_CHAT) {
-        add_raw(b, "messages", g->messages_json);
+        add_raw(b, KEY("messages"), g->messages_json);
         add_tools(b, g);
         add_format(b, g);
-        add_raw(b, "chat_template_kwargs", g->template_args_json);
+        add_raw(b, KEY("chat_template_kwargs"), g->template_args_json);
     } else {
-        add_key(b, "prompt");
+        weir_buf_add_str(b, KEY("prompt"));
         add_prompt(b, g);
         if (g->echo) {
             weir_buf_add_text(b, ",\"echo\":true");
         }
     }
     if (max_tokens) {
-        add_number(b, "max_tokens", max_tokens);
+        add_number(b, KEY("max_tokens"), max_tokens);
     }
     if (g->n > 1) {
-        add_number(b, "n", g->n);
+        add_number(b, KEY("n"), g->n);
     }
     add_sampling(b, g);
     add_stops(b, g);
@@ -185,7 +186,7 @@ void weir_upstream_write_body(struct weir_buf *b, const struct weir_upstream_set
         weir_buf_add_text(b, ",\"ignore_eos\":true");
     }
     if (g->user.n) {
-        add_key(b, "user");
+        weir_buf_add_str(b, KEY("user"));
         weir_buf_add_json_str(b, g->user);
     }
     weir_buf_add_text(b, g->stream ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}"
