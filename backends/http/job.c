@@ -91,10 +91,9 @@ static void finish(struct weir_upstream_job *j)
     empty(&j->held);
     weir_sse_reset(&j->sse);
     weir_upstream_lane_forget(l, j);
-    atomic_fetch_add_explicit(&u->prompt_tokens, outcome.prompt_tokens, memory_order_relaxed);
-    atomic_fetch_add_explicit(&u->completion_tokens, outcome.completion_tokens,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&u->n_done, 1, memory_order_relaxed);
+    weir_upstream_total_add(&l->totals.prompt_tokens, outcome.prompt_tokens);
+    weir_upstream_total_add(&l->totals.completion_tokens, outcome.completion_tokens);
+    weir_upstream_total_add(&l->totals.done, 1);
     l->n_ends[failure.rc == 0                  ? WEIR_UPSTREAM_OK
               : failure.rc == WEIR_E_CANCELLED ? WEIR_UPSTREAM_CANCELLED
                                                : WEIR_UPSTREAM_FAILED]++;

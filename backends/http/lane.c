@@ -381,7 +381,7 @@ int weir_upstream_lane_submit(struct weir_upstream_lane *l, const weir_generatio
     }
     l->jobs = j;
     u->jobs[slot] = j;
-    atomic_fetch_add_explicit(&u->n_running, 1, memory_order_relaxed);
+    weir_upstream_total_add(&l->totals.running, 1);
     start_ticking(l);
     struct weir_upstream_link *link = l->waiting ? NULL : find_link(l);
     if (link) {
@@ -406,7 +406,7 @@ void weir_upstream_lane_forget(struct weir_upstream_lane *l, struct weir_upstrea
     }
     u->jobs[(uint32_t)j->ticket] = NULL;
     j->ticket = 0;
-    atomic_fetch_sub_explicit(&u->n_running, 1, memory_order_relaxed);
+    weir_upstream_total_add(&l->totals.running, UINT64_MAX); /* one less */
     if (l->n_spare == MAX_SPARE) {
         weir_upstream_job_free(j);
         free(j);

@@ -33,6 +33,7 @@ struct weir_upstream_lane {
     uint32_t n_spare;
     struct weir_upstream_link *spare_links;
     uint32_t n_spare_links;
+    struct weir_upstream_totals totals;
     struct weir_arena arena; /* of one event */
     yyjson_alc alc;          /* over `parse` */
     struct weir_buf request_body;

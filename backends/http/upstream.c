@@ -73,17 +73,27 @@ void weir_upstream_destroy(struct weir_upstream *u)
     free(u);
 }
 
+static uint64_t total(const _Atomic uint64_t *of_lane)
+{
+    return atomic_load_explicit(of_lane, memory_order_relaxed);
+}
+
 void weir_upstream_status(struct weir_upstream *u, weir_target_status *out)
 {
     weir_target_status st = {
         .state = WEIR_TARGET_READY,
         .progress = 1,
-        .running = atomic_load_explicit(&u->n_running, memory_order_relaxed),
-        .steps = atomic_load_explicit(&u->n_done, memory_order_relaxed),
-        .prompt_tokens = atomic_load_explicit(&u->prompt_tokens, memory_order_relaxed),
-        .completion_tokens = atomic_load_explicit(&u->completion_tokens, memory_order_relaxed),
-        .cancelled = atomic_load_explicit(&u->n_cancelled, memory_order_relaxed),
+        .cancelled = total(&u->n_cancelled),
     };
+    for (uint32_t i = 0; i < u->n_lanes; i++) {
+        const struct weir_upstream_totals *t = u->lanes[i] ? &u->lanes[i]->totals : NULL;
+        if (t) {
+            st.running += (uint32_t)total(&t->running);
+            st.steps += total(&t->done);
+            st.prompt_tokens += total(&t->prompt_tokens);
+            st.completion_tokens += total(&t->completion_tokens);
+        }
+    }
     for (int rank = 0; rank < 3; rank++) {
         st.max_sequences[rank] = u->settings.max_requests;
     }

@@ -4,7 +4,7 @@
  *
  * Why lanes: a request stays on the loop that read it. Each loop has a lane of its own: its
  * connections, its requests, its view of the server's addresses. Lanes share only the settings, the
- * TLS context and atomic figures.
+ * TLS context and the figures of metrics.
  * Ownership: the target owns its lanes; a lane owns its links and jobs.
  * Threads: create, destroy [main]; a lane its loop's; status [any].
  * Bounds: pool.requests generations at a time, pool.connections links of a lane. */
@@ -32,9 +32,20 @@ struct weir_upstream {
                                         its loop's while the ticket lives */
     struct weir_upstream_lane *lanes[WEIR_UPSTREAM_MAX_LANES];
     uint32_t n_lanes;
-    _Atomic uint32_t n_running;
-    _Atomic uint64_t n_done, prompt_tokens, completion_tokens, n_cancelled, last_done_us;
+    _Atomic uint64_t n_cancelled;
 };
+
+/* What a lane has counted, read by status() of any thread. Only the lane's loop writes, so that
+ * adding needs no locked operation. */
+struct weir_upstream_totals {
+    _Atomic uint64_t running, done, prompt_tokens, completion_tokens;
+};
+
+static inline void weir_upstream_total_add(_Atomic uint64_t *total, uint64_t n)
+{
+    uint64_t before = atomic_load_explicit(total, memory_order_relaxed);
+    atomic_store_explicit(total, before + n, memory_order_relaxed);
+}
 
 /* Whom the certificate must name. */
 const char *weir_upstream_tls_name(const struct weir_upstream *u);
