@@ -11,8 +11,14 @@ static int fail(struct weir_http_parser *p, enum weir_http_problem problem)
     return STOP;
 }
 
-/* While the head arrives `fields` hold offsets into `head` in place of pointers, because `head`
- * may move; weir_http_request_resolve() turns them into views. */
+/* Counts raw bytes of the head, for a pointer into the bytes that are being fed. */
+static size_t raw_offset(const struct weir_http_parser *p, const char *at)
+{
+    return p->n_head_raw + (size_t)(at - p->feeding);
+}
+
+/* The head is kept as it was sent: until it is complete, what was found in it are offsets. llhttp
+ * refuses folded fields, so that the pieces of one text follow each other there. */
 static weir_str offset_view(size_t start, size_t n)
 {
     return (weir_str){(const char *)(uintptr_t)start, n};
@@ -25,18 +31,6 @@ static int on_message_begin(llhttp_t *llhttp)
     return 0;
 }
 
-static int append(struct weir_http_parser *p, const char *bytes, size_t n)
-{
-    weir_buf_add(&p->request->head, bytes, n);
-    return p->request->head.failed ? fail(p, WEIR_HTTP_NO_MEMORY) : 0;
-}
-
-/* Counts raw bytes of the head, for a pointer into the bytes that are being fed. */
-static size_t raw_offset(const struct weir_http_parser *p, const char *at)
-{
-    return p->n_head_raw + (size_t)(at - p->feeding);
-}
-
 static int on_method(llhttp_t *llhttp, const char *bytes, size_t n)
 {
     struct weir_http_parser *p = llhttp->data;
@@ -47,14 +41,18 @@ static int on_method(llhttp_t *llhttp, const char *bytes, size_t n)
 static int on_url(llhttp_t *llhttp, const char *bytes, size_t n)
 {
     struct weir_http_parser *p = llhttp->data;
-    if (p->n_target == 0 && raw_offset(p, bytes) != p->method_end + 1) {
-        return fail(p, WEIR_HTTP_BAD_REQUEST_LINE); /* llhttp takes any number of spaces */
+    if (p->target.n == 0) {
+        size_t start = raw_offset(p, bytes);
+        if (start != p->method_end + 1) {
+            return fail(p, WEIR_HTTP_BAD_REQUEST_LINE); /* llhttp takes any number of spaces */
+        }
+        p->target = offset_view(start, 0);
     }
-    if (n > p->limits->max_target_bytes - p->n_target) {
+    if (n > p->limits->max_target_bytes - p->target.n) {
         return fail(p, WEIR_HTTP_TARGET_TOO_LONG);
     }
-    p->n_target += n;
-    return append(p, bytes, n);
+    p->target.n += n;
+    return 0;
 }
 
 static int on_header_field(llhttp_t *llhttp, const char *bytes, size_t n)
@@ -64,46 +62,42 @@ static int on_header_field(llhttp_t *llhttp, const char *bytes, size_t n)
     if (r->is_head_complete) {
         return 0; /* trailers are read and dropped */
     }
-    if (!p->in_name) {
+    if (p->name.n == 0) {
         if (r->n_fields == r->max_fields) {
             return fail(p, WEIR_HTTP_TOO_MANY_HEADERS);
         }
-        r->fields[r->n_fields].name = offset_view(r->head.len, 0);
-        p->in_name = true;
+        p->name = offset_view(raw_offset(p, bytes), 0);
     }
-    r->fields[r->n_fields].name.n += n;
-    return append(p, bytes, n);
-}
-
-static int on_header_field_complete(llhttp_t *llhttp)
-{
-    struct weir_http_parser *p = llhttp->data;
-    p->in_name = false;
-    p->value_start = p->request->head.len;
+    p->name.n += n;
     return 0;
 }
 
 static int on_header_value(llhttp_t *llhttp, const char *bytes, size_t n)
 {
     struct weir_http_parser *p = llhttp->data;
-    return p->request->is_head_complete ? 0 : append(p, bytes, n);
+    if (p->value.n == 0) {
+        p->value = offset_view(raw_offset(p, bytes), 0);
+    }
+    p->value.n += n;
+    return 0;
 }
 
 static int on_header_value_complete(llhttp_t *llhttp)
 {
     struct weir_http_parser *p = llhttp->data;
     struct weir_http_request *r = p->request;
-    if (r->is_head_complete) {
-        return 0;
+    if (!r->is_head_complete) {
+        r->fields[r->n_fields++] = (struct weir_http_field){.name = p->name, .value = p->value};
     }
-    size_t end = r->head.len;
-    while (end > p->value_start &&
-           (r->head.data[end - 1] == ' ' || r->head.data[end - 1] == '\t')) {
-        end--;
-    }
-    r->fields[r->n_fields].value = offset_view(p->value_start, end - p->value_start);
-    r->n_fields++;
+    p->name.n = p->value.n = 0;
     return 0;
+}
+
+static int on_headers_complete(llhttp_t *llhttp)
+{
+    /* Upgrades are not offered; without this llhttp would take the body for another protocol. */
+    llhttp->upgrade = 0;
+    return HPE_PAUSED;
 }
 
 static bool is_spoken(const llhttp_t *llhttp)
@@ -111,25 +105,30 @@ static bool is_spoken(const llhttp_t *llhttp)
     return llhttp->http_major == 1 && llhttp->http_minor <= 1;
 }
 
-static int on_headers_complete(llhttp_t *llhttp)
+static void trim_values(struct weir_http_request *r)
 {
-    struct weir_http_parser *p = llhttp->data;
+    for (size_t i = 0; i < r->n_fields; i++) {
+        weir_str *v = &r->fields[i].value;
+        while (v->n > 0 && (v->p[v->n - 1] == ' ' || v->p[v->n - 1] == '\t')) {
+            v->n--;
+        }
+    }
+}
+
+/* All bytes of the head are there. */
+static void finish_head(struct weir_http_parser *p)
+{
     struct weir_http_request *r = p->request;
-    /* Upgrades are not offered; without this llhttp would take the body for another protocol. */
-    llhttp->upgrade = 0;
+    llhttp_t *llhttp = &p->llhttp;
     weir_http_request_resolve(r);
+    trim_values(r);
     r->method = weir_str_from(llhttp_method_name((llhttp_method_t)llhttp_get_method(llhttp)));
     r->version_minor = llhttp_get_http_minor(llhttp);
     r->keep_alive = llhttp_should_keep_alive(llhttp);
-    if (!is_spoken(llhttp)) {
-        return fail(p, WEIR_HTTP_BAD_VERSION);
-    }
-    p->problem = weir_http_head_check(r, (weir_str){r->head.data, p->n_target}, p->limits);
-    if (p->problem != WEIR_HTTP_OK) {
-        return STOP;
-    }
-    r->is_head_complete = true;
-    return HPE_PAUSED;
+    weir_str target = weir_http_request_resolved(r, p->target);
+    p->problem =
+        is_spoken(llhttp) ? weir_http_head_check(r, target, p->limits) : WEIR_HTTP_BAD_VERSION;
+    r->is_head_complete = p->problem == WEIR_HTTP_OK;
 }
 
 /* Chunk sizes, extensions and trailers are bounded by max_head_bytes and the size of the body. */
@@ -174,7 +173,6 @@ static const llhttp_settings_t settings = {
     .on_method = on_method,
     .on_url = on_url,
     .on_header_field = on_header_field,
-    .on_header_field_complete = on_header_field_complete,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
@@ -217,6 +215,18 @@ static enum weir_http_problem problem_of(const struct weir_http_parser *p, llhtt
     }
 }
 
+/* Keeps what was read of the head. */
+static void take_head(struct weir_http_parser *p, const char *bytes, size_t n)
+{
+    struct weir_buf *head = &p->request->head;
+    weir_buf_add(head, bytes, n);
+    if (head->failed) {
+        p->problem = WEIR_HTTP_NO_MEMORY;
+    } else if (p->is_paused) {
+        finish_head(p);
+    }
+}
+
 /* Bounds that hold over any number of feeds. */
 static enum weir_http_problem check_totals(struct weir_http_parser *p, bool was_head, size_t used)
 {
@@ -246,6 +256,9 @@ enum weir_http_parsed weir_http_parser_feed(struct weir_http_parser *p, const ch
     *ret_used = used;
     p->is_paused = e == HPE_PAUSED;
     bool is_error = e != HPE_OK && e != HPE_PAUSED;
+    if (was_head && !is_error) {
+        take_head(p, bytes, used);
+    }
     enum weir_http_problem problem = check_totals(p, was_head, used);
     if (p->problem == WEIR_HTTP_OK) {
         p->problem = problem == WEIR_HTTP_OK && is_error ? problem_of(p, e) : problem;

@@ -25,13 +25,13 @@ struct weir_http_parser {
     const struct weir_http_limits *limits;
     struct weir_http_request *request;
     enum weir_http_problem problem;
-    size_t n_target;     /* bytes of head that are the target */
+    weir_str target; /* offsets in the raw head, as are the next two */
+    weir_str name;   /* of the field that is arriving; empty: none is */
+    weir_str value;
     size_t n_head_raw;   /* bytes read as header, line ends included */
     size_t n_body_raw;   /* bytes read as body, chunk framing and trailers included */
-    size_t value_start;  /* in request->head */
     size_t method_end;   /* in raw bytes of the head */
     const char *feeding; /* the bytes of the running feed */
-    bool in_name;        /* a field's name is arriving */
     bool has_begun;      /* the first byte of the request line has been seen */
     bool is_paused;      /* llhttp stopped at an event */
 };

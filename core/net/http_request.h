@@ -35,7 +35,7 @@ struct weir_http_request {
     bool expects_continue; /* Expect: 100-continue */
     bool keep_alive;       /* what the client wishes */
 
-    struct weir_buf head; /* target, names and values, end to end */
+    struct weir_buf head; /* HTTP/1.1: as it was sent; HTTP/2: names and values, end to end */
     struct weir_buf body;
 };
 
