@@ -155,18 +155,8 @@ static bool may_keep_alive(const struct weir_http_exchange *ex)
            (max == 0 || c->n_requests + 1 < max);
 }
 
-static void add_text(struct weir_http_output *out, const char *text)
-{
-    weir_http_output_add(out, text, strlen(text));
-}
-
-static void add_str(struct weir_http_output *out, weir_str s)
-{
-    weir_http_output_add(out, s.p, s.n);
-}
-
 /* Without printf: this is in the path of every event. */
-static void add_hex(struct weir_http_output *out, uint64_t value)
+static void add_hex(struct weir_buf *out, uint64_t value)
 {
     char digits[16];
     size_t at = sizeof(digits);
@@ -174,67 +164,63 @@ static void add_hex(struct weir_http_output *out, uint64_t value)
         digits[--at] = "0123456789abcdef"[value & 15];
         value >>= 4;
     } while (value);
-    weir_http_output_add(out, digits + at, sizeof(digits) - at);
+    weir_buf_add(out, digits + at, sizeof(digits) - at);
 }
 
 static void add_framing(struct weir_http_exchange *ex, int status, int64_t n_body,
-                        struct weir_buf *head)
+                        struct weir_buf *out)
 {
     struct weir_http_connection *c = ex->connection;
     if (n_body != WEIR_HTTP_NO_LENGTH && status != 204 && status != 304) {
-        weir_buf_add_text(head, "Content-Length: ");
-        weir_buf_add_u64(head, (uint64_t)n_body);
-        weir_buf_add_text(head, "\r\n");
+        weir_buf_add_text(out, "Content-Length: ");
+        weir_buf_add_u64(out, (uint64_t)n_body);
+        weir_buf_add_text(out, "\r\n");
     } else if (n_body == WEIR_HTTP_NO_LENGTH && ex->request.version_minor == 0) {
         c->is_last = c->is_last || !ex->hides_body;
     } else if (n_body == WEIR_HTTP_NO_LENGTH && status != 204 && status != 304) {
         ex->is_chunked = true;
-        weir_buf_add_text(head, "Transfer-Encoding: chunked\r\n");
+        weir_buf_add_text(out, "Transfer-Encoding: chunked\r\n");
     }
     c->is_last = !may_keep_alive(ex);
     if (c->is_last) {
-        weir_buf_add_text(head, "Connection: close\r\n");
+        weir_buf_add_text(out, "Connection: close\r\n");
     } else if (ex->request.version_minor == 0) {
-        weir_buf_add_text(head, "Connection: keep-alive\r\n");
+        weir_buf_add_text(out, "Connection: keep-alive\r\n");
     }
 }
 
 static int begin(struct weir_http_exchange *ex, int status, int64_t n_body)
 {
     struct weir_http_connection *c = ex->connection;
-    struct weir_http_output *out = &c->out;
-    char memory[WEIR_HTTP_OVERHEAD_BYTES];
-    struct weir_buf head;
-    weir_buf_init_fixed(&head, memory, sizeof(memory));
+    struct weir_buf *out = &c->out.fill;
     if (status == 200) {
-        weir_buf_add_text(&head, "HTTP/1.1 200 OK\r\n");
+        weir_buf_add_text(out, "HTTP/1.1 200 OK\r\n");
     } else {
-        weir_buf_add_text(&head, "HTTP/1.1 ");
-        weir_buf_add_u64(&head, (uint64_t)status);
-        weir_buf_add_char(&head, ' ');
-        weir_buf_add_text(&head, reason_phrase(status));
-        weir_buf_add_text(&head, "\r\n");
+        weir_buf_add_text(out, "HTTP/1.1 ");
+        weir_buf_add_u64(out, (uint64_t)status);
+        weir_buf_add_char(out, ' ');
+        weir_buf_add_text(out, reason_phrase(status));
+        weir_buf_add_text(out, "\r\n");
     }
-    weir_buf_add_str(&head, weir_http_date_line(&c->server->date, time(NULL)));
-    add_framing(ex, status, n_body, &head);
-    add_str(out, weir_buf_view(&head));
-    add_str(out, weir_buf_view(&ex->fields));
+    weir_buf_add_str(out, weir_http_date_line(&c->server->date, time(NULL)));
+    add_framing(ex, status, n_body, out);
+    weir_buf_add_str(out, weir_buf_view(&ex->fields));
     weir_buf_reset(&ex->fields); /* trailers, from now on */
-    add_text(out, "\r\n");
+    weir_buf_add_text(out, "\r\n");
     c->state = WEIR_HTTP_RUN; /* what is left of the request's body is not wanted any more */
     return WEIR_OK;
 }
 
 static void write_body(struct weir_http_exchange *ex, weir_str bytes)
 {
-    struct weir_http_output *out = &ex->connection->out;
+    struct weir_buf *out = &ex->connection->out.fill;
     if (ex->is_chunked) {
         add_hex(out, bytes.n);
-        add_text(out, "\r\n");
+        weir_buf_add_text(out, "\r\n");
     }
-    add_str(out, bytes);
+    weir_buf_add_str(out, bytes);
     if (ex->is_chunked) {
-        add_text(out, "\r\n");
+        weir_buf_add_text(out, "\r\n");
     }
 }
 
@@ -244,11 +230,11 @@ static void end(struct weir_http_exchange *ex)
     if (!ex->is_chunked || ex->hides_body) {
         return;
     }
-    add_text(out, "0\r\n");
+    weir_buf_add_text(&out->fill, "0\r\n");
     if (ex->fields.len <= weir_http_output_room(out)) { /* the end is worth more than trailers */
-        add_str(out, weir_buf_view(&ex->fields));
+        weir_buf_add_str(&out->fill, weir_buf_view(&ex->fields));
     }
-    add_text(out, "\r\n");
+    weir_buf_add_text(&out->fill, "\r\n");
 }
 
 static void give_up(struct weir_http_exchange *ex)
@@ -273,7 +259,7 @@ static size_t pending(const struct weir_http_exchange *ex)
 
 static uint64_t given(const struct weir_http_exchange *ex)
 {
-    return ex->connection->out.n_given;
+    return weir_http_output_given(&ex->connection->out);
 }
 
 static uint64_t taken(const struct weir_http_exchange *ex)

@@ -35,7 +35,7 @@ void weir_http1_refuse(struct weir_http_connection *c, enum weir_http_problem pr
 static void send_continue(struct weir_http_connection *c)
 {
     static const weir_str go_on = WEIR_STR_INIT("HTTP/1.1 100 Continue\r\n\r\n");
-    weir_http_output_add(&c->out, go_on.p, go_on.n);
+    weir_buf_add_str(&c->out.fill, go_on);
     c->sent_continue = true;
     weir_http_server_mark_dirty(c);
 }

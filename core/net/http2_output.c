@@ -65,7 +65,7 @@ static void add_mark(struct weir_http_exchange *ex)
         h2->n_marks++;
     }
     h2->marks[h2->n_marks - 1].n_framed = h2->n_framed;
-    h2->marks[h2->n_marks - 1].out_end = ex->connection->out.n_given;
+    h2->marks[h2->n_marks - 1].out_end = weir_http_output_given(&ex->connection->out);
 }
 
 bool weir_http2_note_taken(struct weir_http_exchange *ex, uint64_t position)
@@ -136,9 +136,9 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
     if (is_full(c)) {
         return NGHTTP2_ERR_WOULDBLOCK;
     }
-    weir_http_output_add(&c->out, head, FRAME_HEAD_BYTES);
+    weir_buf_add(&c->out.fill, head, FRAME_HEAD_BYTES);
     if (n > 0) {
-        weir_http_output_add(&c->out, ex->h2.pending.data + ex->h2.n_read, n);
+        weir_buf_add(&c->out.fill, ex->h2.pending.data + ex->h2.n_read, n);
     }
     ex->h2.n_read += n;
     ex->h2.n_framed += n;
@@ -158,7 +158,7 @@ static ssize_t on_send(nghttp2_session *ng, const uint8_t *bytes, size_t n, int 
     if (is_full(s->connection)) {
         return NGHTTP2_ERR_WOULDBLOCK;
     }
-    weir_http_output_add(&s->connection->out, bytes, n);
+    weir_buf_add(&s->connection->out.fill, bytes, n);
     return (ssize_t)n;
 }
 

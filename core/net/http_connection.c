@@ -74,8 +74,9 @@ void weir_http_connection_flush(struct weir_http_connection *c)
         weir_http_connection_close(c, WEIR_HTTP_END_CLIENT_GONE);
         return;
     }
-    c->server->stats.out_bytes += c->out.n_given - c->n_counted;
-    c->n_counted = c->out.n_given;
+    uint64_t n_given = weir_http_output_given(&c->out);
+    c->server->stats.out_bytes += n_given - c->n_counted;
+    c->n_counted = n_given;
     if (weir_http_output_flush(&c->out) < 0) {
         weir_http_connection_close(c, WEIR_HTTP_END_CLIENT_GONE);
         return;

@@ -63,7 +63,7 @@ struct weir_http2_stream {
 struct weir_http2_session;
 
 struct weir_http_exchange {
-    /* A stream's write reads and writes this much. */
+    /* A stream's write reads and writes this much. Cleared between requests, as is h2. */
     struct weir_http_connection *connection;
     void *user;
     uint64_t n_sent; /* response body bytes */
@@ -98,7 +98,7 @@ struct weir_http_connection {
     bool has_peer_end; /* the client has closed its side */
     bool sent_continue;
     struct weir_http_output out;
-    uint64_t n_counted;             /* of out.n_given, in the server's statistics */
+    uint64_t n_counted;             /* of the bytes given to `out`, in the server's statistics */
     struct weir_http_parser parser; /* all above is read with each event of a stream */
 
     LIST_ENTRY(weir_http_connection) all;

@@ -34,15 +34,14 @@ void weir_http_output_trim(struct weir_http_output *out)
     }
 }
 
-void weir_http_output_add(struct weir_http_output *out, const void *bytes, size_t n_bytes)
-{
-    weir_buf_add(&out->fill, bytes, n_bytes);
-    out->n_given += n_bytes;
-}
-
 size_t weir_http_output_pending(const struct weir_http_output *out)
 {
     return out->tls ? out->fill.len + out->n_sealed : out->fill.len - out->n_gone;
+}
+
+uint64_t weir_http_output_given(const struct weir_http_output *out)
+{
+    return out->n_taken + weir_http_output_pending(out);
 }
 
 uint64_t weir_http_output_taken(const struct weir_http_output *out)

@@ -18,13 +18,13 @@
 struct weir_http_output {
     struct weir_socket *socket;
     struct weir_tls *tls; /* NULL: none */
-    struct weir_buf
-        fill; /* plain bytes that no system call and no record has taken, behind n_gone */
+    /* Plain bytes that no system call and no record has taken, behind n_gone. What is to be sent
+     * is added here. */
+    struct weir_buf fill;
     size_t max_pending_bytes;
     size_t n_gone;    /* bytes at the front of fill, or of the TLS output, that have left */
     size_t n_sealed;  /* plain bytes in the TLS output, which has not left whole */
-    uint64_t n_given; /* bytes ever added to fill */
-    uint64_t n_taken; /* of these, what the kernel took; a record counts when all of it has left */
+    uint64_t n_taken; /* plain bytes that the kernel took; a record's when all of it has left */
     uint64_t n_moved; /* bytes that the kernel took, as they stand on the wire */
 
     uint64_t n_moved_seen; /* for the stall clock */
@@ -39,9 +39,9 @@ void weir_http_output_open(struct weir_http_output *out, struct weir_socket *soc
 /* Gives large buffers back; call when nothing is pending. */
 void weir_http_output_trim(struct weir_http_output *out);
 
-void weir_http_output_add(struct weir_http_output *out, const void *bytes, size_t n_bytes);
 size_t weir_http_output_pending(const struct weir_http_output *out);
-/* Of all bytes ever given, those that the kernel has taken. */
+/* All bytes ever given, and those of them that the kernel has taken. */
+uint64_t weir_http_output_given(const struct weir_http_output *out);
 uint64_t weir_http_output_taken(const struct weir_http_output *out);
 /* How many bytes fit before max_pending_bytes. */
 size_t weir_http_output_room(const struct weir_http_output *out);

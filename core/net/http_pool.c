@@ -97,12 +97,9 @@ void weir_http_server_give_exchange(struct weir_http_server *s, struct weir_http
     weir_arena_reset(&ex->arena);
     weir_buf_reset(&ex->fields);
     weir_http_request_reset(&ex->request);
-    *ex = (struct weir_http_exchange){
-        .request = ex->request,
-        .arena = ex->arena,
-        .fields = ex->fields,
-        .next_free = s->free_exchanges,
-    };
+    memset(ex, 0, offsetof(struct weir_http_exchange, request));
+    memset(&ex->h2, 0, sizeof(ex->h2));
+    ex->next_free = s->free_exchanges;
     s->free_exchanges = ex;
     s->n_free_exchanges++;
 }

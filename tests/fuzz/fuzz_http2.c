@@ -72,8 +72,8 @@ static void take_output(struct weir_http_connection *c)
         weir_http_connection_close(c, WEIR_HTTP_END_ABORTED);
         return;
     }
+    c->out.n_taken = weir_http_output_given(&c->out);
     weir_buf_reset(&c->out.fill);
-    c->out.n_taken = c->out.n_given;
     c->protocol->sent(c);
 }
 
