@@ -56,6 +56,9 @@ void *weir_http_user(const struct weir_http_exchange *ex);
 /* Adds a field to the response that has not begun yet. Date, Connection, Content-Length,
  * Transfer-Encoding and fields with control characters are refused: WEIR_E_ARG. */
 int weir_http_add_header(struct weir_http_exchange *ex, weir_str name, weir_str value);
+/* The same for a field whose name stands in the program and whose value was made or checked there,
+ * so that it need not be looked at again. */
+int weir_http_add_own_header(struct weir_http_exchange *ex, weir_str name, weir_str value);
 /* Has a field of that name (any case) been added? */
 bool weir_http_has_header(const struct weir_http_exchange *ex, const char *name);
 /* retry-after in whole seconds, and retry-after-ms, which the OpenAI clients prefer. */

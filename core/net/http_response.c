@@ -2,6 +2,7 @@
 /* The response side of an exchange: fields, their checks, and the order of calls. */
 #include "core/net/http_exchange.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
@@ -66,6 +67,12 @@ int weir_http_add_header(struct weir_http_exchange *ex, weir_str name, weir_str 
     return add_field(&ex->fields, name, value);
 }
 
+int weir_http_add_own_header(struct weir_http_exchange *ex, weir_str name, weir_str value)
+{
+    assert(is_field(name, value));
+    return ex->reply == WEIR_HTTP_REPLY_NONE ? add_field(&ex->fields, name, value) : WEIR_E_ARG;
+}
+
 bool weir_http_has_header(const struct weir_http_exchange *ex, const char *name)
 {
     size_t n = strlen(name);
@@ -85,9 +92,10 @@ void weir_http_add_retry_after(struct weir_http_exchange *ex, uint64_t retry_aft
 {
     char text[24];
     int n = snprintf(text, sizeof(text), "%" PRIu64, (retry_after_us + 999999) / 1000000);
-    (void)weir_http_add_header(ex, weir_str_from("retry-after"), (weir_str){text, (size_t)n});
+    (void)weir_http_add_own_header(ex, weir_str_from("retry-after"), (weir_str){text, (size_t)n});
     n = snprintf(text, sizeof(text), "%" PRIu64, (retry_after_us + 999) / 1000);
-    (void)weir_http_add_header(ex, weir_str_from("retry-after-ms"), (weir_str){text, (size_t)n});
+    (void)weir_http_add_own_header(ex, weir_str_from("retry-after-ms"),
+                                   (weir_str){text, (size_t)n});
 }
 
 bool weir_http_takes_trailers(const struct weir_http_exchange *ex)

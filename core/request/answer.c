@@ -47,7 +47,7 @@ static void add_last_times(const struct weir_request *r, struct weir_buf *b)
 
 static void add_headers(struct weir_request *r, bool whole)
 {
-    (void)weir_http_add_header(r->ex, weir_str_from("x-request-id"), weir_str_from(r->id));
+    (void)weir_http_add_own_header(r->ex, weir_str_from("x-request-id"), weir_str_from(r->id));
     if (r->granted_us) {
         char memory[MAX_TIMES_BYTES];
         struct weir_buf times;
@@ -56,7 +56,8 @@ static void add_headers(struct weir_request *r, bool whole)
         if (whole && r->first_chunk_us) {
             add_last_times(r, &times);
         }
-        (void)weir_http_add_header(r->ex, weir_str_from("Server-Timing"), weir_buf_view(&times));
+        (void)weir_http_add_own_header(r->ex, weir_str_from("Server-Timing"),
+                                       weir_buf_view(&times));
     }
     if (r->asked_model && r->model && r->model != r->asked_model) {
         (void)weir_http_add_header(r->ex, weir_str_from("x-weir-model"),
@@ -90,26 +91,20 @@ void weir_answer_stream_trailers(struct weir_request *r)
     }
 }
 
-void weir_answer_empty(struct weir_request *r, uint32_t status)
+/* The fields are there. */
+static void send_whole(struct weir_request *r, uint32_t status, weir_str body)
 {
-    if (!can_answer(r)) {
-        return;
-    }
-    add_headers(r, true);
     r->status = status;
-    if (weir_http_respond(r->ex, (int)status, (weir_str){"", 0}) < 0) {
+    if (weir_http_respond(r->ex, (int)status, body) < 0) {
         weir_http_abort(r->ex);
     }
 }
 
-static void send_whole(struct weir_request *r, uint32_t status, const char *content_type,
-                       weir_str body)
+void weir_answer_empty(struct weir_request *r, uint32_t status)
 {
-    add_headers(r, true);
-    (void)weir_http_add_header(r->ex, weir_str_from("Content-Type"), weir_str_from(content_type));
-    r->status = status;
-    if (weir_http_respond(r->ex, (int)status, body) < 0) {
-        weir_http_abort(r->ex);
+    if (can_answer(r)) {
+        add_headers(r, true);
+        send_whole(r, status, (weir_str){"", 0});
     }
 }
 
@@ -117,13 +112,21 @@ void weir_answer_text(struct weir_request *r, uint32_t status, const char *conte
                       weir_str text)
 {
     if (can_answer(r)) {
-        send_whole(r, status, content_type, text);
+        add_headers(r, true);
+        (void)weir_http_add_header(r->ex, weir_str_from("Content-Type"),
+                                   weir_str_from(content_type));
+        send_whole(r, status, text);
     }
 }
 
 void weir_answer_json(struct weir_request *r, uint32_t status, weir_str json)
 {
-    weir_answer_text(r, status, "application/json", json);
+    if (can_answer(r)) {
+        add_headers(r, true);
+        (void)weir_http_add_own_header(r->ex, weir_str_from("Content-Type"),
+                                       weir_str_from("application/json"));
+        send_whole(r, status, json);
+    }
 }
 
 static void answer_typed(struct weir_request *r, uint32_t status, weir_str type, weir_str param,
@@ -138,7 +141,7 @@ static void answer_typed(struct weir_request *r, uint32_t status, weir_str type,
     if (body.failed) {
         weir_http_abort(r->ex);
     } else {
-        send_whole(r, status, "application/json", weir_buf_view(&body));
+        weir_answer_json(r, status, weir_buf_view(&body));
     }
     weir_buf_finish(&body);
 }

@@ -75,10 +75,11 @@ int weir_run_begin(struct weir_request *r)
 static void begin_stream(struct weir_request *r)
 {
     weir_answer_stream_headers(r);
-    (void)weir_http_add_header(r->ex, weir_str_from("Content-Type"),
-                               weir_str_from("text/event-stream; charset=utf-8"));
-    (void)weir_http_add_header(r->ex, weir_str_from("Cache-Control"), weir_str_from("no-cache"));
-    (void)weir_http_add_header(r->ex, weir_str_from("X-Accel-Buffering"), weir_str_from("no"));
+    (void)weir_http_add_own_header(r->ex, weir_str_from("Content-Type"),
+                                   weir_str_from("text/event-stream; charset=utf-8"));
+    (void)weir_http_add_own_header(r->ex, weir_str_from("Cache-Control"),
+                                   weir_str_from("no-cache"));
+    (void)weir_http_add_own_header(r->ex, weir_str_from("X-Accel-Buffering"), weir_str_from("no"));
     r->status = 200;
     if (weir_http_stream_begin(r->ex, 200) < 0) {
         weir_http_abort(r->ex);
