@@ -497,6 +497,7 @@ void weir_queue_release(struct weir_queue *q, struct weir_queue_entry *entry, ui
 {
     (void)pthread_mutex_lock(&q->mutex);
     if (entry->state == WEIR_QUEUE_GRANTED) {
+        weir_queue_tenant_charge(entry->tenant, COMPLETION_WEIGHT * entry->completion_tokens);
         leave_place(q, entry)->refuses = false;
         leave_tenant(q, entry);
     }
@@ -505,16 +506,6 @@ void weir_queue_release(struct weir_queue *q, struct weir_queue_entry *entry, ui
     if (is_awaited) {
         grant_all(q, now_us);
     }
-}
-
-void weir_queue_charge(struct weir_queue *q, struct weir_queue_entry *entry,
-                       uint64_t completion_tokens)
-{
-    (void)pthread_mutex_lock(&q->mutex);
-    if (entry->tenant) {
-        weir_queue_tenant_charge(entry->tenant, COMPLETION_WEIGHT * completion_tokens);
-    }
-    (void)pthread_mutex_unlock(&q->mutex);
 }
 
 static bool any_place_is_free(const struct weir_queue *q, uint32_t class_rank)

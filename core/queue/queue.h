@@ -46,6 +46,7 @@ struct weir_queue_entry {
     int32_t priority;
     uint32_t n_places; /* sequences that it needs: choices */
     uint32_t prompt_tokens;
+    uint64_t completion_tokens; /* what it was served beyond the prompt; set before release() */
     uint32_t target;   /* preferred, since prepared for it; granted: the one whose places it has */
     bool is_pinned;    /* `target` and no other; while it is full, others pass */
     uint64_t excluded; /* bits of targets that it must not run on; others pass it, too */
@@ -105,11 +106,9 @@ bool weir_queue_remove(struct weir_queue *q, struct weir_queue_entry *entry);
  * it was. The target is left alone until it changes (set_places) or something leaves it (release).
  */
 void weir_queue_put_back(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us);
-/* Gives the places of a granted entry back and grants the next ones. */
+/* Gives the places of a granted entry back, charges its tenant with the completion tokens and
+ * grants the next ones. */
 void weir_queue_release(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us);
-/* Counts what the entry's tenant was served beyond the prompt; while the entry holds its place. */
-void weir_queue_charge(struct weir_queue *q, struct weir_queue_entry *entry,
-                       uint64_t completion_tokens);
 void weir_queue_look(struct weir_queue *q, uint64_t tenant_hash, uint32_t tenant_weight,
                      uint32_t class_rank, struct weir_queue_outlook *ret_outlook);
 /* Places of one target that are taken; without the lock. */

@@ -277,7 +277,7 @@ static void end_run(struct weir_request *r)
     if (weir_hedge_takes_over(r, true)) {
         return;
     }
-    weir_queue_charge(weir_model_queue(r->model), &r->entry, r->outcome.completion_tokens);
+    r->entry.completion_tokens = r->outcome.completion_tokens;
     if (weir_retry_after(r)) {
         return;
     }

@@ -466,7 +466,7 @@ static void weights_decide_how_places_are_shared(void **state)
     }
     set_places(q, 0, 4, 2);
     for (size_t i = 0; i < 76; i++) {
-        weir_queue_charge(q, g.list[i], 50);
+        g.list[i]->completion_tokens = 50;
         weir_queue_release(q, g.list[i], 10 + i);
     }
     size_t n_heavy = 0;
@@ -494,7 +494,7 @@ static void age_does_not_let_a_heap_pass_other_tenants(void **state)
         loud[i] = entry(1, 1);
         assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
     }
-    weir_queue_charge(q, &loud[0], 1000);
+    loud[0].completion_tokens = 1000;
     assert_int_equal(weir_queue_push(q, &quiet, 30000000, &retry_us), 0);
     weir_queue_release(q, &loud[0], 30000001); /* the others wait for half a minute */
     assert_ptr_equal(g.list[1], &quiet);
@@ -516,7 +516,7 @@ static void having_had_the_model_alone_is_no_debt(void **state)
     struct weir_queue_entry quiet = entry(2, 1), loud[4];
     for (uint64_t i = 0; i < 50; i++) {
         assert_int_equal(weir_queue_push(q, &quiet, 1 + i, &retry_us), 0);
-        weir_queue_charge(q, &quiet, 1000);
+        quiet.completion_tokens = 1000;
         weir_queue_release(q, &quiet, 2 + i);
     }
     for (int i = 0; i < 4; i++) { /* never seen before */
@@ -586,7 +586,7 @@ static void thousands_of_tenants_come_and_go(void **state)
         assert_int_equal(e.state, WEIR_QUEUE_GRANTED);
         weir_queue_release(q, &e, 3 + i);
     }
-    weir_queue_charge(q, &pinned, 10);
+    pinned.completion_tokens = 10;
     weir_queue_release(q, &pinned, 5000);
     weir_queue_destroy(q);
 }
