@@ -8,8 +8,8 @@
 /* A ticket is a slot's number and the generation that it was given out with; while both agree, its
  * flow is there, so that looking it up needs no lock. */
 struct slot {
-    _Atomic uint32_t generation; /* odd: in use; written under the mutex */
-    uint32_t next_free;
+    _Atomic uint32_t generation; /* odd: in use; who makes it even has ended the ticket */
+    _Atomic uint32_t next_free;  /* while it is in the list of free ones */
     struct weir_flow *flow;
 };
 
@@ -23,9 +23,11 @@ struct weir_target {
     uint32_t n_inboxes;
     void (*changed)(void *arg, struct weir_target *target);
     void *arg;
-    pthread_mutex_t mutex; /* guards the giving out and taking back of slots */
-    struct slot *slots;    /* [n_slots] */
-    uint32_t n_slots, first_free;
+    struct slot *slots; /* [n_slots] */
+    uint32_t n_slots;
+    /* The first free slot, n_slots: none; above it a count of changes, so that one who has seen an
+     * older list does not take it for this one. */
+    _Atomic uint64_t free_list;
 };
 
 static struct weir_target *from_sink(const weir_sink *sink)
@@ -41,20 +43,55 @@ static struct slot *find_slot(struct weir_target *t, weir_ticket ticket)
     return s && atomic_load_explicit(&s->generation, memory_order_acquire) == generation ? s : NULL;
 }
 
+static uint64_t list_from(uint64_t before, uint32_t first)
+{
+    return ((before >> 32) + 1) << 32 | first;
+}
+
+/* A free slot, the caller's alone; NULL: there is none. */
+static struct slot *take_slot(struct weir_target *t)
+{
+    /* Acquire: the slot's last user is done with it. */
+    uint64_t before = atomic_load_explicit(&t->free_list, memory_order_acquire);
+    struct slot *s;
+    uint32_t next;
+    do {
+        uint32_t index = (uint32_t)before;
+        if (index >= t->n_slots) {
+            return NULL;
+        }
+        s = &t->slots[index];
+        /* What another thread has changed meanwhile, the count tells. */
+        next = atomic_load_explicit(&s->next_free, memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&t->free_list, &before, list_from(before, next),
+                                                    memory_order_acquire, memory_order_acquire));
+    return s;
+}
+
+static void give_slot(struct weir_target *t, struct slot *s)
+{
+    uint64_t before = atomic_load_explicit(&t->free_list, memory_order_relaxed);
+    do {
+        atomic_store_explicit(&s->next_free, (uint32_t)before, memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&t->free_list, &before,
+                                                    list_from(before, (uint32_t)(s - t->slots)),
+                                                    memory_order_release, memory_order_relaxed));
+}
+
 /* Ends the ticket; what it was for, or NULL when it had ended. */
 static struct weir_flow *release(struct weir_target *t, weir_ticket ticket)
 {
-    struct weir_flow *flow = NULL;
-    (void)pthread_mutex_lock(&t->mutex);
+    uint32_t generation = (uint32_t)(ticket >> 32);
     struct slot *s = find_slot(t, ticket);
-    if (s) {
-        flow = s->flow;
-        atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
-        s->flow = NULL;
-        s->next_free = t->first_free;
-        t->first_free = (uint32_t)(s - t->slots);
+    /* Of two who end it, one does. */
+    if (!s ||
+        !atomic_compare_exchange_strong_explicit(&s->generation, &generation, generation + 1,
+                                                 memory_order_acq_rel, memory_order_relaxed)) {
+        return NULL;
     }
-    (void)pthread_mutex_unlock(&t->mutex);
+    struct weir_flow *flow = s->flow;
+    s->flow = NULL;
+    give_slot(t, s);
     return flow;
 }
 
@@ -94,8 +131,9 @@ static int make_slots(struct weir_target *t, uint32_t n)
     }
     t->n_slots = n;
     for (uint32_t i = 0; i < n; i++) {
-        t->slots[i].next_free = i + 1; /* n: end of the list */
+        atomic_init(&t->slots[i].next_free, i + 1); /* n: end of the list */
     }
+    atomic_init(&t->free_list, 0);
     return 0;
 }
 
@@ -129,7 +167,6 @@ int weir_target_create(const struct weir_target_config *config, struct weir_targ
     t->n_inboxes = config->n_inboxes;
     t->changed = config->changed;
     t->arg = config->arg;
-    (void)pthread_mutex_init(&t->mutex, NULL);
     t->name = strdup(config->name);
     int r = t->name ? make_slots(t, config->max_flows) : WEIR_E_NOMEM;
     weir_error_set(err, r, "%s", weir_error_name(r));
@@ -158,7 +195,6 @@ void weir_target_destroy(struct weir_target *t)
     if (t->impl) {
         t->backend->close(t->impl);
     }
-    (void)pthread_mutex_destroy(&t->mutex);
     free(t->slots);
     free(t->name);
     free(t);
@@ -205,19 +241,14 @@ void weir_target_discard(struct weir_target *t, void *prepared_state)
 
 weir_ticket weir_target_begin(struct weir_target *t, struct weir_flow *flow)
 {
-    weir_ticket ticket = 0;
-    (void)pthread_mutex_lock(&t->mutex);
-    uint32_t index = t->first_free;
-    if (index < t->n_slots) {
-        struct slot *s = &t->slots[index];
-        t->first_free = s->next_free;
-        s->flow = flow;
-        uint32_t generation =
-            atomic_fetch_add_explicit(&s->generation, 1, memory_order_release) + 1;
-        ticket = (uint64_t)generation << 32 | index;
+    struct slot *s = take_slot(t);
+    if (!s) {
+        return 0;
     }
-    (void)pthread_mutex_unlock(&t->mutex);
-    return ticket;
+    s->flow = flow;
+    uint32_t generation = atomic_load_explicit(&s->generation, memory_order_relaxed) + 1;
+    atomic_store_explicit(&s->generation, generation, memory_order_release); /* the flow is there */
+    return (uint64_t)generation << 32 | (uint32_t)(s - t->slots);
 }
 
 void weir_target_forget(struct weir_target *t, weir_ticket ticket)
