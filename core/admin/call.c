@@ -257,7 +257,6 @@ void weir_admin_run(struct weir_request *r)
     struct weir_plugin_chain *chain = weir_worker_chain(r->worker);
     weir_plugin_admin_init(&c->plugin, chain, (weir_req *)(void *)r,
                            weir_worker_plugin_loop(r->worker), &r->arena, plugin_resumed);
-    weir_plugin_chain_unref(chain);
     c->request = r;
     c->plugin.query = weir_arena_copy(&r->arena, weir_http_query(r->ex));
     r->admin = c;

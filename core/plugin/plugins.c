@@ -79,7 +79,9 @@ int weir_plugins_create(const struct weir_plugins_options *options,
         rc = weir_tickets_create(&ps->tickets);
     }
     if (rc == 0) {
-        rc = weir_plugin_chain_create(ps, &ps->current);
+        struct weir_plugin_chain *empty = NULL;
+        rc = weir_plugin_chain_create(ps, &empty);
+        atomic_init(&ps->current, empty);
     }
     if (rc == 0) {
         rc = weir_plugin_metrics_define(ps);
@@ -119,9 +121,21 @@ const struct weir_plugin_search *weir_plugins_search(const struct weir_plugins *
 struct weir_plugin_chain *weir_plugins_chain(struct weir_plugins *ps)
 {
     pthread_mutex_lock(&ps->lock);
-    struct weir_plugin_chain *chain = weir_plugin_chain_ref(ps->current);
+    struct weir_plugin_chain *chain =
+        weir_plugin_chain_ref(atomic_load_explicit(&ps->current, memory_order_relaxed));
     pthread_mutex_unlock(&ps->lock);
     return chain;
+}
+
+void weir_plugins_update(struct weir_plugins *ps, struct weir_plugin_chain **chain)
+{
+    /* Only compared: one that is held is not freed, so that no other can have its address. */
+    if (*chain == atomic_load_explicit(&ps->current, memory_order_relaxed)) {
+        return;
+    }
+    struct weir_plugin_chain *old = *chain;
+    *chain = weir_plugins_chain(ps);
+    weir_plugin_chain_unref(old);
 }
 
 /* The library of the same path and bytes, if it is loaded. */
@@ -324,8 +338,8 @@ static void start_one(struct build *b, size_t i, weir_str tenants_json,
 static void swap_chain(struct weir_plugins *ps, struct weir_plugin_chain *chain)
 {
     pthread_mutex_lock(&ps->lock);
-    struct weir_plugin_chain *old = ps->current;
-    ps->current = chain;
+    struct weir_plugin_chain *old = atomic_load_explicit(&ps->current, memory_order_relaxed);
+    atomic_store_explicit(&ps->current, chain, memory_order_relaxed);
     pthread_mutex_unlock(&ps->lock);
     weir_plugin_chain_unref(old);
 }

@@ -8,7 +8,7 @@
  * state that must outlive a reload belongs into weir.store/1.
  * Ownership: the host owns libraries, instances and chains; options' pointers outlive it.
  * Threads: create, destroy, configure, check, load and host on [main], the thread that turns
- * main_loop; chain() [any].
+ * main_loop; chain(), update() [any].
  * Errors: findings with file, line and column where a person wrote something wrong; else one
  * sentence. configure() that fails leaves the old chain in place. */
 #include "core/config/config.h"
@@ -76,6 +76,10 @@ int weir_plugins_check(struct weir_plugins *ps, const struct weir_plugin_spec *s
 
 /* A reference to the chain in force: weir_plugin_chain_unref(). Never NULL: empty at first. */
 struct weir_plugin_chain *weir_plugins_chain(struct weir_plugins *ps);
+
+/* For who needs it often: makes *chain (NULL at first), a reference that the caller keeps, the
+ * chain in force. A chain that is kept is not destroyed, so do this now and then. */
+void weir_plugins_update(struct weir_plugins *ps, struct weir_plugin_chain **chain);
 
 /* Loads a plugin by name or path, for its backend interfaces: weir_plugin_library_unref(). A file
  * that is loaded already, with the same bytes, is not loaded twice. */

@@ -17,9 +17,9 @@ struct weir_plugins {
     struct weir_plugin_library *libraries[WEIR_PLUGIN_MAX_LIBRARIES]; /* [main] */
     size_t n_libraries;
     struct weir_metric_family *hook_seconds, *failures, *quarantined, *hook_calls, *memory;
-    pthread_mutex_t lock; /* current, dead */
-    struct weir_plugin_chain *current;
-    struct weir_plugin_chain *dead; /* to be destroyed on [main] */
+    pthread_mutex_t lock;                      /* current, dead */
+    struct weir_plugin_chain *_Atomic current; /* written under the lock */
+    struct weir_plugin_chain *dead;            /* to be destroyed on [main] */
     struct weir_plugin_task reap;
     struct weir_plugin_task messages; /* of the store wait */
 };
@@ -44,5 +44,6 @@ int weir_plugin_chain_create(struct weir_plugins *ps, struct weir_plugin_chain *
 /* Appends an instance and owns it from then on. */
 void weir_plugin_chain_add(struct weir_plugin_chain *chain, struct weir_plugin_instance *inst);
 void weir_plugin_chain_destroy(struct weir_plugin_chain *chain); /* [main] */
-/* Nothing of it is under way in the store; else the reaper is called when that has changed. [main] */
+/* Nothing of it is under way in the store; else the reaper is called when that has changed. [main]
+ */
 bool weir_plugin_chain_is_idle(const struct weir_plugin_chain *chain);

@@ -258,7 +258,6 @@ void weir_request_headers(struct weir_request *r)
     struct weir_plugin_chain *chain = weir_worker_chain(r->worker);
     int rc = weir_plugin_run_init(&r->run, chain, (weir_req *)(void *)r,
                                   weir_worker_plugin_loop(r->worker), &r->arena, phase_resumed);
-    weir_plugin_chain_unref(chain);
     if (rc < 0) {
         weir_answer_busy(r, 503, "out_of_memory", 1000000, "No memory for this request now.");
         return;

@@ -576,6 +576,9 @@ static void finish(struct weir_server *s)
     if (s->store && s->admin) {
         weir_server_finish_store(s->store, weir_worker_loop(s->admin));
     }
+    if (s->admin) {
+        weir_worker_leave_plugins(s->admin); /* its loop still has to end */
+    }
     weir_plugins_destroy(s->plugins);
     s->plugins = NULL;
     weir_targets_destroy(s->targets);

@@ -33,6 +33,7 @@ struct weir_worker {
     struct weir_inbox_item drain_item, stop_item;
     struct weir_tenants_reader *tenants_reader;
     struct weir_plugin_loop_uv plugin_loop;
+    struct weir_plugin_chain *chain; /* a reference; looked after at each tick */
     struct weir_http_server *http;
     struct weir_request *requests; /* live, newest first */
     struct weir_request *pool;     /* spare ones, linked by `next` */
@@ -130,6 +131,9 @@ static void on_tick(uv_timer_t *timer)
     uint64_t now_us = weir_worker_now_us(w);
     weir_tenants_reader_turn(w->tenants_reader);
     atomic_store_explicit(&w->heartbeat_us, now_us, memory_order_relaxed);
+    if (w->chain) { /* so that one that was replaced goes, also where no request comes */
+        weir_plugins_update(w->server->plugins, &w->chain);
+    }
     for (struct weir_request *r = w->requests, *next; r; r = next) {
         next = r->next;
         weir_request_tick(r, now_us);
@@ -179,6 +183,7 @@ static void close_if_idle(struct weir_worker *w)
         (w->has_store && !weir_store_detach(w->server->store, false))) {
         return; /* what requests left to be stored is on its way; the next tick looks again */
     }
+    weir_worker_leave_plugins(w);
     weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
     weir_inbox_finish(&w->inbox);
     uv_close((uv_handle_t *)&w->turn, NULL);
@@ -405,7 +410,14 @@ struct weir_plugin_loop *weir_worker_plugin_loop(struct weir_worker *w)
 
 struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w)
 {
-    return weir_plugins_chain(w->server->plugins);
+    weir_plugins_update(w->server->plugins, &w->chain);
+    return w->chain;
+}
+
+void weir_worker_leave_plugins(struct weir_worker *w)
+{
+    weir_plugin_chain_unref(w->chain);
+    w->chain = NULL;
 }
 
 struct weir_observer *weir_worker_observer(struct weir_worker *w)

@@ -67,7 +67,11 @@ struct weir_inbox *weir_worker_inbox(struct weir_worker *w);
 struct weir_server *weir_worker_server(struct weir_worker *w);
 const struct weir_worker_settings *weir_worker_settings(const struct weir_worker *w);
 struct weir_plugin_loop *weir_worker_plugin_loop(struct weir_worker *w);
-struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w); /* a reference */
+/* The chain in force, borrowed: until the loop turns. */
+struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w);
+/* Gives back what chain() keeps, before the plugin host ends. A worker whose loop ends does so
+ * itself. */
+void weir_worker_leave_plugins(struct weir_worker *w);
 struct weir_observer *weir_worker_observer(struct weir_worker *w);
 const struct weir_models *weir_worker_models(struct weir_worker *w);
 const struct weir_routes *weir_worker_routes(const struct weir_worker *w);
