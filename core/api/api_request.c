@@ -33,8 +33,10 @@ struct reading {
     struct weir_arena *arena;
     weir_refusal *refusal;
     uint32_t max_tokens, max_completion_tokens; /* both names of one limit */
+    bool input_given;                           /* messages, prompt or input */
     bool stream_options_given;
     bool top_logprobs_given;
+    bool tool_choice_given; /* also as null */
 };
 
 typedef int (*read_fn)(struct reading *rd, const char *name, yyjson_val *v);
@@ -145,7 +147,8 @@ static int read_stream(struct reading *rd, const char *name, yyjson_val *v)
 
 static int read_stream_options(struct reading *rd, const char *name, yyjson_val *v)
 {
-    static const char *const known[] = {"include_usage", "include_obfuscation", NULL};
+    static const weir_str known[] = {
+        WEIR_STR_INIT("include_usage"), WEIR_STR_INIT("include_obfuscation"), {NULL, 0}};
     rd->stream_options_given = true;
     if (!yyjson_is_obj(v)) {
         return weir_param_wrong_type(v, name, "an object", rd->refusal);
@@ -276,6 +279,7 @@ static int read_user(struct reading *rd, const char *name, yyjson_val *v)
 static int read_messages(struct reading *rd, const char *name, yyjson_val *v)
 {
     (void)name;
+    rd->input_given = true;
     return weir_messages_read(v, rd->arena, &rd->out->generation.messages_json, rd->refusal);
 }
 
@@ -304,6 +308,7 @@ static int read_prompt_tokens(struct reading *rd, const char *name, yyjson_val *
 
 static int read_prompt(struct reading *rd, const char *name, yyjson_val *v)
 {
+    rd->input_given = true;
     /* A list with one prompt means that prompt; several prompts are several requests. */
     if (yyjson_is_arr(v) && yyjson_arr_size(v) == 1 && !yyjson_is_int(yyjson_arr_get_first(v))) {
         v = yyjson_arr_get_first(v);
@@ -371,6 +376,7 @@ static int read_parallel_tool_calls(struct reading *rd, const char *name, yyjson
 static int read_input(struct reading *rd, const char *name, yyjson_val *v)
 {
     weir_generation *g = &rd->out->generation;
+    rd->input_given = true;
     int r = weir_embedding_input_check(v, &g->n_inputs, rd->refusal);
     return r < 0 ? r : copy_json(rd, name, v, &g->input_json);
 }
@@ -427,86 +433,86 @@ static int refuse_always(struct reading *rd, const char *name, yyjson_val *v)
     return unsupported(rd, name, "is not supported with this model");
 }
 
-/* Sorted by name. */
-static const struct param {
+struct param {
     weir_str name;
     uint32_t kinds;
     read_fn read;
-} params[] = {
-    {WEIR_STR_INIT("audio"), FOR_CHAT, refuse_always},
-    {WEIR_STR_INIT("best_of"), FOR_COMPLETION, only_one},
-    {WEIR_STR_INIT("chat_template_kwargs"), FOR_CHAT, read_template_args},
-    {WEIR_STR_INIT("dimensions"), FOR_EMBEDDING, read_dimensions},
-    {WEIR_STR_INIT("echo"), FOR_COMPLETION, read_echo},
-    {WEIR_STR_INIT("encoding_format"), FOR_EMBEDDING, read_encoding},
-    {WEIR_STR_INIT("frequency_penalty"), FOR_BOTH, read_frequency_penalty},
-    {WEIR_STR_INIT("function_call"), FOR_CHAT, refuse_always},
-    {WEIR_STR_INIT("functions"), FOR_CHAT, refuse_always},
-    {WEIR_STR_INIT("ignore_eos"), FOR_BOTH, read_ignore_eos},
-    {WEIR_STR_INIT("input"), FOR_EMBEDDING, read_input},
-    {WEIR_STR_INIT("logit_bias"), FOR_BOTH, read_logit_bias},
-    {WEIR_STR_INIT("logprobs"), FOR_CHAT, read_chat_logprobs},
-    {WEIR_STR_INIT("logprobs"), FOR_COMPLETION, read_completion_logprobs},
-    {WEIR_STR_INIT("max_completion_tokens"), FOR_CHAT, read_max_completion_tokens},
-    {WEIR_STR_INIT("max_tokens"), FOR_BOTH, read_max_tokens},
-    {WEIR_STR_INIT("messages"), FOR_CHAT, read_messages},
-    {WEIR_STR_INIT("metadata"), FOR_CHAT, accept_note},
-    {WEIR_STR_INIT("min_p"), FOR_BOTH, read_min_p},
-    {WEIR_STR_INIT("modalities"), FOR_CHAT, only_text},
-    {WEIR_STR_INIT("model"), FOR_ALL, read_model},
-    {WEIR_STR_INIT("n"), FOR_BOTH, read_n},
-    {WEIR_STR_INIT("parallel_tool_calls"), FOR_CHAT, read_parallel_tool_calls},
-    {WEIR_STR_INIT("prediction"), FOR_CHAT, refuse_always},
-    {WEIR_STR_INIT("presence_penalty"), FOR_BOTH, read_presence_penalty},
-    {WEIR_STR_INIT("prompt"), FOR_COMPLETION, read_prompt},
-    {WEIR_STR_INIT("prompt_cache_key"), FOR_CHAT, accept_note},
-    {WEIR_STR_INIT("reasoning_effort"), FOR_CHAT, refuse_always},
-    {WEIR_STR_INIT("repetition_penalty"), FOR_BOTH, read_repetition_penalty},
-    {WEIR_STR_INIT("response_format"), FOR_CHAT, read_response_format},
-    {WEIR_STR_INIT("safety_identifier"), FOR_CHAT, accept_note},
-    {WEIR_STR_INIT("seed"), FOR_BOTH, read_seed},
-    {WEIR_STR_INIT("service_tier"), FOR_CHAT, only_default_tier},
-    {WEIR_STR_INIT("stop"), FOR_BOTH, read_stop},
-    {WEIR_STR_INIT("store"), FOR_CHAT, only_false},
-    {WEIR_STR_INIT("stream"), FOR_BOTH, read_stream},
-    {WEIR_STR_INIT("stream_options"), FOR_BOTH, read_stream_options},
-    {WEIR_STR_INIT("suffix"), FOR_COMPLETION, refuse_always},
-    {WEIR_STR_INIT("temperature"), FOR_BOTH, read_temperature},
-    {WEIR_STR_INIT("tool_choice"), FOR_CHAT, read_tool_choice},
-    {WEIR_STR_INIT("tools"), FOR_CHAT, read_tools},
-    {WEIR_STR_INIT("top_k"), FOR_BOTH, read_top_k},
-    {WEIR_STR_INIT("top_logprobs"), FOR_CHAT, read_top_logprobs},
-    {WEIR_STR_INIT("top_p"), FOR_BOTH, read_top_p},
-    {WEIR_STR_INIT("typical_p"), FOR_BOTH, read_typical_p},
-    {WEIR_STR_INIT("user"), FOR_ALL, read_user},
-    {WEIR_STR_INIT("verbosity"), FOR_CHAT, refuse_always},
-    {WEIR_STR_INIT("web_search_options"), FOR_CHAT, refuse_always},
+};
+
+#define PARAMS(...) ((const struct param[]){__VA_ARGS__, {.kinds = 0}})
+
+/* By first letter; what most requests have comes first. */
+static const struct param *const params[26] = {
+    ['a' - 'a'] = PARAMS({WEIR_STR_INIT("audio"), FOR_CHAT, refuse_always}),
+    ['b' - 'a'] = PARAMS({WEIR_STR_INIT("best_of"), FOR_COMPLETION, only_one}),
+    ['c' - 'a'] = PARAMS({WEIR_STR_INIT("chat_template_kwargs"), FOR_CHAT, read_template_args}),
+    ['d' - 'a'] = PARAMS({WEIR_STR_INIT("dimensions"), FOR_EMBEDDING, read_dimensions}),
+    ['e' - 'a'] = PARAMS({WEIR_STR_INIT("echo"), FOR_COMPLETION, read_echo},
+                         {WEIR_STR_INIT("encoding_format"), FOR_EMBEDDING, read_encoding}),
+    ['f' - 'a'] = PARAMS({WEIR_STR_INIT("frequency_penalty"), FOR_BOTH, read_frequency_penalty},
+                         {WEIR_STR_INIT("function_call"), FOR_CHAT, refuse_always},
+                         {WEIR_STR_INIT("functions"), FOR_CHAT, refuse_always}),
+    ['i' - 'a'] = PARAMS({WEIR_STR_INIT("ignore_eos"), FOR_BOTH, read_ignore_eos},
+                         {WEIR_STR_INIT("input"), FOR_EMBEDDING, read_input}),
+    ['l' - 'a'] = PARAMS({WEIR_STR_INIT("logit_bias"), FOR_BOTH, read_logit_bias},
+                         {WEIR_STR_INIT("logprobs"), FOR_CHAT, read_chat_logprobs},
+                         {WEIR_STR_INIT("logprobs"), FOR_COMPLETION, read_completion_logprobs}),
+    ['m' - 'a'] =
+        PARAMS({WEIR_STR_INIT("messages"), FOR_CHAT, read_messages},
+               {WEIR_STR_INIT("model"), FOR_ALL, read_model},
+               {WEIR_STR_INIT("max_tokens"), FOR_BOTH, read_max_tokens},
+               {WEIR_STR_INIT("max_completion_tokens"), FOR_CHAT, read_max_completion_tokens},
+               {WEIR_STR_INIT("metadata"), FOR_CHAT, accept_note},
+               {WEIR_STR_INIT("min_p"), FOR_BOTH, read_min_p},
+               {WEIR_STR_INIT("modalities"), FOR_CHAT, only_text}),
+    ['n' - 'a'] = PARAMS({WEIR_STR_INIT("n"), FOR_BOTH, read_n}),
+    ['p' - 'a'] = PARAMS({WEIR_STR_INIT("parallel_tool_calls"), FOR_CHAT, read_parallel_tool_calls},
+                         {WEIR_STR_INIT("prediction"), FOR_CHAT, refuse_always},
+                         {WEIR_STR_INIT("presence_penalty"), FOR_BOTH, read_presence_penalty},
+                         {WEIR_STR_INIT("prompt"), FOR_COMPLETION, read_prompt},
+                         {WEIR_STR_INIT("prompt_cache_key"), FOR_CHAT, accept_note}),
+    ['r' - 'a'] = PARAMS({WEIR_STR_INIT("reasoning_effort"), FOR_CHAT, refuse_always},
+                         {WEIR_STR_INIT("repetition_penalty"), FOR_BOTH, read_repetition_penalty},
+                         {WEIR_STR_INIT("response_format"), FOR_CHAT, read_response_format}),
+    ['s' - 'a'] = PARAMS({WEIR_STR_INIT("stream"), FOR_BOTH, read_stream},
+                         {WEIR_STR_INIT("safety_identifier"), FOR_CHAT, accept_note},
+                         {WEIR_STR_INIT("seed"), FOR_BOTH, read_seed},
+                         {WEIR_STR_INIT("service_tier"), FOR_CHAT, only_default_tier},
+                         {WEIR_STR_INIT("stop"), FOR_BOTH, read_stop},
+                         {WEIR_STR_INIT("store"), FOR_CHAT, only_false},
+                         {WEIR_STR_INIT("stream_options"), FOR_BOTH, read_stream_options},
+                         {WEIR_STR_INIT("suffix"), FOR_COMPLETION, refuse_always}),
+    ['t' - 'a'] = PARAMS({WEIR_STR_INIT("temperature"), FOR_BOTH, read_temperature},
+                         {WEIR_STR_INIT("tool_choice"), FOR_CHAT, read_tool_choice},
+                         {WEIR_STR_INIT("tools"), FOR_CHAT, read_tools},
+                         {WEIR_STR_INIT("top_k"), FOR_BOTH, read_top_k},
+                         {WEIR_STR_INIT("top_logprobs"), FOR_CHAT, read_top_logprobs},
+                         {WEIR_STR_INIT("top_p"), FOR_BOTH, read_top_p},
+                         {WEIR_STR_INIT("typical_p"), FOR_BOTH, read_typical_p}),
+    ['u' - 'a'] = PARAMS({WEIR_STR_INIT("user"), FOR_ALL, read_user}),
+    ['v' - 'a'] = PARAMS({WEIR_STR_INIT("verbosity"), FOR_CHAT, refuse_always}),
+    ['w' - 'a'] = PARAMS({WEIR_STR_INIT("web_search_options"), FOR_CHAT, refuse_always}),
 };
 
 static const struct param *find_param(yyjson_val *key, uint32_t kind)
 {
     weir_str name = {yyjson_get_str(key), yyjson_get_len(key)};
     assert(name.p); /* keys are texts, NUL-ended */
-    const struct param *first = params, *end = params + sizeof(params) / sizeof(params[0]);
-    for (size_t n = (size_t)(end - first); n > 0;) { /* to the first with that letter */
-        size_t half = n / 2;
-        bool is_before = first[half].name.p[0] < name.p[0];
-        first = is_before ? first + half + 1 : first;
-        n = is_before ? n - half - 1 : half;
-    }
-    for (; first < end && first->name.p[0] == name.p[0]; first++) {
-        if ((first->kinds & 1u << kind) && weir_str_eq(name, first->name)) {
-            return first;
+    unsigned letter = (unsigned)(unsigned char)name.p[0] - 'a';
+    const struct param *p = letter < sizeof(params) / sizeof(params[0]) ? params[letter] : NULL;
+    for (; p && p->kinds; p++) {
+        if ((p->kinds & 1u << kind) && weir_str_eq(name, p->name)) {
+            return p;
         }
     }
     return NULL;
 }
 
-static int check_tools(struct reading *rd, bool choice_given)
+static int check_tools(struct reading *rd)
 {
     weir_generation *g = &rd->out->generation;
     if (g->tools_json.n == 0) {
-        if (choice_given && g->tool_choice != WEIR_TOOLS_NONE) {
+        if (rd->tool_choice_given && g->tool_choice != WEIR_TOOLS_NONE) {
             return weir_refuse(rd->refusal, 400, "tool_choice", "invalid_value",
                                "'tool_choice' is only allowed when 'tools' are specified.");
         }
@@ -522,14 +528,13 @@ static int check_tools(struct reading *rd, bool choice_given)
 }
 
 /* What only shows once all parameters are known. */
-static int check_together(struct reading *rd, yyjson_val *body)
+static int check_together(struct reading *rd)
 {
     weir_generation *g = &rd->out->generation;
-    const char *input = g->kind == WEIR_GENERATION_CHAT        ? "messages"
-                        : g->kind == WEIR_GENERATION_EMBEDDING ? "input"
-                                                               : "prompt";
-    yyjson_val *given = yyjson_obj_get(body, input);
-    if (!given || yyjson_is_null(given)) {
+    if (!rd->input_given) {
+        const char *input = g->kind == WEIR_GENERATION_CHAT        ? "messages"
+                            : g->kind == WEIR_GENERATION_EMBEDDING ? "input"
+                                                                   : "prompt";
         return weir_refuse(rd->refusal, 400, input, "missing_required_parameter",
                            "Missing required parameter: '%s'.", input);
     }
@@ -551,12 +556,11 @@ static int check_together(struct reading *rd, yyjson_val *body)
         return weir_refuse(rd->refusal, 400, "top_logprobs", "invalid_value",
                            "'top_logprobs' is only allowed when 'logprobs' is enabled.");
     }
-    return check_tools(rd, yyjson_obj_get(body, "tool_choice") != NULL);
+    return check_tools(rd);
 }
 
 static void set_defaults(struct weir_api_request *out, uint32_t kind)
 {
-    *out = (struct weir_api_request){0};
     weir_generation *g = &out->generation;
     g->struct_size = sizeof(*g);
     g->kind = kind;
@@ -587,6 +591,7 @@ int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *a
             return weir_refuse(refusal, 400, name, "unknown_parameter", "Unknown parameter: '%s'.",
                                name);
         }
+        rd.tool_choice_given |= p->read == read_tool_choice;
         if (yyjson_is_null(value)) { /* the API's word for "left out" */
             continue;
         }
@@ -595,7 +600,7 @@ int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *a
             return r;
         }
     }
-    int r = check_together(&rd, body);
+    int r = check_together(&rd);
     ret_request->generation.seed_given = ret_request->seed_given;
     if (r == 0 && !ret_request->seed_given) {
         ret_request->generation.sampling.seed = weir_random_u64();

@@ -24,7 +24,7 @@ struct weir_api_request {
     bool seed_given;
 };
 
-/* `kind`: enum weir_generation_kind. */
+/* `kind`: enum weir_generation_kind. *ret_request is empty, all zeros. */
 int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *arena,
                            struct weir_api_request *ret_request, weir_refusal *refusal);
 

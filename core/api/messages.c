@@ -37,7 +37,7 @@ static int read_role(yyjson_val *message, const char *param, enum role *ret_role
 
 static int check_part(yyjson_val *part, const char *param, weir_refusal *refusal)
 {
-    static const char *const known[] = {"type", "text", NULL};
+    static const weir_str known[] = {WEIR_STR_INIT("type"), WEIR_STR_INIT("text"), {NULL, 0}};
     if (!yyjson_is_obj(part)) {
         return weir_param_wrong_type(part, param, "an object", refusal);
     }
@@ -86,8 +86,10 @@ static int check_content(yyjson_val *content, const char *param, bool optional,
 
 static int check_tool_calls(yyjson_val *calls, const char *param, weir_refusal *refusal)
 {
-    static const char *const call_keys[] = {"id", "type", "function", NULL};
-    static const char *const function_keys[] = {"name", "arguments", NULL};
+    static const weir_str call_keys[] = {
+        WEIR_STR_INIT("id"), WEIR_STR_INIT("type"), WEIR_STR_INIT("function"), {NULL, 0}};
+    static const weir_str function_keys[] = {
+        WEIR_STR_INIT("name"), WEIR_STR_INIT("arguments"), {NULL, 0}};
     if (!yyjson_is_arr(calls)) {
         return weir_param_wrong_type(calls, param, "an array", refusal);
     }
@@ -119,9 +121,11 @@ static int check_tool_calls(yyjson_val *calls, const char *param, weir_refusal *
 static int check_message(yyjson_val *message, const char *param, enum role *ret_role,
                          weir_refusal *refusal)
 {
-    static const char *const known[] = {
-        "role",         "content",           "name",    "tool_calls",
-        "tool_call_id", "reasoning_content", "refusal", NULL};
+    static const weir_str known[] = {
+        WEIR_STR_INIT("role"),         WEIR_STR_INIT("content"),
+        WEIR_STR_INIT("name"),         WEIR_STR_INIT("tool_calls"),
+        WEIR_STR_INIT("tool_call_id"), WEIR_STR_INIT("reasoning_content"),
+        WEIR_STR_INIT("refusal"),      {NULL, 0}};
     if (!yyjson_is_obj(message)) {
         return weir_param_wrong_type(message, param, "an object", refusal);
     }

@@ -97,16 +97,16 @@ int weir_param_str(yyjson_val *v, const char *param, size_t max_bytes, weir_str 
     return 0;
 }
 
-int weir_param_known_keys(yyjson_val *object, const char *param, const char *const *known,
+int weir_param_known_keys(yyjson_val *object, const char *param, const weir_str *known,
                           weir_refusal *refusal)
 {
     yyjson_obj_iter it = yyjson_obj_iter_with(object);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));) {
-        const char *const *k = known;
-        while (*k && !yyjson_equals_str(key, *k)) {
+        const weir_str *k = known;
+        while (k->p && !yyjson_equals_strn(key, k->p, k->n)) {
             k++;
         }
-        if (!*k) {
+        if (!k->p) {
             char name[64];
             (void)snprintf(name, sizeof(name), "%s.%s", param, yyjson_get_str(key));
             return weir_refuse(refusal, 400, name, "unknown_parameter", "Unknown parameter: '%s'.",

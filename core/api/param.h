@@ -21,5 +21,5 @@ int weir_param_str(yyjson_val *v, const char *param, size_t max_bytes, weir_str 
 int weir_param_wrong_type(yyjson_val *v, const char *param, const char *allowed,
                           weir_refusal *refusal);
 /* Refuses every key of `object` that is not in the NULL-ended list, as "param.key". */
-int weir_param_known_keys(yyjson_val *object, const char *param, const char *const *known,
+int weir_param_known_keys(yyjson_val *object, const char *param, const weir_str *known,
                           weir_refusal *refusal);

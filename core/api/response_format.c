@@ -6,7 +6,11 @@
 
 static int read_schema(yyjson_val *spec, yyjson_val **ret_schema, weir_refusal *refusal)
 {
-    static const char *const known[] = {"name", "description", "schema", "strict", NULL};
+    static const weir_str known[] = {WEIR_STR_INIT("name"),
+                                     WEIR_STR_INIT("description"),
+                                     WEIR_STR_INIT("schema"),
+                                     WEIR_STR_INIT("strict"),
+                                     {NULL, 0}};
     const char *name = "response_format.json_schema";
     if (!yyjson_is_obj(spec)) {
         return weir_param_wrong_type(spec, name, "an object", refusal);
@@ -24,7 +28,8 @@ static int read_schema(yyjson_val *spec, yyjson_val **ret_schema, weir_refusal *
 int weir_response_format_read(yyjson_val *v, uint32_t *ret_format, yyjson_val **ret_schema,
                               weir_refusal *refusal)
 {
-    static const char *const known[] = {"type", "json_schema", NULL};
+    static const weir_str known[] = {
+        WEIR_STR_INIT("type"), WEIR_STR_INIT("json_schema"), {NULL, 0}};
     if (!yyjson_is_obj(v)) {
         return weir_param_wrong_type(v, "response_format", "an object", refusal);
     }

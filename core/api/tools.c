@@ -8,9 +8,13 @@
 
 static int check_tool(yyjson_val *tool, size_t index, weir_refusal *refusal)
 {
-    static const char *const tool_keys[] = {"type", "function", NULL};
-    static const char *const function_keys[] = {"name", "description", "parameters", "strict",
-                                                NULL};
+    static const weir_str tool_keys[] = {
+        WEIR_STR_INIT("type"), WEIR_STR_INIT("function"), {NULL, 0}};
+    static const weir_str function_keys[] = {WEIR_STR_INIT("name"),
+                                             WEIR_STR_INIT("description"),
+                                             WEIR_STR_INIT("parameters"),
+                                             WEIR_STR_INIT("strict"),
+                                             {NULL, 0}};
     char param[64];
     (void)snprintf(param, sizeof(param), "tools[%zu]", index);
     yyjson_val *function = yyjson_obj_get(tool, "function");
@@ -26,7 +30,8 @@ static int check_tool(yyjson_val *tool, size_t index, weir_refusal *refusal)
     }
     yyjson_val *name = yyjson_obj_get(function, "name");
     yyjson_val *parameters = yyjson_obj_get(function, "parameters");
-    if (r == 0 && (!yyjson_is_str(name) || yyjson_get_len(name) == 0 || yyjson_get_len(name) > 64)) {
+    if (r == 0 &&
+        (!yyjson_is_str(name) || yyjson_get_len(name) == 0 || yyjson_get_len(name) > 64)) {
         (void)snprintf(param, sizeof(param), "tools[%zu].function.name", index);
         r = weir_refuse(refusal, 400, param, "invalid_value",
                         "Invalid '%s': a string of 1 to 64 characters is required.", param);
@@ -71,9 +76,10 @@ int weir_tool_choice_read(yyjson_val *v, uint32_t *ret_choice, weir_str *ret_nam
     }
     yyjson_val *name = yyjson_obj_get(yyjson_obj_get(v, "function"), "name");
     if (!yyjson_is_str(name)) {
-        return weir_refuse(refusal, 400, "tool_choice", "invalid_value",
-                           "Invalid 'tool_choice': must be 'none', 'auto', 'required' or {\"type\": "
-                           "\"function\", \"function\": {\"name\": ...}}.");
+        return weir_refuse(
+            refusal, 400, "tool_choice", "invalid_value",
+            "Invalid 'tool_choice': must be 'none', 'auto', 'required' or {\"type\": "
+            "\"function\", \"function\": {\"name\": ...}}.");
     }
     *ret_choice = WEIR_TOOLS_NAMED;
     *ret_name = (weir_str){yyjson_get_str(name), yyjson_get_len(name)};

@@ -93,7 +93,7 @@ void weir_endpoint_model(struct weir_request *r)
 }
 
 /* Parses the body and finds the target; answers and returns NULL when it cannot. */
-static struct weir_target *read_body(struct weir_request *r, const char *const *known)
+static struct weir_target *read_body(struct weir_request *r, const weir_str *known)
 {
     struct weir_error err = {0};
     if (weir_json_body_parse(weir_http_body(r->ex), &r->arena, &r->body, &err) < 0) {
@@ -154,7 +154,8 @@ static void answer_failure(struct weir_request *r, int64_t rc)
 
 void weir_endpoint_tokenize(struct weir_request *r)
 {
-    static const char *const known[] = {"model", "content", "add_special", NULL};
+    static const weir_str known[] = {
+        WEIR_STR_INIT("model"), WEIR_STR_INIT("content"), WEIR_STR_INIT("add_special"), {NULL, 0}};
     struct weir_target *target = read_body(r, known);
     if (!target) {
         return;
@@ -210,7 +211,7 @@ static void answer_content(struct weir_request *r, weir_str content)
 
 void weir_endpoint_detokenize(struct weir_request *r)
 {
-    static const char *const known[] = {"model", "tokens", NULL};
+    static const weir_str known[] = {WEIR_STR_INIT("model"), WEIR_STR_INIT("tokens"), {NULL, 0}};
     struct weir_target *target = read_body(r, known);
     if (!target) {
         return;

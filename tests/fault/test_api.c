@@ -24,7 +24,7 @@ static int parse_request(void *arg)
         return r;
     }
     struct weir_arena arena;
-    struct weir_api_request request;
+    struct weir_api_request request = {0};
     weir_refusal refusal = {0};
     weir_arena_init(&arena, 1 << 20);
     r = weir_api_request_parse(yyjson_doc_get_root(doc), WEIR_GENERATION_CHAT, &arena, &request,
@@ -41,9 +41,7 @@ static int add_chunks(struct weir_reply *reply, struct weir_buf *out)
          .kind = WEIR_CHUNK_TEXT,
          .text = WEIR_STR_INIT("Hello \"x\""),
          .n_tokens = 2},
-        {.struct_size = sizeof(weir_chunk),
-         .kind = WEIR_CHUNK_FINISH,
-         .finish = WEIR_FINISH_STOP},
+        {.struct_size = sizeof(weir_chunk), .kind = WEIR_CHUNK_FINISH, .finish = WEIR_FINISH_STOP},
     };
     static const weir_outcome outcome = {
         .struct_size = sizeof(outcome), .prompt_tokens = 7, .completion_tokens = 2};

@@ -27,7 +27,7 @@ static void check_ranges(const weir_generation *g)
 static void parse_as(yyjson_doc *doc, uint32_t kind)
 {
     struct weir_arena arena;
-    struct weir_api_request request;
+    struct weir_api_request request = {0};
     weir_refusal refusal = {0};
     weir_arena_init(&arena, 4u << 20);
     int r = weir_api_request_parse(yyjson_doc_get_root(doc), kind, &arena, &request, &refusal);
