@@ -8,12 +8,6 @@
 /* Objects up to this size are checked pairwise for duplicate keys; larger ones are sorted. */
 enum { PAIRWISE_KEYS = 12 };
 
-struct level { /* one open container of the walk */
-    yyjson_val *container;
-    yyjson_val *next; /* value (array) or key (object) to visit next */
-    size_t n_left;
-};
-
 static void locate(weir_str body, size_t pos, size_t *ret_line, size_t *ret_column)
 {
     size_t line = 1, column = 1;
@@ -45,18 +39,26 @@ static int duplicate_error(yyjson_val *key, struct weir_error *err)
                           yyjson_get_str(key));
 }
 
+static bool is_same(yyjson_val *a, yyjson_val *b)
+{
+    size_t n = unsafe_yyjson_get_len(a);
+    return n == unsafe_yyjson_get_len(b) &&
+           memcmp(unsafe_yyjson_get_str(a), unsafe_yyjson_get_str(b), n) == 0;
+}
+
 static int check_keys_pairwise(yyjson_val *object, struct weir_error *err)
 {
     yyjson_val *keys[PAIRWISE_KEYS];
-    size_t n = 0;
-    yyjson_obj_iter it = yyjson_obj_iter_with(object);
-    for (yyjson_val *key; (key = yyjson_obj_iter_next(&it)); n++) {
+    size_t n_keys = unsafe_yyjson_get_len(object);
+    yyjson_val *key = unsafe_yyjson_get_first(object);
+    for (size_t n = 0; n < n_keys; n++) {
         for (size_t i = 0; i < n; i++) {
-            if (key_compare(&keys[i], &key) == 0) {
+            if (is_same(keys[i], key)) {
                 return duplicate_error(key, err);
             }
         }
         keys[n] = key;
+        key = unsafe_yyjson_get_next(key + 1);
     }
     return 0;
 }
@@ -83,45 +85,38 @@ static int check_keys_sorted(yyjson_val *object, struct weir_error *err)
     return r;
 }
 
-static int open_level(struct level *level, yyjson_val *container, struct weir_error *err)
+static int check_keys(yyjson_val *object, struct weir_error *err)
 {
-    *level = (struct level){.container = container, .n_left = unsafe_yyjson_get_len(container)};
-    if (yyjson_is_arr(container)) {
-        level->next = yyjson_arr_get_first(container);
-        return 0;
-    }
-    yyjson_obj_iter it = yyjson_obj_iter_with(container);
-    level->next = yyjson_obj_iter_next(&it);
-    return level->n_left <= PAIRWISE_KEYS ? check_keys_pairwise(container, err)
-                                          : check_keys_sorted(container, err);
+    return unsafe_yyjson_get_len(object) <= PAIRWISE_KEYS ? check_keys_pairwise(object, err)
+                                                          : check_keys_sorted(object, err);
 }
 
-/* Depth-first with an explicit stack, so that input never drives recursion. */
+/* yyjson lays a document's values down one behind the other, what a container holds right behind
+ * it; so one walk sees all of them, and a container is left where it ends. Input never drives
+ * recursion. */
 static int check_tree(yyjson_val *root, struct weir_error *err)
 {
-    struct level stack[WEIR_JSON_MAX_DEPTH];
-    size_t depth = 1;
-    int r = open_level(&stack[0], root, err);
-    while (r == 0 && depth > 0) {
-        struct level *top = &stack[depth - 1];
-        if (top->n_left == 0) {
+    yyjson_val *ends[WEIR_JSON_MAX_DEPTH]; /* of the containers that the walk is in */
+    size_t depth = 0;
+    yyjson_val *end = unsafe_yyjson_get_next(root);
+    for (yyjson_val *v = root; v < end; v++) {
+        while (depth > 0 && v == ends[depth - 1]) {
             depth--;
-            continue;
         }
-        bool is_array = yyjson_is_arr(top->container);
-        yyjson_val *value = is_array ? top->next : yyjson_obj_iter_get_val(top->next);
-        top->n_left--;
-        top->next = unsafe_yyjson_get_next(value);
-        if (!yyjson_is_ctn(value)) {
+        if (!unsafe_yyjson_is_ctn(v)) {
             continue;
         }
         if (depth == WEIR_JSON_MAX_DEPTH) {
             return weir_error_set(err, WEIR_E_FORMAT, "nested deeper than %d levels",
                                   WEIR_JSON_MAX_DEPTH);
         }
-        r = open_level(&stack[depth++], value, err);
+        ends[depth++] = unsafe_yyjson_get_next(v);
+        int r = unsafe_yyjson_is_obj(v) ? check_keys(v, err) : 0;
+        if (r < 0) {
+            return r;
+        }
     }
-    return r;
+    return 0;
 }
 
 static yyjson_doc *read_text(weir_str text, const yyjson_alc *alc, yyjson_read_err *ret_err)
