@@ -184,14 +184,15 @@ static void add_completion_columns(struct weir_buf *b, struct weir_reply_choice 
 
 static void write_head(const struct weir_reply *reply, struct weir_buf *b)
 {
-    const char *object = reply->kind != WEIR_GENERATION_CHAT ? "text_completion"
-                         : reply->stream                     ? "chat.completion.chunk"
-                                                             : "chat.completion";
-    weir_buf_add_text(b, "{\"id\":");
-    weir_buf_add_json_str(b, reply->id);
-    weir_buf_add_text(b, ",\"object\":\"");
-    weir_buf_add_text(b, object);
-    weir_buf_add_text(b, "\",\"created\":");
+    weir_buf_add_text(b, "{\"id\":\"");
+    weir_buf_add_str(b, reply->id);
+    if (reply->kind != WEIR_GENERATION_CHAT) {
+        weir_buf_add_text(b, "\",\"object\":\"text_completion\",\"created\":");
+    } else if (reply->stream) {
+        weir_buf_add_text(b, "\",\"object\":\"chat.completion.chunk\",\"created\":");
+    } else {
+        weir_buf_add_text(b, "\",\"object\":\"chat.completion\",\"created\":");
+    }
     weir_buf_add_u64(b, reply->created_s);
     weir_buf_add_text(b, ",\"model\":");
     weir_buf_add_json_str(b, reply->model);

@@ -24,7 +24,7 @@ struct weir_reply {
     uint32_t n_choices;
     struct weir_reply_choice *choices; /* [n_choices], in the arena */
     struct weir_buf head;              /* streamed: what each event begins with, once it is known */
-    weir_str id;                       /* "chatcmpl-…" */
+    weir_str id;                       /* "chatcmpl-…": letters, digits, -_.: */
     weir_str model;
     uint64_t created_s; /* Unix time */
     size_t max_bytes;
