@@ -51,14 +51,6 @@ static uint64_t session_of(const struct weir_request *r, const struct weir_affin
 static uint64_t client_of(const struct weir_request *r)
 {
     weir_str who = r->user.n ? r->user : r->key_id.n ? r->key_id : r->peer;
-    if (who.p == r->peer.p) { /* without the port, which is another with each connection */
-        for (size_t i = who.n; i > 0; i--) {
-            if (who.p[i - 1] == ':') {
-                who.n = i - 1;
-                break;
-            }
-        }
-    }
     return hash_of(who) ^ r->tenant_hash;
 }
 
