@@ -262,7 +262,7 @@ static bool count_stream(struct weir_request *r)
 
 static void generate(struct weir_request *r, uint32_t kind)
 {
-    struct weir_error err = {0};
+    struct weir_error err; /* filled when something is wrong */
     if (!read_deadline(r)) {
         return;
     }

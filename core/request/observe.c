@@ -55,7 +55,8 @@ struct known_model {
 struct weir_observer {
     struct weir_metrics *metrics;
     struct weir_metric_family *families[FAMILY_COUNT];
-    struct weir_vllm_names *vllm; /* NULL: not asked for */
+    struct weir_metric_series *received; /* NULL: there was no memory for it */
+    struct weir_vllm_names *vllm;        /* NULL: not asked for */
     struct weir_device_figures *device_figures;
     struct weir_target_metrics *targets;
     const struct weir_models *models;
@@ -258,6 +259,7 @@ int weir_observer_create(struct weir_metrics *metrics, bool with_vllm_names,
             return WEIR_E_ARG;
         }
     }
+    o->received = weir_metric_series(o->families[RECEIVED], NULL, 0);
     int r = weir_device_figures_create(metrics, &o->device_figures, err);
     if (r < 0) {
         free(o);
@@ -331,7 +333,7 @@ void weir_observer_set_models(struct weir_observer *o, const struct weir_models 
 
 void weir_observe_received(struct weir_observer *o)
 {
-    weir_metric_add(weir_metric_series(o->families[RECEIVED], NULL, 0), 1);
+    weir_metric_add(o->received, 1);
 }
 
 void weir_observe_model(struct weir_observer *o, struct weir_request *r)

@@ -75,12 +75,23 @@ struct weir_request *weir_request_create(struct weir_worker *worker, struct weir
         weir_arena_init(&r->arena, weir_worker_settings(worker)->request_arena_bytes);
     }
     choose_id(r);
-    r->method = weir_arena_copy(&r->arena, weir_http_method(ex));
-    r->path = weir_arena_copy(&r->arena, weir_http_path(ex));
-    r->peer = weir_arena_copy(&r->arena, weir_http_peer(ex));
-    r->traceparent = weir_arena_copy(&r->arena, weir_http_header(ex, "traceparent"));
+    r->method = weir_http_method(ex);
+    r->path = weir_http_path(ex);
+    r->peer = weir_http_peer(ex);
+    weir_str traceparent = weir_http_header(ex, "traceparent");
+    if (traceparent.n) { /* a target reads it, and may do so when the exchange has gone */
+        r->traceparent = weir_arena_copy(&r->arena, traceparent);
+    }
     r->class_rank = 1;
     return r;
+}
+
+/* The exchange goes, and the request stays. */
+static void keep_texts(struct weir_request *r)
+{
+    r->method = weir_arena_copy(&r->arena, r->method);
+    r->path = weir_arena_copy(&r->arena, r->path);
+    r->peer = weir_arena_copy(&r->arena, r->peer);
 }
 
 void weir_request_hold(struct weir_request *r, enum weir_request_hold reason)
@@ -91,6 +102,10 @@ void weir_request_hold(struct weir_request *r, enum weir_request_hold reason)
 static void complete_plugins(struct weir_request *r)
 {
     if (!r->run_begun) {
+        return;
+    }
+    if (weir_plugin_chain_n(r->run.chain) == 0) { /* nobody asks for the usage */
+        weir_plugin_run_finish(&r->run);
         return;
     }
     weir_usage usage = {
@@ -301,6 +316,9 @@ void weir_request_closed(struct weir_request *r, enum weir_http_end why)
         }
         weir_admin_abandon(r);
         weir_generate_abandon(r);
+    }
+    if (r->holds != WEIR_HOLD_EXCHANGE) {
+        keep_texts(r);
     }
     weir_request_drop(r, WEIR_HOLD_EXCHANGE);
 }

@@ -79,7 +79,8 @@ struct weir_request {
     bool closing;                  /* being ended: holds no longer end it */
 
     char id[WEIR_REQUEST_ID_BYTES];
-    weir_str path, peer, method, traceparent;
+    weir_str path, peer, method; /* the exchange's as long as it lives */
+    weir_str traceparent;
     weir_str tenant, key_id, key_limits, user;
     weir_str key_models; /* one a line; empty: all of the tenant's */
     weir_str tags;       /* a JSON object of texts */
@@ -126,7 +127,6 @@ struct weir_request {
     bool is_prepared; /* prepared.state must be submitted or discarded */
     int prepare_rc;
     void (*after_prepare)(struct weir_request *r);
-    uv_work_t work;
     struct weir_queue_entry entry;
     bool has_place; /* granted, and not given back yet */
     bool admitted;  /* the ADMIT phase passed */
@@ -148,6 +148,7 @@ struct weir_request {
 
     /* Large and seldom read to their ends: a new request clears only the beginning of each. */
     struct weir_plugin_run run;
+    uv_work_t work; /* of prepare, on the thread pool */
     weir_refusal refusal;
     struct weir_request_flow first;
 };

@@ -445,14 +445,21 @@ bool weir_worker_is_draining(const struct weir_worker *w)
     return atomic_load_explicit(&w->server->draining, memory_order_relaxed);
 }
 
+/* Others only read it. */
+static void count_requests(struct weir_worker *w, int change)
+{
+    uint32_t n = atomic_load_explicit(&w->n_requests, memory_order_relaxed);
+    atomic_store_explicit(&w->n_requests, n + (uint32_t)change, memory_order_relaxed);
+}
+
 /* A request that serves again keeps its memory. The tails of its large members are written before
- * they are read. */
+ * they are read: who uses one of them makes it ready. */
 static void clear_request(struct weir_request *r)
 {
     struct weir_arena arena = r->arena;
     struct weir_buf out = r->out, spare = r->reply.spare;
     memset(r, 0, offsetof(struct weir_request, run) + offsetof(struct weir_plugin_run, choices));
-    memset(&r->first, 0, offsetof(struct weir_request_flow, flow.outcome_text));
+    memset(&r->first, 0, offsetof(struct weir_request_flow, flow.outcome));
     r->refusal.struct_size = r->refusal.status = 0;
     r->refusal.param[0] = r->refusal.code[0] = r->refusal.message[0] = '\0';
     r->arena = arena;
@@ -479,7 +486,7 @@ struct weir_request *weir_worker_take_request(struct weir_worker *w)
         r->next->prev = r;
     }
     w->requests = r;
-    atomic_fetch_add_explicit(&w->n_requests, 1, memory_order_relaxed);
+    count_requests(w, 1);
     return r;
 }
 
@@ -493,7 +500,7 @@ void weir_worker_return_request(struct weir_worker *w, struct weir_request *r)
     if (r->next) {
         r->next->prev = r->prev;
     }
-    atomic_fetch_sub_explicit(&w->n_requests, 1, memory_order_relaxed);
+    count_requests(w, -1);
     if (w->n_pooled < MAX_POOLED_REQUESTS) {
         r->next = w->pool;
         w->pool = r;
