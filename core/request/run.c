@@ -231,6 +231,37 @@ static void fail_by_outcome(struct weir_request *r)
              message ? message : "The model failed.");
 }
 
+static void answer_too_large(struct weir_request *r)
+{
+    fail_run(r, 500, "response_too_large", "The answer is larger than this server allows.");
+}
+
+static void end_stream(struct weir_request *r)
+{
+    if (weir_reply_end(&r->reply, &r->outcome, &r->out) < 0) {
+        answer_too_large(r);
+        return;
+    }
+    send_out(r);
+    weir_answer_stream_trailers(r);
+    if (weir_http_stream_end(r->ex) >= 0) {
+        note_sent(r, r->n_out_tokens);
+    }
+}
+
+static void answer_whole(struct weir_request *r)
+{
+    struct weir_buf *out = weir_worker_scratch(r->worker);
+    if (weir_reply_end(&r->reply, &r->outcome, out) < 0) {
+        answer_too_large(r);
+        return;
+    }
+    weir_answer_json(r, 200, weir_buf_view(out));
+    if (weir_http_response_begun(r->ex)) {
+        note_sent(r, r->n_out_tokens);
+    }
+}
+
 static void finish_reply(struct weir_request *r)
 {
     if (!r->ex || r->failed) {
@@ -248,19 +279,10 @@ static void finish_reply(struct weir_request *r)
         fail_by_outcome(r);
         return;
     }
-    if (weir_reply_end(&r->reply, &r->outcome, &r->out) < 0) {
-        fail_run(r, 500, "response_too_large", "The answer is larger than this server allows.");
-    } else if (r->api.stream) {
-        send_out(r);
-        weir_answer_stream_trailers(r);
-        if (weir_http_stream_end(r->ex) >= 0) {
-            note_sent(r, r->n_out_tokens);
-        }
+    if (r->api.stream) {
+        end_stream(r);
     } else {
-        weir_answer_json(r, 200, weir_buf_view(&r->out));
-        if (weir_http_response_begun(r->ex)) {
-            note_sent(r, r->n_out_tokens);
-        }
+        answer_whole(r);
     }
 }
 
@@ -327,7 +349,7 @@ static void handle_chunk(struct weir_request *r, const weir_chunk *chunk)
         send_part(r, n_bytes, n_tokens); /* what came before this chunk need not wait with it */
     }
     if (r->deliver_rc < 0 && !r->cancelled) {
-        fail_run(r, 500, "response_too_large", "The answer is larger than this server allows.");
+        answer_too_large(r);
         weir_run_cancel(r);
     }
 }

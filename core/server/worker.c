@@ -19,7 +19,8 @@ enum {
     TICK_MS = 100,
     MAX_POOLED_REQUESTS = 512,
     MAX_POOLED_BYTES = 32 * 1024,
-    MAX_POOLED_OUT_BYTES = 4096
+    MAX_POOLED_OUT_BYTES = 4096,
+    MAX_SCRATCH_BYTES = 256 * 1024
 };
 
 struct weir_worker {
@@ -35,6 +36,7 @@ struct weir_worker {
     struct weir_plugin_loop_uv plugin_loop;
     struct weir_plugin_chain *chain; /* a reference; looked after at each tick */
     struct weir_http_server *http;
+    struct weir_buf scratch;
     struct weir_request *requests; /* live, newest first */
     struct weir_request *pool;     /* spare ones, linked by `next` */
     uint32_t n_pooled;
@@ -234,6 +236,7 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
     }
     w->server = server;
     w->settings = *settings;
+    weir_buf_init(&w->scratch, settings->max_response_bytes);
     w->drain_item.run = drain_on_loop;
     w->stop_item.run = stop_on_loop;
     atomic_store_explicit(&w->heartbeat_us, weir_clock_mono_us(), memory_order_relaxed);
@@ -360,6 +363,7 @@ void weir_worker_destroy(struct weir_worker *w)
         w->pool = r->next;
         free_request(r);
     }
+    weir_buf_finish(&w->scratch);
     free(w);
 }
 
@@ -412,6 +416,12 @@ struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w)
 {
     weir_plugins_update(w->server->plugins, &w->chain);
     return w->chain;
+}
+
+struct weir_buf *weir_worker_scratch(struct weir_worker *w)
+{
+    weir_buf_recycle(&w->scratch, MAX_SCRATCH_BYTES);
+    return &w->scratch;
 }
 
 void weir_worker_leave_plugins(struct weir_worker *w)
