@@ -134,6 +134,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     if (s && s->job) {
         weir_upstream_job_body(s->job, (const char *)bytes, n);
     }
+    if (s && s->job) {
+        weir_upstream_job_keep(s->job);
+    }
     (void)nghttp2_session_consume_connection(session, n);
     if (s && s->is_paused) {
         s->n_unused += n;

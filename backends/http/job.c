@@ -233,6 +233,14 @@ void weir_upstream_job_head(struct weir_upstream_job *j, const struct weir_upstr
     j->body.max_bytes = head->status == 200 ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES;
 }
 
+void weir_upstream_job_keep(struct weir_upstream_job *j)
+{
+    if (j->fresh.n) {
+        weir_buf_add_str(&j->body, j->fresh);
+        j->fresh.n = 0;
+    }
+}
+
 void weir_upstream_job_body(struct weir_upstream_job *j, const char *bytes, size_t n)
 {
     if (j->head.status == 200 && (j->head.is_encoded || !(j->head.is_sse || j->head.is_json))) {
@@ -242,7 +250,10 @@ void weir_upstream_job_body(struct weir_upstream_job *j, const char *bytes, size
     } else if (is_stream(j)) {
         weir_buf_add(&j->held, bytes, n);
         (void)settle(j, j->held.failed ? WEIR_E_TOOBIG : 0);
+    } else if (j->head.status == 200 && j->body.len == 0 && !j->fresh.n && n <= j->body.max_bytes) {
+        j->fresh = (weir_str){bytes, n}; /* most answers come in one piece */
     } else if (j->head.status == 200) {
+        weir_upstream_job_keep(j);
         weir_buf_add(&j->body, bytes, n);
         (void)settle(j, j->body.failed ? WEIR_E_TOOBIG : 0);
     } else { /* of an error's text the beginning will do */
@@ -259,7 +270,11 @@ static void conclude(struct weir_upstream_job *j)
                                   weir_buf_view(&j->body));
         finish(j);
     } else if (!is_stream(j)) {
-        int r = weir_upstream_answer_read(&j->answer, weir_buf_view(&j->body));
+        int r =
+            weir_upstream_answer_read(&j->answer, j->fresh.n ? j->fresh : weir_buf_view(&j->body));
+        if (r == WEIR_E_BUSY) {
+            weir_upstream_job_keep(j); /* it is read once more */
+        }
         if (settle(j, r) && r != WEIR_E_BUSY) {
             finish_well(j);
         }
@@ -330,6 +345,7 @@ void weir_upstream_job_begin(struct weir_upstream_job *j, struct weir_upstream_l
     j->is_lost = false;
     j->is_waiting = j->is_retried = j->was_sent = j->has_answer = j->has_progress = false;
     j->is_pushing = j->is_cancelled = j->is_paused = j->is_gone = j->has_end = false;
+    j->fresh = (weir_str){NULL, 0};
     j->head = (struct weir_upstream_head){0};
     j->failure.rc = 0; /* who sets it sets all of it */
     struct weir_upstream_answer *a = &j->answer;

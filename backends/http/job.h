@@ -32,6 +32,7 @@ struct weir_upstream_job {
     bool is_gone;   /* nobody reads */
     bool has_end;   /* the response is complete; what is held back is not read yet */
     struct weir_upstream_head head;
+    weir_str fresh; /* a whole answer's first piece, where it was read: not kept yet */
     struct weir_sse sse;
     struct weir_upstream_answer answer; /* its beginning, and all above, is read with each event */
     struct weir_upstream_job *next, *prev; /* of the lane's list */
@@ -62,6 +63,9 @@ void weir_upstream_job_begin(struct weir_upstream_job *j, struct weir_upstream_l
 void weir_upstream_job_sent(struct weir_upstream_job *j);
 void weir_upstream_job_head(struct weir_upstream_job *j, const struct weir_upstream_head *head);
 void weir_upstream_job_body(struct weir_upstream_job *j, const char *bytes, size_t n);
+/* Keeps of the body what the link's memory holds. After body(), before that memory goes, unless the
+ * job has ended. */
+void weir_upstream_job_keep(struct weir_upstream_job *j);
 /* The response is complete; the link is the job's no more. */
 void weir_upstream_job_end(struct weir_upstream_job *j);
 void weir_upstream_job_fail(struct weir_upstream_job *j, const struct weir_upstream_failure *why);

@@ -296,6 +296,8 @@ static void take_plain(struct weir_upstream_link *link, const char *bytes, size_
         fail_protocol(link, link->h1.problem);
     } else if (link->h1.is_done) {
         finish_response(link);
+    } else if (link->job) {
+        weir_upstream_job_keep(link->job);
     }
 }
 

@@ -352,6 +352,19 @@ async def byte_by_byte(x):
         await x.raw(bytes([byte]))
 
 
+async def whole_in_chunks(x):
+    """Some in one segment, the last in another."""
+    if x.stream:
+        await x.well()
+        return
+    data = whole()
+    await x.begin(kind="application/json")
+    await x.raw(b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (data[:9], data[9:40])))
+    await asyncio.sleep(0.05)
+    await x.chunk(data[40:])
+    await x.end()
+
+
 async def crlf_events(x):
     await x.begin(kind="text/event-stream")
     for word in WORDS:
@@ -479,7 +492,8 @@ async def embed_nothing(x):
 
 
 EMBEDDINGS = [embed, embed_reversed, embed_less, embed_twice, embed_text, embed_nothing]
-GOOD = [ok, interim_few, old_http, closes_after, byte_by_byte, crlf_events, no_done, no_usage]
+GOOD = [ok, interim_few, old_http, closes_after, byte_by_byte, whole_in_chunks, crlf_events, no_done,
+        no_usage]
 OTHER = [tool_calls, logprobs, long_stream, late, late_word, late_reset, late_500, late_429]
 BAD = [hang_before, hang_head, hang_in_head, hang_middle, keepalive_only, reset_before, reset_middle,
        close_before, close_middle, end_early, done_early, no_http, no_json, no_json_event, other_json,
