@@ -25,7 +25,8 @@ enum {
     N_SIGNALS = 3,
     WATCH_MS = 50,
     STOP_GRACE_US = 5 * 1000000, /* after the drain: aborted requests get so long to unwind */
-    STOP_GRACE_S = 10,           /* and then targets to end */
+    STOP_GRACE_S = 10,           /* and then, each: targets; plugins, store and main loop */
+    LOOP_GRACE_S = 30,           /* loops, which may wait for a name's look-up */
     HEARTBEAT_LIMIT_US = 5 * 1000000,
     REQUEST_ARENA_FACTOR = 8, /* parsed form of a body, in bodies */
     MAX_RESPONSE_BYTES = 16 * 1024 * 1024
@@ -502,6 +503,22 @@ static int start(struct weir_server *s, struct weir_findings *findings, struct w
     return r;
 }
 
+static void give_up(int signum)
+{
+    static const char why[] = "weir: a loop, target or plugin does not end: leaving as is\n";
+    (void)signum;
+    (void)!write(STDERR_FILENO, why, sizeof(why) - 1);
+    _exit(1);
+}
+
+/* What follows ends in time, or the process does: a device that hangs in a step, or a plugin in its
+ * last call, would keep a thread, and with it the process. */
+static void bound_the_end(unsigned grace_s)
+{
+    (void)signal(SIGALRM, give_up);
+    (void)alarm(grace_s);
+}
+
 /* A backend that does not let go of its requests must not keep the process from ending. */
 static void join_workers(struct weir_server *s)
 {
@@ -517,23 +534,9 @@ static void join_workers(struct weir_server *s)
             weir_log(WEIR_LOG_ERROR, "server", NULL, "requests did not end in time: leaving as is");
             _exit(1);
         }
+        bound_the_end(LOOP_GRACE_S);
         weir_worker_join(s->workers[i]);
     }
-}
-
-static void give_up(int signum)
-{
-    static const char why[] = "weir: a backend does not end: leaving as is\n";
-    (void)signum;
-    (void)!write(STDERR_FILENO, why, sizeof(why) - 1);
-    _exit(1);
-}
-
-/* A device that hangs in a step would keep its thread, and with it the process. */
-static void bound_the_end(void)
-{
-    (void)signal(SIGALRM, give_up);
-    (void)alarm(STOP_GRACE_S);
 }
 
 static void close_watches(struct weir_server *s)
@@ -557,7 +560,7 @@ static void finish(struct weir_server *s)
     if (s->observer) {
         weir_observer_set_models(s->observer, NULL);
     }
-    bound_the_end();
+    bound_the_end(STOP_GRACE_S);
     while (s->n_checkers > 0) {
         weir_checker_destroy(s->checkers[--s->n_checkers]);
     }
@@ -571,7 +574,7 @@ static void finish(struct weir_server *s)
     weir_config_unref(s->first_config);
     s->models = (struct weir_models){NULL, 0};
     s->options->close_engines(s->options->engine_arg);
-    (void)alarm(0);
+    bound_the_end(STOP_GRACE_S);
     weir_shedding_destroy(s->shedding);
     if (s->store && s->admin) {
         weir_server_finish_store(s->store, weir_worker_loop(s->admin));
@@ -592,6 +595,7 @@ static void finish(struct weir_server *s)
         weir_worker_join(s->admin);
         weir_worker_destroy(s->admin);
     }
+    (void)alarm(0);
     weir_streams_destroy(s->streams);
     weir_tenant_records_destroy(s->records);
     weir_tenants_destroy(s->tenants);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import time
 import openai
 import pytest
 
-from conftest import ROOT, echo_config, wait_until
+from conftest import ROOT, Daemon, echo_config, wait_until
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 SLOW = ", options: {delay_us: 20000}"
@@ -94,6 +95,13 @@ def test_second_signal_ends_at_once(start):
     wait_until(lambda: "draining" in daemon.log_text(), what="drain")
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(20) == 0
+
+
+def test_a_plugin_that_hangs_at_its_end_does_not_keep_the_process(binary, tmp_path):
+    plugin = pathlib.Path(binary).parent / "tests/integration/plugins/never_ends.so"
+    daemon = Daemon(binary, tmp_path, echo_config(f"plugins: [{plugin}]"))
+    assert daemon.stop() == 1
+    assert "a loop, target or plugin does not end: leaving as is" in daemon.log_text()
 
 
 def test_sighup_keeps_the_old_configuration_when_the_new_is_wrong(start):
