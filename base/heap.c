@@ -12,19 +12,6 @@
 #include <malloc.h>
 #endif
 
-/* A sanitizer's heap is spread over what large pages would fill. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
-    __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED 0
-#endif
-
 enum { MAX_HEAPS = 64 };
 
 /* Heaps of this thread that have been seen to. */
@@ -63,7 +50,8 @@ static bool find_mapping(uintptr_t at, uintptr_t *ret_from, uintptr_t *ret_to)
 void weir_heap_use_large_pages(const void *memory)
 {
     uintptr_t at = (uintptr_t)memory, from = 0, to = 0;
-    if (IS_SANITIZED || is_known(at) || n_heaps == MAX_HEAPS || !find_mapping(at, &from, &to)) {
+    if (WEIR_HEAP_IS_SANITIZED || is_known(at) || n_heaps == MAX_HEAPS ||
+        !find_mapping(at, &from, &to)) {
         return;
     }
     heaps[n_heaps].from = from;
@@ -74,7 +62,7 @@ void weir_heap_use_large_pages(const void *memory)
 
 void weir_heap_prepare(void)
 {
-#if defined(__GLIBC__) && !IS_SANITIZED
+#if defined(__GLIBC__) && !WEIR_HEAP_IS_SANITIZED
     (void)mallopt(M_TOP_PAD, 64 << 20); /* the most that a thread's heap grows to */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
 #endif

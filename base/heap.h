@@ -11,6 +11,19 @@
  * for each thread that allocates; memory is taken by 2 MiB, where it is touched. */
 #include <stddef.h>
 
+/* A sanitizer's heap is spread over what large pages would fill: it is left alone. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WEIR_HEAP_IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
+    __has_feature(thread_sanitizer)
+#define WEIR_HEAP_IS_SANITIZED 1
+#endif
+#endif
+#ifndef WEIR_HEAP_IS_SANITIZED
+#define WEIR_HEAP_IS_SANITIZED 0
+#endif
+
 /* libc grows its heaps by as much as one of a thread can have, and keeps that. What is larger than
  * 1 MiB and finds no room there has a mapping of its own. The first heap gets large pages. */
 void weir_heap_prepare(void);
