@@ -93,7 +93,8 @@ struct limiter {
     const weir_ext_store *store;
     const weir_ext_tenants *tenants; /* NULL: no records */
     struct rules config;
-    unsigned levels; /* bits of enum level */
+    unsigned levels;  /* bits of enum level: that are looked at */
+    unsigned general; /* among them: where the plugin's own limits may be */
     enum on_loss on_loss;
     uint32_t replicas;
     uint64_t slot_ttl_ms;

@@ -109,6 +109,7 @@ int settings_read(weir_str json, struct settings *ret_settings, struct limiter *
     *ret_error = "out of memory";
     if (rc == 0) {
         l->levels = rules_levels(yyjson_obj_get(root, "levels"));
+        l->general = l->levels & rules_general_levels(&l->config);
         l->replicas = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "replicas"));
         l->slot_ttl_ms = rules_duration_ms(yyjson_obj_get(root, "concurrent_ttl"), 15000);
         l->slot_ttl_ms = l->slot_ttl_ms < 1000 ? 1000 : l->slot_ttl_ms;

@@ -29,9 +29,10 @@ struct subject {
     struct level_entry e;       /* first */
     struct subject *next_dirty; /* see sweep.c */
     bool is_dirty;
-    uint16_t active; /* bits of the limits in force */
-    uint16_t made;   /* bits of the buckets that there are */
-    char *prefix;    /* of its keys in the store; does not change */
+    uint8_t own_levels; /* LEVEL_TENANT: bits of the levels that its record may limit */
+    uint16_t active;    /* bits of the limits in force */
+    uint16_t made;      /* bits of the buckets that there are */
+    char *prefix;       /* of its keys in the store; does not change */
     uint32_t prefix_len;
     struct limiter *limiter;                 /* where its limits are at hand; NULL: nowhere */
     struct bucket *buckets[LIMIT_MAX_RATES]; /* by resource and period; NULL: never limited */
