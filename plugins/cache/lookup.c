@@ -169,8 +169,8 @@ static bool give(struct cache *c, weir_req *r, struct state *s, struct answer *a
     cache_count(c, COUNT_COALESCED, s->ask->waited);
     cache_count(c, COUNT_TOKENS, a->completion_tokens);
     if (from_store && c->memory) {
-        (void)memory_add(c->memory, a, s->ask->place, ask_tenant(s->ask), ask_model(s->ask),
-                         s->ask->max_bytes);
+        (void)memory_add(c->memory, answer_ref(a), s->ask->place, ask_tenant(s->ask),
+                         ask_model(s->ask), s->ask->max_bytes);
     }
     ask_end(s->ask); /* `a` may be gone with it */
     s->ask = NULL;

@@ -18,7 +18,8 @@ struct place {
     struct answer *answer;
     uint32_t next;         /* of its chain, or of those that are free */
     uint32_t newer, older; /* in the order of use */
-    uint32_t n_bytes;      /* that it counts for */
+    uint32_t n_bytes : 31; /* that it counts for */
+    uint32_t is_seen : 1;  /* somebody else has, or had, a reference to the answer */
 };
 _Static_assert(sizeof(struct place) == MEMORY_PLACE_BYTES, "a line of the cache");
 
@@ -70,9 +71,10 @@ static uint32_t *chain_of(struct shard *s, uint64_t place)
     return &s->chains[place / SHARDS % CHAINS];
 }
 
-static size_t cost(const struct answer *a)
+/* Of an answer with room for so many bytes. */
+static size_t cost_of(size_t cap)
 {
-    return MEMORY_PLACE_BYTES + sizeof(*a) + a->cap;
+    return MEMORY_PLACE_BYTES + sizeof(struct answer) + cap;
 }
 
 static uint64_t tag_of(const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES])
@@ -147,14 +149,16 @@ static void link_newest(struct shard *s, uint32_t i)
     s->newest = i;
 }
 
-/* Under the lock, under which alone references are made: the last one is ours. */
-static void let_go(struct shard *s, struct answer *a)
+/* Under the lock, under which alone references are made: the last one is ours. An answer that
+ * nobody got is not even looked at, since it is in no cache by now. */
+static void let_go(struct shard *s, const struct place *p)
 {
-    bool is_last = atomic_load_explicit(&a->refs, memory_order_acquire) == 1;
-    if (is_last && s->n_spares < MEMORY_SPARES && a->cap <= MEMORY_SPARE_BYTES) {
-        s->spares[s->n_spares++] = a;
+    bool is_last = !p->is_seen || atomic_load_explicit(&p->answer->refs, memory_order_acquire) == 1;
+    bool is_small = p->n_bytes <= cost_of(MEMORY_SPARE_BYTES);
+    if (is_last && is_small && s->n_spares < MEMORY_SPARES) {
+        s->spares[s->n_spares++] = p->answer;
     } else {
-        answer_unref(a);
+        answer_unref(p->answer);
     }
 }
 
@@ -171,7 +175,7 @@ static void empty_place(struct shard *s, uint32_t *at)
     s->entries--;
     p->next = s->free;
     s->free = i;
-    let_go(s, p->answer);
+    let_go(s, p);
 }
 
 static uint32_t *find(struct shard *s, uint64_t place)
@@ -221,10 +225,11 @@ struct answer *memory_find(struct memory *m, uint64_t place,
     *ret_spare = NULL;
     pthread_mutex_lock(&s->lock);
     uint32_t i = *find(s, place);
-    const struct place *p = i ? &s->places[i] : NULL;
+    struct place *p = i ? &s->places[i] : NULL;
     if (p && p->tag == tag_of(digest) && p->made_us >= oldest_us &&
         memcmp(p->answer->digest, digest, sizeof(p->answer->digest)) == 0) {
         found = answer_ref(p->answer);
+        p->is_seen = true;
         unlink_use(s, p);
         link_newest(s, i);
     } else {
@@ -232,20 +237,6 @@ struct answer *memory_find(struct memory *m, uint64_t place,
     }
     pthread_mutex_unlock(&s->lock);
     return found;
-}
-
-void memory_expect(struct memory *m, uint64_t place)
-{
-    struct shard *s = shard_of(m, place);
-    pthread_mutex_lock(&s->lock);
-    uint32_t i = *find(s, place);
-    if (i) { /* it is replaced, and its neighbours in the order of use are linked anew */
-        const struct place *p = &s->places[i];
-        __builtin_prefetch(p->answer, 1);
-        __builtin_prefetch(&s->places[p->newer], 1);
-        __builtin_prefetch(&s->places[p->older], 1);
-    }
-    pthread_mutex_unlock(&s->lock);
 }
 
 static void evict(struct shard *s, uint32_t victim)
@@ -287,7 +278,9 @@ bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str ten
 {
     size_t bound = tenant_bytes ? tenant_bytes / SHARDS : m->max_bytes;
     bound = bound < m->max_bytes ? bound : m->max_bytes;
-    if (cost(a) > bound || cost(a) > UINT32_MAX) {
+    size_t n_bytes = cost_of(a->cap);
+    if (n_bytes > bound || n_bytes > INT32_MAX) {
+        answer_unref(a);
         return false;
     }
     struct place p = {.where = place,
@@ -296,7 +289,8 @@ bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str ten
                       .tenant = hash_text(tenant),
                       .model = hash_text(model),
                       .answer = a,
-                      .n_bytes = (uint32_t)cost(a)};
+                      .n_bytes = (uint32_t)n_bytes & INT32_MAX,
+                      .is_seen = atomic_load_explicit(&a->refs, memory_order_relaxed) > 1};
     struct shard *s = shard_of(m, place);
     pthread_mutex_lock(&s->lock);
     uint32_t *at = find(s, place);
@@ -311,10 +305,12 @@ bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str ten
     }
     bool ok = make_place(s);
     if (ok) {
-        (void)answer_ref(a);
         fill_place(s, &p);
     }
     pthread_mutex_unlock(&s->lock);
+    if (!ok) {
+        answer_unref(a);
+    }
     return ok;
 }
 

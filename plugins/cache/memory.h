@@ -38,10 +38,9 @@ uint64_t memory_place(weir_str tenant, uint64_t number);
 struct answer *memory_find(struct memory *m, uint64_t place,
                            const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t oldest_us,
                            struct answer **ret_spare);
-/* memory_add() to this place comes in some microseconds: what it touches is fetched by then. */
-void memory_expect(struct memory *m, uint64_t place);
-/* Puts an answer that is in no place yet into one. False: it is larger than a shard. Its tenant has
- * at most tenant_bytes afterwards (0: no bound of its own): its own least used ones go. */
+/* Puts an answer that is in no place yet into one, and takes the caller's reference in any case.
+ * False: it is larger than a shard, or there is no memory. Its tenant has at most tenant_bytes
+ * afterwards (0: no bound of its own): its own least used ones go. */
 bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str tenant, weir_str model,
                 size_t tenant_bytes);
 /* Of a tenant, and of one of its models when `model` is not empty. May drop others' too. */

@@ -22,9 +22,6 @@ int recording_add(struct ask *a, const weir_chunk *chunk)
         return WEIR_CHUNK_REST;
     }
     bool end = chunk->kind == WEIR_CHUNK_FINISH;
-    if (end && a->c->memory) {
-        memory_expect(a->c->memory, a->place);
-    }
     if ((end && !is_whole(a, chunk->finish)) || answer_add(&a->writer, chunk) < 0) {
         a->failed = true;
         answer_drop(&a->writer);
@@ -75,14 +72,18 @@ static void keep(struct ask *ask, const weir_usage *u)
     if (!a) {
         return;
     }
-    bool kept = c->memory && memory_add(c->memory, a, ask->place, ask_tenant(ask), ask_model(ask),
-                                        ask->max_bytes);
     if (c->uses_store) {
         keep_in_store(ask, a);
-    } else {
+    }
+    if (!c->memory) {
+        answer_unref(a);
+        return;
+    }
+    bool kept =
+        memory_add(c->memory, a, ask->place, ask_tenant(ask), ask_model(ask), ask->max_bytes);
+    if (!c->uses_store) {
         cache_count(c, kept ? COUNT_KEPT : COUNT_NOT_KEPT, 1);
     }
-    answer_unref(a);
 }
 
 void recording_end(struct ask *a, const weir_usage *u)

@@ -37,10 +37,8 @@ static bool add_within(struct memory *m, int number, uint64_t made_us, const cha
     const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = {text, sizeof(text)}};
     assert_int_equal(answer_add(&w, &c), 0);
     struct answer *a = answer_finish(&w, digest, made_us, 1, 1);
-    bool fits = memory_add(m, a, place_of(number), weir_str_from(tenant), weir_str_from(model),
-                           tenant_bytes);
-    answer_unref(a);
-    return fits;
+    return memory_add(m, a, place_of(number), weir_str_from(tenant), weir_str_from(model),
+                      tenant_bytes);
 }
 
 static void add(struct memory *m, int number, uint64_t made_us, const char *tenant,
@@ -238,8 +236,12 @@ static void *use_it(void *arg)
             assert_memory_equal(found->digest, digest, sizeof(digest));
             assert_int_equal(found->n_chunks, 1);
         } else if (answer_add(&w, &c) == 0) {
-            found = answer_finish(&w, digest, 1, 1, 1);
-            assert_true(memory_add(m, found, place_of(number), STR("t"), STR("m"), 0));
+            struct answer *a = answer_finish(&w, digest, 1, 1, 1);
+            found = i % 2 ? answer_ref(a) : NULL; /* to be read after it was added, or not */
+            assert_true(memory_add(m, a, place_of(number), STR("t"), STR("m"), 0));
+        }
+        if (found) { /* whatever others have put into its place meanwhile */
+            assert_memory_equal(found->digest, digest, sizeof(digest));
         }
         answer_drop(&w);
         answer_unref(found);
