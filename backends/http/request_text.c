@@ -30,9 +30,9 @@ static void write_float(struct weir_buf *b, weir_str key, float value)
     }
 }
 
-static void add_float(struct weir_buf *b, weir_str key, float value, float otherwise)
+static void add_float(struct weir_buf *b, weir_str key, float value, float otherwise, bool is_given)
 {
-    if (value != otherwise && isfinite(value)) {
+    if ((value != otherwise || is_given) && isfinite(value)) {
         write_float(b, key, value);
     }
 }
@@ -56,14 +56,18 @@ static void add_prompt(struct weir_buf *b, const weir_generation *g)
 static void add_sampling(struct weir_buf *b, const weir_generation *g)
 {
     const weir_sampling *s = &g->sampling;
-    add_float(b, KEY("temperature"), s->temperature, 1);
-    add_float(b, KEY("top_p"), s->top_p, 1);
-    add_float(b, KEY("typical_p"), s->typical_p, 1);
-    add_float(b, KEY("min_p"), s->min_p, 0);
-    add_float(b, KEY("repetition_penalty"), s->repetition_penalty, 1);
-    add_float(b, KEY("presence_penalty"), s->presence_penalty, 0);
-    add_float(b, KEY("frequency_penalty"), s->frequency_penalty, 0);
-    if (s->top_k > 0) {
+    const uint32_t given = g->sampling_given;
+    add_float(b, KEY("temperature"), s->temperature, 1, given & WEIR_SAMPLING_TEMPERATURE);
+    add_float(b, KEY("top_p"), s->top_p, 1, given & WEIR_SAMPLING_TOP_P);
+    add_float(b, KEY("typical_p"), s->typical_p, 1, given & WEIR_SAMPLING_TYPICAL_P);
+    add_float(b, KEY("min_p"), s->min_p, 0, given & WEIR_SAMPLING_MIN_P);
+    add_float(b, KEY("repetition_penalty"), s->repetition_penalty, 1,
+              given & WEIR_SAMPLING_REPETITION_PENALTY);
+    add_float(b, KEY("presence_penalty"), s->presence_penalty, 0,
+              given & WEIR_SAMPLING_PRESENCE_PENALTY);
+    add_float(b, KEY("frequency_penalty"), s->frequency_penalty, 0,
+              given & WEIR_SAMPLING_FREQUENCY_PENALTY);
+    if (s->top_k > 0 || given & WEIR_SAMPLING_TOP_K) {
         add_number(b, KEY("top_k"), (uint64_t)s->top_k);
     }
     if (g->seed_given) { /* read as signed elsewhere */

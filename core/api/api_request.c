@@ -53,49 +53,58 @@ static int unsupported(struct reading *rd, const char *name, const char *what)
                        "Unsupported parameter: '%s' %s.", name, what);
 }
 
-static int read_number(struct reading *rd, const char *name, yyjson_val *v, double min, double max,
-                       float *ret)
+static int read_sampling(struct reading *rd, const char *name, yyjson_val *v, double min,
+                         double max, enum weir_sampling_parameter which, float *ret)
 {
+    rd->out->generation.sampling_given |= which;
     return weir_param_number(v, name, min, max, ret, rd->refusal);
 }
 
 static int read_temperature(struct reading *rd, const char *name, yyjson_val *v)
 {
-    return read_number(rd, name, v, 0, 2, &rd->out->generation.sampling.temperature);
+    return read_sampling(rd, name, v, 0, 2, WEIR_SAMPLING_TEMPERATURE,
+                         &rd->out->generation.sampling.temperature);
 }
 
 static int read_top_p(struct reading *rd, const char *name, yyjson_val *v)
 {
-    return read_number(rd, name, v, 0, 1, &rd->out->generation.sampling.top_p);
+    return read_sampling(rd, name, v, 0, 1, WEIR_SAMPLING_TOP_P,
+                         &rd->out->generation.sampling.top_p);
 }
 
 static int read_min_p(struct reading *rd, const char *name, yyjson_val *v)
 {
-    return read_number(rd, name, v, 0, 1, &rd->out->generation.sampling.min_p);
+    return read_sampling(rd, name, v, 0, 1, WEIR_SAMPLING_MIN_P,
+                         &rd->out->generation.sampling.min_p);
 }
 
 static int read_typical_p(struct reading *rd, const char *name, yyjson_val *v)
 {
-    return read_number(rd, name, v, 0, 1, &rd->out->generation.sampling.typical_p);
+    return read_sampling(rd, name, v, 0, 1, WEIR_SAMPLING_TYPICAL_P,
+                         &rd->out->generation.sampling.typical_p);
 }
 
 static int read_repetition_penalty(struct reading *rd, const char *name, yyjson_val *v)
 {
-    return read_number(rd, name, v, 0.01, 10, &rd->out->generation.sampling.repetition_penalty);
+    return read_sampling(rd, name, v, 0.01, 10, WEIR_SAMPLING_REPETITION_PENALTY,
+                         &rd->out->generation.sampling.repetition_penalty);
 }
 
 static int read_presence_penalty(struct reading *rd, const char *name, yyjson_val *v)
 {
-    return read_number(rd, name, v, -2, 2, &rd->out->generation.sampling.presence_penalty);
+    return read_sampling(rd, name, v, -2, 2, WEIR_SAMPLING_PRESENCE_PENALTY,
+                         &rd->out->generation.sampling.presence_penalty);
 }
 
 static int read_frequency_penalty(struct reading *rd, const char *name, yyjson_val *v)
 {
-    return read_number(rd, name, v, -2, 2, &rd->out->generation.sampling.frequency_penalty);
+    return read_sampling(rd, name, v, -2, 2, WEIR_SAMPLING_FREQUENCY_PENALTY,
+                         &rd->out->generation.sampling.frequency_penalty);
 }
 
 static int read_top_k(struct reading *rd, const char *name, yyjson_val *v)
 {
+    rd->out->generation.sampling_given |= WEIR_SAMPLING_TOP_K;
     if (yyjson_is_sint(v) && yyjson_get_sint(v) == -1) { /* other servers' word for "off" */
         rd->out->generation.sampling.top_k = 0;
         return 0;
@@ -573,6 +582,25 @@ static void set_defaults(struct weir_api_request *out, uint32_t kind)
                                   .top_p = 1,
                                   .typical_p = 1,
                                   .repetition_penalty = 1};
+}
+
+weir_sampling weir_api_request_sampling(const struct weir_api_request *request,
+                                        const weir_sampling *models)
+{
+    weir_sampling s = request->generation.sampling;
+    const uint32_t given = request->generation.sampling_given;
+    s.temperature = given & WEIR_SAMPLING_TEMPERATURE ? s.temperature : models->temperature;
+    s.top_p = given & WEIR_SAMPLING_TOP_P ? s.top_p : models->top_p;
+    s.top_k = given & WEIR_SAMPLING_TOP_K ? s.top_k : models->top_k;
+    s.min_p = given & WEIR_SAMPLING_MIN_P ? s.min_p : models->min_p;
+    s.typical_p = given & WEIR_SAMPLING_TYPICAL_P ? s.typical_p : models->typical_p;
+    s.repetition_penalty = given & WEIR_SAMPLING_REPETITION_PENALTY ? s.repetition_penalty
+                                                                    : models->repetition_penalty;
+    s.presence_penalty =
+        given & WEIR_SAMPLING_PRESENCE_PENALTY ? s.presence_penalty : models->presence_penalty;
+    s.frequency_penalty =
+        given & WEIR_SAMPLING_FREQUENCY_PENALTY ? s.frequency_penalty : models->frequency_penalty;
+    return s;
 }
 
 int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *arena,

@@ -28,6 +28,10 @@ struct weir_api_request {
 int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *arena,
                            struct weir_api_request *ret_request, weir_refusal *refusal);
 
+/* The request's sampling, what it left out as the model has it. */
+weir_sampling weir_api_request_sampling(const struct weir_api_request *request,
+                                        const weir_sampling *models);
+
 /* Fills *refusal and returns WEIR_E_ARG. `param` and `code` may be "". */
 int weir_refuse(weir_refusal *refusal, uint32_t status, const char *param, const char *code,
                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));

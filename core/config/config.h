@@ -16,6 +16,7 @@
 
 #include "core/config/doc.h"
 #include "core/config/service_class.h"
+#include "weir/backend_step.h"
 
 /* All strings are NUL-ended and never NULL where a default exists; NULL elsewhere: left out. */
 
@@ -162,6 +163,7 @@ struct weir_config_model {
     const char *affinity_header; /* NULL: none */
     const char *affinity_cookie; /* NULL: none */
     bool affinity_user;
+    weir_sampling sampling; /* of requests that leave it out */
 };
 
 /* One entry of `plugins:`; the order is the order of execution. */

@@ -315,6 +315,21 @@ static uint32_t queue_timeout_of(const struct builder *b, yyjson_val *model)
     return other_ms < own_ms ? other_ms : own_ms;
 }
 
+static weir_sampling sampling_of(yyjson_val *json)
+{
+    return (weir_sampling){
+        .struct_size = sizeof(weir_sampling),
+        .temperature = (float)yyjson_get_num(get(json, "temperature")),
+        .top_p = (float)yyjson_get_num(get(json, "top_p")),
+        .top_k = (int32_t)number_of(json, "top_k"),
+        .min_p = (float)yyjson_get_num(get(json, "min_p")),
+        .typical_p = (float)yyjson_get_num(get(json, "typical_p")),
+        .repetition_penalty = (float)yyjson_get_num(get(json, "repetition_penalty")),
+        .presence_penalty = (float)yyjson_get_num(get(json, "presence_penalty")),
+        .frequency_penalty = (float)yyjson_get_num(get(json, "frequency_penalty")),
+    };
+}
+
 static void build_model(struct builder *b, struct weir_config_model *m, yyjson_val *json)
 {
     const struct weir_doc_node *models = weir_doc_find(weir_doc_root(b->config->doc), "models");
@@ -333,6 +348,7 @@ static void build_model(struct builder *b, struct weir_config_model *m, yyjson_v
     m->algorithm = m->algorithm ? m->algorithm : text_of(get(root, "load_balancing"), "algorithm");
     m->hedge_after_ms = get(json, "hedge_after") ? ms_of(json, "hedge_after")
                                                  : ms_of(get(root, "gateway"), "hedge_after");
+    m->sampling = sampling_of(get(json, "sampling"));
     m->fallback = models_of(b, get(json, "fallback"), &m->n_fallback);
     build_targets(b, m, json, weir_doc_find(node, "targets"));
 }

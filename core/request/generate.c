@@ -113,6 +113,7 @@ void weir_generate_prepare(struct weir_request *r, struct weir_target *target,
                            void (*next)(struct weir_request *r))
 {
     weir_generate_discard(r);
+    r->api.generation.sampling = weir_api_request_sampling(&r->api, weir_model_sampling(r->model));
     r->target = target;
     r->after_prepare = next;
     if (r->body_text.n > WEIR_INLINE_PREPARE_BYTES) {

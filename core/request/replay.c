@@ -86,14 +86,15 @@ struct numbers {
     uint64_t seed;
     uint32_t kind, tool_choice, parallel_tool_calls, format, n, max_tokens, echo, want_logprobs;
     uint32_t n_top, n_stop, ignore_eos, n_prompt_tokens, n_bias, pinned;
+    uint32_t sampling_given; /* an upstream has defaults of its own */
+    uint32_t no_hole;
     int32_t top_k;
     float temperature, top_p, typical_p, min_p, repetition, presence, frequency;
 };
 
-static struct numbers numbers_of(const struct weir_request *r)
+static struct numbers numbers_of(const struct weir_request *r, const weir_sampling *s)
 {
     const weir_generation *g = &r->api.generation;
-    const weir_sampling *s = &g->sampling;
     bool seeded = r->api.seed_given && s->temperature > 0; /* without drawing a seed does nothing */
     return (struct numbers){
         .seed = seeded ? s->seed : 0,
@@ -111,6 +112,7 @@ static struct numbers numbers_of(const struct weir_request *r)
         .n_prompt_tokens = g->n_prompt_tokens,
         .n_bias = s->n_bias,
         .pinned = r->is_pinned ? r->pinned_index + 1 : 0,
+        .sampling_given = g->sampling_given,
         .top_k = s->top_k,
         .temperature = s->temperature,
         .top_p = s->top_p,
@@ -122,13 +124,20 @@ static struct numbers numbers_of(const struct weir_request *r)
     };
 }
 
+/* Of whose answer it will be: a policy may have chosen another model just now. */
+static const struct weir_model *model_of(const struct weir_request *r)
+{
+    return r->next_model ? r->next_model : r->model;
+}
+
 static void add_request(struct weir_buf *b, const struct weir_request *r)
 {
     const weir_generation *g = &r->api.generation;
-    const struct weir_model *m = r->next_model ? r->next_model : r->model;
-    const struct numbers numbers = numbers_of(r);
+    const struct weir_model *m = model_of(r);
+    const weir_sampling sampling = weir_api_request_sampling(&r->api, weir_model_sampling(m));
+    const struct numbers numbers = numbers_of(r, &sampling);
     uint64_t revision = weir_model_revision(m);
-    add_text(b, (weir_str)WEIR_STR_INIT("weir answer 1"));
+    add_text(b, (weir_str)WEIR_STR_INIT("weir answer 2"));
     add_text(b, r->tenant);
     add_text(b, weir_str_from(weir_model_name(m)));
     weir_buf_add(b, &revision, sizeof(revision));
@@ -178,7 +187,9 @@ int weir_replay_key(const struct weir_request *r, const uint8_t *secret, weir_an
         (!embeds && g->kind != WEIR_GENERATION_CHAT && g->kind != WEIR_GENERATION_COMPLETION)) {
         return WEIR_E_NOTFOUND;
     }
-    bool draws = !embeds && g->sampling.temperature > 0 && !r->api.seed_given;
+    const weir_sampling sampling =
+        weir_api_request_sampling(&r->api, weir_model_sampling(model_of(r)));
+    bool draws = !embeds && sampling.temperature > 0 && !r->api.seed_given;
     weir_answer_key key = {.struct_size = sizeof(key)};
     key.flags = (draws ? WEIR_ANSWER_DRAWN : 0) | (g->max_tokens ? WEIR_ANSWER_LIMITED : 0);
     struct weir_buf b;

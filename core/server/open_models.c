@@ -50,6 +50,7 @@ static void fill_gateway(const struct weir_server *s, const struct weir_config_m
         .leave_after_ms = g->regions.leave_after_ms,
         .return_after_ms = g->regions.return_after_ms,
     };
+    out->sampling = mc->sampling;
     out->hedge_after_ms = mc->hedge_after_ms;
     out->retry_budget_percent = g->retries.budget_percent;
     out->affinity = (struct weir_affinity){

@@ -224,6 +224,11 @@ uint32_t weir_model_queue_timeout_ms(const struct weir_model *m)
     return m->config.queue_timeout_ms;
 }
 
+const weir_sampling *weir_model_sampling(const struct weir_model *m)
+{
+    return &m->config.sampling;
+}
+
 uint32_t weir_model_hedge_after_ms(const struct weir_model *m)
 {
     return m->config.hedge_after_ms;

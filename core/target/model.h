@@ -34,6 +34,7 @@ struct weir_model_config {
     uint32_t retry_budget_percent;
     uint32_t hedge_after_ms; /* 0: no second attempts beside a late one */
     struct weir_affinity affinity;
+    weir_sampling sampling; /* of requests that leave it out */
     weir_queue_called_fn called;
     void *arg;
 };
@@ -69,6 +70,7 @@ const char *weir_model_name(const struct weir_model *m);
 uint32_t weir_model_class_rank(const struct weir_model *m);
 uint32_t weir_model_queue_timeout_ms(const struct weir_model *m);
 uint32_t weir_model_hedge_after_ms(const struct weir_model *m);
+const weir_sampling *weir_model_sampling(const struct weir_model *m);
 uint64_t weir_model_revision(const struct weir_model *m);
 uint64_t weir_model_created_s(const struct weir_model *m);
 struct weir_queue *weir_model_queue(struct weir_model *m);

@@ -148,11 +148,27 @@ def test_the_request_is_written_anew(start, mock, tmp_path):
     assert "Authorization: Bearer sk-upstream\r\n" in head and "sk-client" not in head and "ookie" not in head
     assert "x-request-id: req-1\r\n" in head and "0af7651916cd43dd8448eb211c80319c" in head
     assert body == {
-        "model": "ok", "messages": HELLO, "temperature": 0.5, "seed": 9, "stop": ["a", "b"], "max_tokens": 33,
+        "model": "ok", "messages": HELLO, "temperature": 0.5, "top_p": 1, "seed": 9, "stop": ["a", "b"],
+        "max_tokens": 33,
         "tools": [tool], "user": "eve", "logit_bias": {"5": -1},
         "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}}
     daemon.request("/v1/chat/completions", {"model": "mine", "messages": HELLO, "stream": True})
     assert mock.last[1] == {"model": "ok", "messages": HELLO, "stream": True, "stream_options": {"include_usage": True}}
+
+
+def test_what_a_request_leaves_out_is_drawn_as_the_model_says(start, mock):
+    """Its own sampling stands where the request is silent; what a client says goes out, the API's defaults too."""
+    own = "    sampling: {temperature: 0.25, top_p: 0.875, top_k: 40, frequency_penalty: 0.5}\n"
+    daemon = start(config(f"http://127.0.0.1:{mock.port}", ["ok"]) + own)
+
+    def sent(**more):
+        assert chat(daemon, "ok", **more)[0] == 200
+        return {k: v for k, v in mock.last[1].items() if k not in ("model", "messages", "max_tokens")}
+
+    assert sent() == {"temperature": 0.25, "top_p": 0.875, "top_k": 40, "frequency_penalty": 0.5}
+    assert sent(temperature=1, top_k=0, min_p=0.125) == {
+        "temperature": 1, "top_p": 0.875, "top_k": 0, "min_p": 0.125, "frequency_penalty": 0.5}
+    assert sent(temperature=None)["temperature"] == 0.25
 
 
 def test_the_openai_client_works_through_it(gateway):

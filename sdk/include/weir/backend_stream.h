@@ -44,6 +44,18 @@ enum weir_format { WEIR_FORMAT_TEXT = 0, WEIR_FORMAT_JSON = 1, WEIR_FORMAT_JSON_
 
 enum { WEIR_MAX_STOPS = 16, WEIR_MAX_CHOICES = 64 };
 
+/* Parameters of weir_sampling that a client may leave to the model; bits of sampling_given. */
+enum weir_sampling_parameter {
+    WEIR_SAMPLING_TEMPERATURE = 1u << 0,
+    WEIR_SAMPLING_TOP_P = 1u << 1,
+    WEIR_SAMPLING_TOP_K = 1u << 2,
+    WEIR_SAMPLING_MIN_P = 1u << 3,
+    WEIR_SAMPLING_TYPICAL_P = 1u << 4,
+    WEIR_SAMPLING_REPETITION_PENALTY = 1u << 5,
+    WEIR_SAMPLING_PRESENCE_PENALTY = 1u << 6,
+    WEIR_SAMPLING_FREQUENCY_PENALTY = 1u << 7
+};
+
 /* A validated request. JSON fields are texts that parse. */
 typedef struct weir_generation {
     uint32_t struct_size;
@@ -87,9 +99,9 @@ typedef struct weir_generation {
     /* EMBEDDING: JSON, a text, an array of token ids, or an array of n_inputs of these. */
     weir_str input_json;
     uint32_t n_inputs;
-    uint32_t dimensions; /* 0: as many as the model has */
-    uint32_t is_base64;  /* vectors as base64 of little-endian floats; 0: arrays of numbers */
-    uint32_t reserved4;
+    uint32_t dimensions;     /* 0: as many as the model has */
+    uint32_t is_base64;      /* vectors as base64 of little-endian floats; 0: arrays of numbers */
+    uint32_t sampling_given; /* WEIR_SAMPLING_*: what the client named itself */
 } weir_generation;
 
 /* What prepare() found. */

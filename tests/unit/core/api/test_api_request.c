@@ -53,6 +53,37 @@ static void every_parameter_is_read(void **state)
     finish(&p);
 }
 
+static void what_is_left_out_of_sampling_is_the_models(void **state)
+{
+    (void)state;
+    const weir_sampling models = {.struct_size = sizeof(models),
+                                  .temperature = 0.25f,
+                                  .top_p = 0.5f,
+                                  .top_k = 40,
+                                  .min_p = 0.125f,
+                                  .typical_p = 0.75f,
+                                  .repetition_penalty = 1.5f,
+                                  .presence_penalty = -1,
+                                  .frequency_penalty = 2};
+    struct parsed p;
+    parse(&p, WEIR_GENERATION_CHAT, CHAT(",\"seed\":7,\"logit_bias\":{\"5\":1},\"top_p\":null"));
+    weir_sampling s = weir_api_request_sampling(&p.request, &models);
+    assert_int_equal(p.request.generation.sampling_given, 0);
+    assert_true(s.temperature == 0.25f && s.top_p == 0.5f && s.top_k == 40 && s.min_p == 0.125f);
+    assert_true(s.typical_p == 0.75f && s.repetition_penalty == 1.5f);
+    assert_true(s.presence_penalty == -1 && s.frequency_penalty == 2);
+    assert_true(s.seed == 7 && s.n_bias == 1);
+    finish(&p);
+    parse(&p, WEIR_GENERATION_CHAT,
+          CHAT(",\"temperature\":1,\"top_p\":1,\"top_k\":-1,\"min_p\":0,\"typical_p\":1,"
+               "\"repetition_penalty\":1,\"presence_penalty\":0,\"frequency_penalty\":0"));
+    s = weir_api_request_sampling(&p.request, &models);
+    assert_true(s.temperature == 1 && s.top_p == 1 && s.top_k == 0 && s.min_p == 0);
+    assert_true(s.typical_p == 1 && s.repetition_penalty == 1);
+    assert_true(s.presence_penalty == 0 && s.frequency_penalty == 0);
+    finish(&p);
+}
+
 static void wrong_chat_requests_name_the_parameter(void **state)
 {
     (void)state;
@@ -218,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_parameter_is_read),
+        cmocka_unit_test(what_is_left_out_of_sampling_is_the_models),
         cmocka_unit_test(wrong_chat_requests_name_the_parameter),
         cmocka_unit_test(developer_becomes_system),
         cmocka_unit_test(completions_take_text_or_tokens),
