@@ -16,7 +16,7 @@
 #include "core/target/inbox.h"
 #include "weir/backend_stream.h"
 
-enum { WEIR_FLOW_BYTES = 32 * 1024, WEIR_FLOW_MAX_RECORD_BYTES = 8 * 1024 * 1024 };
+enum { WEIR_FLOW_BYTES = 8 * 1024, WEIR_FLOW_MAX_RECORD_BYTES = 8 * 1024 * 1024 };
 
 struct weir_flow;
 
