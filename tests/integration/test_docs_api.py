@@ -117,13 +117,17 @@ def test_every_parameter_is_named_with_its_endpoint():
     assert page == {name for name, _ in rows}
 
 
+def keys_of(file):
+    """The texts of the lists of known keys: each ends with {NULL, 0}."""
+    lists = re.findall(r"const weir_str \w+\[\] = \{(.*?)\{NULL, 0\}\};", source(file), re.S)
+    return {key for text in lists for key in re.findall(r'"(\w+)"', text)}
+
+
 def test_every_key_below_a_parameter_is_named():
     names = set()
     for file in ("api_request", "messages", "tools", "response_format"):
-        for group in re.findall(r"const \w+\[\] = \{([^}]*)NULL\};", source(f"core/api/{file}.c")):
-            names |= set(re.findall(r'"(\w+)"', group))
-    for group in re.findall(r"known\[\] = \{([^}]*)NULL\};", source("core/request/endpoints.c")):
-        names |= set(re.findall(r'"(\w+)"', group))
+        names |= keys_of(f"core/api/{file}.c")
+    names |= keys_of("core/request/endpoints.c")
     assert {"include_usage", "tool_call_id", "add_special"} <= names
     for name in names:
         assert re.search(rf"[`\"]{name}[`\"]", TEXT), name
@@ -164,7 +168,7 @@ def test_every_header_is_named():
     names = set()
     for folder in ("core/request", "core/server", "core/admin"):
         for file in (ROOT / folder).glob("*.c"):
-            names |= set(re.findall(r'weir_http_(?:add_)?header\(r?-?>?\w+, (?:weir_str_from\()?"([\w-]+)"', file.read_text()))
+            names |= set(re.findall(r'weir_http_(?:add_)?(?:own_)?header\(r?-?>?\w+, (?:weir_str_from\()?"([\w-]+)"', file.read_text()))
     assert {"x-request-id", "Server-Timing", "traceparent"} <= names
     for name in names - {"Content-Type"}:
         assert name.lower() in TEXT.lower(), name
