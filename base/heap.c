@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,18 +11,10 @@
 #include <malloc.h>
 #endif
 
-enum { MAX_HEAPS = 64 };
-
-/* Heaps of this thread that have been seen to. */
-static _Thread_local struct {
-    uintptr_t from, to;
-} heaps[MAX_HEAPS];
-static _Thread_local int n_heaps;
-
-static bool is_known(uintptr_t at)
+static bool is_known(const struct weir_heaps *known, uintptr_t at)
 {
-    for (int i = 0; i < n_heaps; i++) {
-        if (at >= heaps[i].from && at < heaps[i].to) {
+    for (uint32_t i = 0; i < known->n; i++) {
+        if (at >= known->heaps[i].from && at < known->heaps[i].to) {
             return true;
         }
     }
@@ -47,16 +38,16 @@ static bool find_mapping(uintptr_t at, uintptr_t *ret_from, uintptr_t *ret_to)
     return found;
 }
 
-void weir_heap_use_large_pages(const void *memory)
+void weir_heap_use_large_pages(struct weir_heaps *known, const void *memory)
 {
     uintptr_t at = (uintptr_t)memory, from = 0, to = 0;
-    if (WEIR_HEAP_IS_SANITIZED || is_known(at) || n_heaps == MAX_HEAPS ||
+    if (WEIR_HEAP_IS_SANITIZED || is_known(known, at) || known->n == WEIR_HEAPS ||
         !find_mapping(at, &from, &to)) {
         return;
     }
-    heaps[n_heaps].from = from;
-    heaps[n_heaps].to = to;
-    n_heaps++;
+    known->heaps[known->n].from = from;
+    known->heaps[known->n].to = to;
+    known->n++;
     (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
 }
 
@@ -67,6 +58,7 @@ void weir_heap_prepare(void)
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
 #endif
     void *first = malloc(512 * 1024); /* makes the first heap grow, by as much */
-    weir_heap_use_large_pages(first);
+    struct weir_heaps heaps = {.n = 0};
+    weir_heap_use_large_pages(&heaps, first);
     free(first);
 }

@@ -39,6 +39,7 @@ struct weir_worker {
     struct weir_buf scratch;
     struct weir_request *requests; /* live, newest first */
     struct weir_request *pool;     /* spare ones, linked by `next` */
+    struct weir_heaps heaps;       /* that requests lie in */
     uint32_t n_pooled;
     bool stopping; /* [loop-thread] */
     bool started;
@@ -489,7 +490,7 @@ struct weir_request *weir_worker_take_request(struct weir_worker *w)
         if (!r) {
             return NULL;
         }
-        weir_heap_use_large_pages(r);
+        weir_heap_use_large_pages(&w->heaps, r);
     }
     r->next = w->requests;
     if (r->next) {

@@ -46,8 +46,10 @@ static void *use_heap(void *arg)
     struct heap *h = arg;
     void *kept = malloc(4096);
     assert_non_null(kept);
-    weir_heap_use_large_pages(kept);
-    weir_heap_use_large_pages(kept);
+    struct weir_heaps heaps = {.n = 0};
+    weir_heap_use_large_pages(&heaps, kept);
+    weir_heap_use_large_pages(&heaps, kept);
+    assert_int_equal(heaps.n, 1);
     *h = look(kept);
     free(kept);
     return NULL;
