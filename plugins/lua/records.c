@@ -12,7 +12,9 @@ struct records {
     uint64_t timer, retry;
     char after[LUA_MAX_TENANT_BYTES + 1]; /* where the listing is */
     bool listing, again;
-    uint32_t syncing; /* of the first listing */
+    bool waits;       /* for a page of the listing */
+    bool is_calling;  /* the store for one, and it may answer meanwhile */
+    uint32_t syncing; /* that the listing began */
 };
 
 /* One reading of a tenant's head and of the versions that it names. */
@@ -76,7 +78,7 @@ void head_version_name(uint32_t number, char out[16])
 
 /* ---- one tenant ---- */
 
-static void list_ended(struct records *r);
+static void list_end(struct records *r);
 
 static void end_sync(struct sync *s, const char *result)
 {
@@ -90,8 +92,9 @@ static void end_sync(struct sync *s, const char *result)
     }
     bool of_listing = s->of_listing;
     free(s);
-    if (of_listing && --r->syncing == 0) {
-        list_ended(r);
+    if (of_listing) {
+        r->syncing--;
+        list_end(r);
     }
 }
 
@@ -255,12 +258,12 @@ void records_sync(struct records *r, weir_str tenant, void (*done)(void *arg), v
 
 /* ---- all tenants ---- */
 
-static void list_next(struct records *r);
+static void list_pages(struct records *r);
 
-/* The listing, and what it began, is over. */
-static void list_ended(struct records *r)
+/* Where the listing, and what it began, is over, and did not fail. */
+static void list_end(struct records *r)
 {
-    if (r->listing) {
+    if (r->listing || r->syncing || r->retry) {
         return;
     }
     lua_policies_set_known(r->p->policies);
@@ -268,7 +271,7 @@ static void list_ended(struct records *r)
         r->again = false;
         r->listing = true;
         *r->after = '\0';
-        list_next(r);
+        list_pages(r);
     }
 }
 
@@ -282,7 +285,7 @@ static void start_list(void *arg)
     }
     r->listing = true;
     *r->after = '\0';
-    list_next(r);
+    list_pages(r);
 }
 
 static void list_failed(struct records *r)
@@ -294,13 +297,8 @@ static void list_failed(struct records *r)
     }
 }
 
-static void listed(void *arg, const weir_store_result *result)
+static void take_heads(struct records *r, const weir_store_result *result)
 {
-    struct records *r = arg;
-    if (result->rc < 0) {
-        list_failed(r);
-        return;
-    }
     for (uint32_t i = 0; i < result->n_items; i++) {
         const weir_store_item *item = &result->items[i];
         struct lua_active now;
@@ -311,25 +309,39 @@ static void listed(void *arg, const weir_store_result *result)
     }
     const weir_str last =
         result->n_items ? result->items[result->n_items - 1].key : (weir_str){NULL, 0};
-    if (result->more && last.n && last.n < sizeof(r->after)) {
+    r->listing = result->more && last.n && last.n < sizeof(r->after);
+    if (r->listing) {
         memcpy(r->after, last.p, last.n);
         r->after[last.n] = '\0';
-        list_next(r);
-        return;
-    }
-    r->listing = false;
-    if (r->syncing == 0) {
-        list_ended(r);
     }
 }
 
-static void list_next(struct records *r)
+static void listed(void *arg, const weir_store_result *result)
+{
+    struct records *r = arg;
+    if (result->rc < 0) {
+        list_failed(r);
+    } else {
+        take_heads(r, result);
+    }
+    r->waits = false;
+    list_end(r);
+    list_pages(r);
+}
+
+/* A loop, since a store may answer inside the call: there are many tenants. */
+static void list_pages(struct records *r)
 {
     const struct lua_plugin *p = r->p;
-    int rc = p->store->list(p->host, (weir_str){NULL, 0}, weir_str_from(RECORDS_HEADS),
-                            weir_str_from(r->after), LIST_STEP, listed, r);
-    if (rc < 0) {
-        list_failed(r);
+    while (r->listing && !r->waits && !r->is_calling) {
+        r->waits = r->is_calling = true;
+        int rc = p->store->list(p->host, (weir_str){NULL, 0}, weir_str_from(RECORDS_HEADS),
+                                weir_str_from(r->after), LIST_STEP, listed, r);
+        r->is_calling = false;
+        if (rc < 0) {
+            r->waits = false;
+            list_failed(r);
+        }
     }
 }
 
