@@ -128,13 +128,16 @@ def test_replicas_share_what_they_know(start, upstream, redis):  # noqa: F811
     three = start(text)  # comes later, and knows it as well
     wait_for(three, "open", "half_open")
 
-    # One replica at a time tries it, however many there are.
-    a.status, before = 200, a.chats
+    # One replica at a time tries it, however many there are. On a slow machine it was tried above, too.
+    def trials():
+        return sum(d.metric("weir_breaker_trials_total") for d in (one, two, three))
+
+    a.status, before, tried = 200, a.chats, trials()
     wait_for(two, "half_open")
     wait_until(lambda: [ask(d)[0] for d in (one, two, three)] == [200] * 3
                and all(circuit(d) == "closed" for d in (one, two, three)), what=one.log_text)
     assert a.chats > before
-    assert sum(d.metric("weir_breaker_trials_total") for d in (one, two, three)) == 1
+    assert trials() == tried + 1
     assert redis.command("--scan", "--pattern", "*circuit/echo*").stdout.count("trial") <= 1
 
 

@@ -269,14 +269,18 @@ def test_connections_in_pieces(serve):
         def back():
             while data := server.recv(65536):
                 client.sendall(data)
-            client.close()
+            client.shutdown(socket.SHUT_WR)
 
-        threading.Thread(target=back, daemon=True).start()
+        answers = threading.Thread(target=back, daemon=True)
+        answers.start()
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while data := client.recv(65536):
             for i in range(len(data)):
                 server.sendall(data[i : i + 1])
+        server.shutdown(socket.SHUT_WR)
+        answers.join()
         server.close()
+        client.close()
 
     threading.Thread(target=relay, daemon=True).start()
     raw = socket.create_connection(listener.getsockname())
