@@ -20,7 +20,7 @@
 #include "core/target/targets.h"
 #include "core/tenants/tenant_records.h"
 
-enum { WEIR_MAX_WORKERS = 256, WEIR_MAX_CHECKERS = 256 };
+enum { WEIR_MAX_WORKERS = 256, WEIR_MAX_CHECKERS = 256, WEIR_N_SIGNALS = 3 };
 
 /* Opens one `engine:` target; given by the wiring, so that core knows no engine. */
 typedef int (*weir_open_engine_fn)(void *arg, const struct weir_config *config,
@@ -69,12 +69,11 @@ struct weir_server {
     uint32_t n_workers;
     uint16_t port, admin_port;
     bool admin_needs_key;
-    uv_signal_t signals[3];
+    uv_signal_t signals[WEIR_N_SIGNALS];
     uv_timer_t watch;
     uint64_t started_us, drain_deadline_us;
     atomic_bool draining;
     atomic_bool started; /* every model was ready once */
-    bool stopping;
     bool watching; /* signals and watch are open */
     uint64_t n_reloads, n_failed_reloads;
 };
