@@ -61,26 +61,31 @@ void weir_http_connection_linger(struct weir_http_connection *c)
     weir_http_connection_set_reading(c, true);
 }
 
-void weir_http_connection_flush(struct weir_http_connection *c)
+bool weir_http_connection_send(struct weir_http_connection *c)
 {
     if (c->state == WEIR_HTTP_CLOSED) {
-        return;
+        return false;
     }
     if (c->is_aborted) {
         weir_http_connection_close(c, WEIR_HTTP_END_ABORTED);
-        return;
+        return false;
     }
     if (c->protocol->fill && c->protocol->fill(c) < 0) {
         weir_http_connection_close(c, WEIR_HTTP_END_CLIENT_GONE);
-        return;
+        return false;
     }
     uint64_t n_given = weir_http_output_given(&c->out);
     c->server->stats.out_bytes += n_given - c->n_counted;
     c->n_counted = n_given;
     if (weir_http_output_flush(&c->out) < 0) {
         weir_http_connection_close(c, WEIR_HTTP_END_CLIENT_GONE);
-        return;
+        return false;
     }
+    return true;
+}
+
+void weir_http_connection_sent(struct weir_http_connection *c)
+{
     if (c->state < WEIR_HTTP_LINGER) {
         c->protocol->sent(c);
     }
@@ -89,7 +94,9 @@ void weir_http_connection_flush(struct weir_http_connection *c)
 static void on_writable(struct weir_socket *socket)
 {
     struct weir_http_connection *c = connection_of(socket);
-    weir_http_connection_flush(c);
+    if (weir_http_connection_send(c)) {
+        weir_http_connection_sent(c);
+    }
     if (c->state == WEIR_HTTP_LINGER && !end_sending(c)) {
         weir_http_connection_close(c, WEIR_HTTP_END_DONE);
     }

@@ -86,11 +86,12 @@ struct weir_http_connection {
     struct weir_http_server *server;
     const struct weir_http_protocol *protocol;
     struct weir_http_exchange *exchange;
-    LIST_ENTRY(weir_http_connection) dirty; /* needs a flush in this turn */
+    LIST_ENTRY(weir_http_connection) dirty; /* has something to send in this turn */
     struct weir_tls *tls;                   /* NULL: plain */
     struct weir_http2_session *h2;          /* NULL: HTTP/1.1 */
     enum weir_http_state state;
     bool is_dirty;
+    bool has_sent;
     bool is_unix;
     bool is_decided;   /* which protocol it is */
     bool is_aborted;   /* close at the next flush */
@@ -102,6 +103,7 @@ struct weir_http_connection {
     struct weir_http_parser parser; /* all above is read with each event of a stream */
 
     LIST_ENTRY(weir_http_connection) all;
+    LIST_ENTRY(weir_http_connection) sent; /* and has sent it */
     struct weir_http_connection *next_free;
     struct weir_buf stash;  /* read, but belongs to later requests, or could be either protocol */
     uint64_t deadline_ms;   /* IDLE, HEAD, LINGER */
@@ -123,8 +125,10 @@ void weir_http_connection_close(struct weir_http_connection *c, enum weir_http_e
 void weir_http_connection_linger(struct weir_http_connection *c);
 /* Counts n bytes that were read and dropped; closes when they are too many. */
 void weir_http_connection_read_away(struct weir_http_connection *c, size_t n);
-/* Sends what is pending and moves on: to the next request, on_writable, or the close. */
-void weir_http_connection_flush(struct weir_http_connection *c);
+/* Sends what is pending, as far as the kernel takes it. False: the connection was closed. */
+bool weir_http_connection_send(struct weir_http_connection *c);
+/* After send(): goes on, to the next request, on_writable, or the close. */
+void weir_http_connection_sent(struct weir_http_connection *c);
 /* Deadlines, as of now_ms. */
 void weir_http_connection_tick(struct weir_http_connection *c, uint64_t now_ms);
 /* The server stops: idle connections close, others after their responses. */

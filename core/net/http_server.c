@@ -11,12 +11,15 @@ enum {
     N_OWN_HANDLES = 4 /* flusher, spinner, ticker, sockets */
 };
 
-/* Sends what this turn of the loop produced. What the handlers add meanwhile waits for the next
- * turn, which the spinner makes come at once; so no connection can keep the loop here. */
+/* Sends what this turn of the loop produced, and then tells the handlers: they are much code, and
+ * sending is, so that in turns each would push the other out of the processor's cache. What the
+ * handlers add meanwhile waits for the next turn, which the spinner makes come at once; so no
+ * connection can keep the loop here. */
 static void on_flush(uv_prepare_t *flusher)
 {
     struct weir_http_server *s = flusher->data;
     struct weir_http_connection_list now = LIST_HEAD_INITIALIZER(now);
+    struct weir_http_connection *c;
     (void)uv_idle_stop(&s->spinner);
     now.lh_first = s->dirty.lh_first;
     if (!now.lh_first) {
@@ -24,11 +27,18 @@ static void on_flush(uv_prepare_t *flusher)
     }
     now.lh_first->dirty.le_prev = &now.lh_first;
     LIST_INIT(&s->dirty);
-    while (now.lh_first) {
-        struct weir_http_connection *c = now.lh_first;
+    while ((c = now.lh_first)) {
         LIST_REMOVE(c, dirty);
         c->is_dirty = false;
-        weir_http_connection_flush(c);
+        c->has_sent = weir_http_connection_send(c);
+        if (c->has_sent) {
+            LIST_INSERT_HEAD(&s->sent, c, sent);
+        }
+    }
+    while ((c = s->sent.lh_first)) {
+        LIST_REMOVE(c, sent);
+        c->has_sent = false;
+        weir_http_connection_sent(c);
     }
 }
 
@@ -96,6 +106,7 @@ int weir_http_server_create(uv_loop_t *loop, const struct weir_http_limits *limi
     s->tick_ms = tick_of(limits);
     LIST_INIT(&s->all);
     LIST_INIT(&s->dirty);
+    LIST_INIT(&s->sent);
     /* With one connection in the pool an empty server can always accept; a full one tries again
      * when somebody leaves. */
     struct weir_http_connection *spare = weir_http_server_take_connection(s);
@@ -160,6 +171,9 @@ void weir_http_server_forget(struct weir_http_connection *c)
     LIST_REMOVE(c, all);
     if (c->is_dirty) {
         LIST_REMOVE(c, dirty);
+    }
+    if (c->has_sent) {
+        LIST_REMOVE(c, sent);
     }
     weir_http_server_give_connection(s, c);
     if (--s->stats.n_connections == 0 && !s->is_destroyed) {

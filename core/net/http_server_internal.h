@@ -47,7 +47,7 @@ struct weir_http_server {
     size_t n_handles; /* not yet closed; the memory goes with the last */
 
     struct weir_http_connection_list all;
-    struct weir_http_connection_list dirty;
+    struct weir_http_connection_list dirty, sent;
     struct weir_http_connection *free_connections;
     struct weir_http_exchange *free_exchanges;
     size_t n_free_connections;
