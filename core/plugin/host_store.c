@@ -246,6 +246,32 @@ static int limit_give(const weir_host *h, weir_store_limit_state *const *limits,
                                  weir_plugin_hook_ns / 1000);
 }
 
+static int budget_open(const weir_host *h, weir_str tenant, weir_str key,
+                       weir_store_budget_state **ret_state)
+{
+    return weir_store_budget_open(weir_host_instance(h)->plugins->options.store, tenant, key,
+                                  ret_state);
+}
+
+static void budget_close(const weir_host *h, weir_store_budget_state *budget)
+{
+    struct weir_store *s = weir_host_instance(h)->plugins->options.store;
+    s->driver->budget_close(s, budget);
+}
+
+static int budget_hold(const weir_host *h, weir_store_holding *holdings, uint32_t n,
+                       uint32_t *ret_refused_by)
+{
+    return weir_store_budget_hold(weir_host_instance(h)->plugins->options.store, holdings, n,
+                                  weir_plugin_hook_ns / 1000, ret_refused_by);
+}
+
+static int budget_settle(const weir_host *h, weir_store_holding *holdings, uint32_t n)
+{
+    return weir_store_budget_settle(weir_host_instance(h)->plugins->options.store, holdings, n,
+                                    weir_plugin_hook_ns / 1000);
+}
+
 #define FUNCTIONS                                                                                  \
     .struct_size = sizeof(weir_ext_store), .take = take, .give = give, .reserve = reserve,         \
     .settle = settle, .get = get, .set = set, .invalidate = invalidate, .remove = remove_value,    \
@@ -253,9 +279,15 @@ static int limit_give(const weir_host *h, weir_store_limit_state *const *limits,
     .job_put = job_put, .job_claim = job_claim, .job_ack = job_ack, .publish = publish,            \
     .subscribe = subscribe, .erase = erase
 
-static const weir_ext_store embedded = {FUNCTIONS, .limit_open = limit_open,
-                                        .limit_close = limit_close, .limit_take = limit_take,
-                                        .limit_give = limit_give};
+static const weir_ext_store embedded = {FUNCTIONS,
+                                        .limit_open = limit_open,
+                                        .limit_close = limit_close,
+                                        .limit_take = limit_take,
+                                        .limit_give = limit_give,
+                                        .budget_open = budget_open,
+                                        .budget_close = budget_close,
+                                        .budget_hold = budget_hold,
+                                        .budget_settle = budget_settle};
 static const weir_ext_store shared = {FUNCTIONS, .flags = WEIR_STORE_SHARED | WEIR_STORE_DURABLE};
 
 const weir_ext_store *weir_host_store(const struct weir_store *s)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "core/metrics/metrics.h"
 #include "core/store/memory_handles.h"
+#include "core/store/memory_holdings.h"
 
 enum { DEFAULT_MAX_BYTES = 256 * 1024 * 1024, BYTES_AN_ENTRY = 256 };
 
@@ -120,6 +121,36 @@ static void limit_give(struct weir_store *s, weir_store_limit_state *const *h,
     pthread_mutex_unlock(&p.shard->lock);
 }
 
+static int budget_open(struct weir_store *s, weir_str tenant, weir_str key,
+                       weir_store_budget_state **ret_state)
+{
+    return weir_store_budget_state_open(weir_store_map_shard(&from(s)->map, tenant), tenant, key,
+                                        ret_state);
+}
+
+static void budget_close(struct weir_store *s, weir_store_budget_state *b)
+{
+    (void)s;
+    weir_store_budget_state_close(b);
+}
+
+static int budget_hold(struct weir_store *s, weir_store_holding *h, uint32_t n, uint64_t time_us,
+                       uint32_t *ret_refused_by)
+{
+    struct weir_store_place p = place_in(from(s), h[0].budget->shard, time_us);
+    int rc = weir_store_holdings_take(&p, h, n, ret_refused_by);
+    pthread_mutex_unlock(&p.shard->lock);
+    return rc;
+}
+
+static int budget_settle(struct weir_store *s, weir_store_holding *h, uint32_t n, uint64_t time_us)
+{
+    struct weir_store_place p = place_in(from(s), h[0].budget->shard, time_us);
+    int rc = weir_store_holdings_settle(&p, h, n);
+    pthread_mutex_unlock(&p.shard->lock);
+    return rc;
+}
+
 static struct weir_metric_family *define(struct memory_store *m, enum weir_metrics_kind kind,
                                          const char *name, const char *help)
 {
@@ -176,6 +207,10 @@ static const struct weir_store_driver driver = {
     .limit_close = limit_close,
     .limit_take = limit_take,
     .limit_give = limit_give,
+    .budget_open = budget_open,
+    .budget_close = budget_close,
+    .budget_hold = budget_hold,
+    .budget_settle = budget_settle,
     .define_metrics = define_metrics,
     .collect = collect,
     .destroy = destroy,

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "core/store/memory_handles.h"
+#include "core/store/memory_holdings.h"
 
 enum {
     FIRST_SLOTS = 64,
@@ -45,6 +46,7 @@ static void free_content(struct weir_store_shard *s, struct weir_store_entry *e)
         break;
     case WEIR_STORE_JOB: weir_store_bytes_destroy(s, e->job.value); break;
     case WEIR_STORE_LIMIT: weir_store_limit_forget(e); break;
+    case WEIR_STORE_BUDGET: weir_store_budget_forget(e); break;
     default: break;
     }
 }
@@ -87,6 +89,7 @@ static void shard_finish(struct weir_store_shard *s)
     if (s->tables[0].slots) {
         tables_finish(s);
         weir_store_reservations_finish(s);
+        weir_store_budgets_finish(s);
         pthread_mutex_destroy(&s->lock);
     }
 }

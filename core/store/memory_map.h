@@ -79,8 +79,9 @@ struct weir_store_entry {
         int64_t counter;
         struct {
             uint64_t used, held;
-            uint32_t n_seats; /* reservations' */
-            uint32_t serial;  /* no other budget of the shard has it */
+            uint32_t n_seats;                       /* reservations' */
+            uint32_t serial;                        /* no other budget of the shard has it */
+            struct weir_store_budget_state *states; /* memory_holdings.h */
         } budget;
         struct {
             char *bytes;
@@ -140,6 +141,7 @@ struct weir_store_shard {
     struct weir_store_table tables[WEIR_STORE_TABLES];
     struct weir_store_ring values;
     struct weir_store_reservations reservations;
+    struct weir_store_budget_state *loose; /* at hand, of no entry; memory_holdings.h */
     struct weir_store_tag *tags[256];
     uint64_t last_us; /* the newest time that an operation was given */
 };

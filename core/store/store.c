@@ -168,6 +168,46 @@ int weir_store_limit_give(struct weir_store *s, weir_store_limit_state *const *l
     return 0;
 }
 
+int weir_store_budget_open(struct weir_store *s, weir_str tenant, weir_str key,
+                           weir_store_budget_state **ret_state)
+{
+    const struct weir_store_call call = {.op = WEIR_STORE_GET, .tenant = tenant, .key = key};
+    int rc = weir_store_check(&call);
+    if (rc == 0 && !s->driver->budget_open) {
+        rc = WEIR_E_UNSUPPORTED;
+    }
+    return rc < 0 ? rc : s->driver->budget_open(s, tenant, key, ret_state);
+}
+
+static bool are_holdings(const weir_store_holding *holdings, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (holdings[i].units > WEIR_STORE_MAX_UNITS) {
+            return false;
+        }
+    }
+    return n > 0 && n <= WEIR_STORE_MAX_LEVELS;
+}
+
+int weir_store_budget_hold(struct weir_store *s, weir_store_holding *holdings, uint32_t n,
+                           uint64_t now_us, uint32_t *ret_refused_by)
+{
+    int rc = are_holdings(holdings, n)
+                 ? s->driver->budget_hold(s, holdings, n, now_us, ret_refused_by)
+                 : WEIR_E_ARG;
+    count(s, WEIR_STORE_RESERVE, rc);
+    return rc;
+}
+
+int weir_store_budget_settle(struct weir_store *s, weir_store_holding *holdings, uint32_t n,
+                             uint64_t now_us)
+{
+    int rc =
+        are_holdings(holdings, n) ? s->driver->budget_settle(s, holdings, n, now_us) : WEIR_E_ARG;
+    count(s, WEIR_STORE_SETTLE, rc);
+    return rc;
+}
+
 void weir_store_complete(struct weir_store *s, const struct weir_store_then *then,
                          weir_store_result *result)
 {

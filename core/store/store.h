@@ -114,6 +114,13 @@ struct weir_store_driver {
                       uint32_t n, uint64_t now_us, int64_t *ret_left);
     void (*limit_give)(struct weir_store *, weir_store_limit_state *const *, const uint64_t *units,
                        uint32_t n, uint64_t now_us);
+    /* And budgets. */
+    int (*budget_open)(struct weir_store *, weir_str tenant, weir_str key,
+                       weir_store_budget_state **ret_state);
+    void (*budget_close)(struct weir_store *, weir_store_budget_state *);
+    int (*budget_hold)(struct weir_store *, weir_store_holding *, uint32_t n, uint64_t now_us,
+                       uint32_t *ret_refused_by);
+    int (*budget_settle)(struct weir_store *, weir_store_holding *, uint32_t n, uint64_t now_us);
     /* Optional: see below. */
     int (*attach)(struct weir_store *, struct uv_loop_s *, bool is_main);
     bool (*detach)(struct weir_store *, bool force);
@@ -157,6 +164,13 @@ int weir_store_limit_take(struct weir_store *s, weir_store_limit_state *const *l
                           const uint64_t *units, uint32_t n, uint64_t now_us, int64_t *ret_left);
 int weir_store_limit_give(struct weir_store *s, weir_store_limit_state *const *limits,
                           const uint64_t *units, uint32_t n, uint64_t now_us);
+/* Budgets at hand, likewise. */
+int weir_store_budget_open(struct weir_store *s, weir_str tenant, weir_str key,
+                           weir_store_budget_state **ret_state);
+int weir_store_budget_hold(struct weir_store *s, weir_store_holding *holdings, uint32_t n,
+                           uint64_t now_us, uint32_t *ret_refused_by);
+int weir_store_budget_settle(struct weir_store *s, weir_store_holding *holdings, uint32_t n,
+                             uint64_t now_us);
 
 /* Lets the calling thread, which turns `loop`, use the store; main: the one thread that also takes
  * messages. Before the loop is closed, detach: false while operations are under way (each ends

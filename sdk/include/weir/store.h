@@ -86,6 +86,18 @@ typedef void (*weir_store_message)(void *arg, weir_str message, int lost);
 /* A limit kept at hand; see limit_open(). */
 typedef struct weir_store_limit_state weir_store_limit_state;
 
+/* A budget kept at hand; see budget_open(). */
+typedef struct weir_store_budget_state weir_store_budget_state;
+
+/* What a request holds of one. */
+typedef struct weir_store_holding {
+    weir_store_budget_state *budget;
+    uint64_t units;      /* to be held; to settle: that were used */
+    uint64_t limit;      /* of all units */
+    int64_t left;        /* after the call; may be negative */
+    uint64_t held, mark; /* the store's, from budget_hold() to budget_settle(); 0 before */
+} weir_store_holding;
+
 typedef struct weir_ext_store {
     uint32_t struct_size;
     uint32_t flags; /* enum weir_store_flags */
@@ -182,6 +194,21 @@ typedef struct weir_ext_store {
                       const uint64_t *units, uint32_t n, int64_t *ret_left);
     int (*limit_give)(const weir_host *, weir_store_limit_state *const *limits,
                       const uint64_t *units, uint32_t n);
+
+    /* Budgets at hand: NULL with WEIR_STORE_SHARED. The budget is the same as reserve() and
+     * settle() have by its tenant and key; what is held of it lives as long as this process and
+     * until it is settled, so it needs neither id nor time. budget_hold(): all or none, answered
+     * when it returns: WEIR_E_BUSY (*ret_refused_by says which one), WEIR_E_NOMEM.
+     * budget_settle() replaces what is held, if anything, by the units used; WEIR_E_NOMEM: nothing
+     * happened. All of one call are of one tenant, none twice. Each budget is to be closed before
+     * instance_destroy has returned; one that is closed while something is held of it may be used
+     * to settle that, and nothing else. [any] */
+    int (*budget_open)(const weir_host *, weir_str tenant, weir_str key,
+                       weir_store_budget_state **ret_state);
+    void (*budget_close)(const weir_host *, weir_store_budget_state *);
+    int (*budget_hold)(const weir_host *, weir_store_holding *, uint32_t n,
+                       uint32_t *ret_refused_by);
+    int (*budget_settle)(const weir_host *, weir_store_holding *, uint32_t n);
 } weir_ext_store;
 
 #ifdef __cplusplus
