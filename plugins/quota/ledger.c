@@ -41,7 +41,7 @@ static void say_lost(struct ledger *l, int rc)
     l->host->log(l->host, WEIR_LEVEL_ERROR, NULL, text_view(&t));
 }
 
-static void note_answer(struct ledger *l, int rc)
+void ledger_answered(struct ledger *l, int rc)
 {
     bool answered = rc == 0 || rc == WEIR_E_BUSY || rc == WEIR_E_GONE;
     uint64_t until = answered ? 0 : ledger_now(l) + LOST_US;
@@ -61,7 +61,7 @@ static void note_answer(struct ledger *l, int rc)
 }
 
 /* Now and then one request is told no, and tries. */
-static bool is_lost(struct ledger *l)
+bool ledger_is_lost(struct ledger *l)
 {
     uint64_t until = atomic_load_explicit(&l->lost_until_us, memory_order_relaxed);
     if (until == 0) {
@@ -75,14 +75,19 @@ static bool is_lost(struct ledger *l)
 
 /* ---- one call for the next holds ---- */
 
-/* As many as one call takes, of one group. */
+uint32_t ledger_next(const struct reservation *r)
+{
+    uint32_t n = (r->n_done < r->n_tenant ? r->n_tenant : r->n) - r->n_done;
+    return n < WEIR_STORE_MAX_LEVELS ? n : WEIR_STORE_MAX_LEVELS;
+}
+
 static uint32_t next_holds(const struct reservation *r,
                            weir_store_hold holds[WEIR_STORE_MAX_LEVELS])
 {
-    uint32_t end = r->n_done < r->n_tenant ? r->n_tenant : r->n, n = 0;
-    for (uint32_t i = r->n_done; i < end && n < WEIR_STORE_MAX_LEVELS; i++) {
-        const struct hold *h = &r->holds[i];
-        holds[n++] = (weir_store_hold){ledger_key(r, h), h->units, h->budget.limit};
+    uint32_t n = ledger_next(r);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct hold *h = &r->holds[r->n_done + i];
+        holds[i] = (weir_store_hold){ledger_key(r, h), h->units, h->budget.limit};
     }
     return n;
 }
@@ -96,7 +101,7 @@ static weir_str next_tenant(const struct reservation *r)
 
 static void settle_next(struct reservation *r);
 
-static void put_off(struct reservation *r)
+void ledger_put_off(struct reservation *r)
 {
     struct ledger *l = r->ledger;
     struct reservation *dropped = NULL;
@@ -122,12 +127,12 @@ static void on_settled(void *arg, const weir_store_result *a)
     struct reservation *r = arg;
     uint32_t n = r->n_asked;
     r->n_asked = 0;
-    note_answer(r->ledger, a->rc);
+    ledger_answered(r->ledger, a->rc);
     if (a->rc < 0) {
         if (a->rc != WEIR_E_IO && r->unsure_us == 0) {
             r->unsure_us = ledger_now(r->ledger); /* it may have happened */
         }
-        put_off(r);
+        ledger_put_off(r);
         return;
     }
     ledger_learn(r, r->n_done, n, a);
@@ -152,6 +157,16 @@ static void settle_next(struct reservation *r)
     }
 }
 
+/* Those that the store has not taken yet. */
+static void settle(struct reservation *r)
+{
+    if (r->at_hand) {
+        direct_settle(r);
+    } else {
+        settle_next(r);
+    }
+}
+
 void ledger_retry(struct ledger *l)
 {
     if (atomic_load_explicit(&l->lost_until_us, memory_order_relaxed) > ledger_now(l)) {
@@ -168,7 +183,7 @@ void ledger_retry(struct ledger *l)
             add_one(&l->counters.dropped);
             ledger_drop(r);
         } else {
-            settle_next(r);
+            settle(r);
         }
         r = next;
     }
@@ -186,9 +201,14 @@ static void settle_blindly(struct reservation *r)
     struct ledger *l = r->ledger;
     while (r->n_done < r->n) {
         weir_store_hold holds[WEIR_STORE_MAX_LEVELS];
-        uint32_t n = next_holds(r, holds);
-        (void)l->store->settle(l->host, next_tenant(r), holds, n, weir_str_from(r->id), on_last,
-                               NULL);
+        uint32_t n = ledger_next(r);
+        if (r->at_hand) {
+            (void)l->store->budget_settle(l->host, &r->at_hand[r->n_done], n);
+        } else {
+            (void)next_holds(r, holds);
+            (void)l->store->settle(l->host, next_tenant(r), holds, n, weir_str_from(r->id), on_last,
+                                   NULL);
+        }
         r->n_done += n;
     }
     ledger_drop(r);
@@ -228,6 +248,9 @@ void ledger_settle(struct reservation *r, const struct usage *used)
             correct_local(r, &r->holds[i], units);
         }
         r->holds[i].units = units;
+        if (r->at_hand) {
+            r->at_hand[i].units = units;
+        }
     }
     r->ended = true;
     bool may_be_reserved = r->n_done > 0 || r->rc == WEIR_E_TIMEOUT || used;
@@ -236,7 +259,7 @@ void ledger_settle(struct reservation *r, const struct usage *used)
     }
     r->n_done = 0;
     if (may_be_reserved) {
-        settle_next(r);
+        settle(r);
     } else {
         ledger_drop(r);
     }
@@ -250,7 +273,7 @@ static void on_reserved(void *arg, const weir_store_result *a)
     uint32_t n = r->n_asked;
     r->n_asked = 0;
     r->rc = a->rc;
-    note_answer(r->ledger, a->rc);
+    ledger_answered(r->ledger, a->rc);
     if (a->rc == 0 || a->rc == WEIR_E_BUSY) {
         ledger_learn(r, r->n_done, n, a);
     }
@@ -293,7 +316,7 @@ enum reserve_result ledger_reserve(struct reservation *r)
         return r->rounds++ < MAX_ROUNDS ? wait(r) : ledger_decide_alone(r);
     }
     while (r->rc == 0 && r->n_done < r->n) {
-        if (is_lost(r->ledger)) {
+        if (ledger_is_lost(r->ledger)) {
             r->rc = WEIR_E_IO;
             break;
         }
@@ -311,48 +334,74 @@ enum reserve_result ledger_reserve(struct reservation *r)
 static struct reservation *keep(const struct reservation *draft)
 {
     size_t n_holds = draft->n * sizeof(*draft->holds);
-    struct reservation *r = malloc(sizeof(*r) + n_holds + draft->text_len);
-    if (r) {
-        *r = *draft;
-        r->holds = (struct hold *)(r + 1);
+    size_t n_more = draft->at_hand ? draft->n * sizeof(*draft->at_hand) : draft->text_len;
+    struct reservation *r = malloc(sizeof(*r) + n_holds + n_more);
+    if (!r) {
+        return NULL;
+    }
+    *r = *draft;
+    r->holds = (struct hold *)(r + 1);
+    memcpy(r->holds, draft->holds, n_holds);
+    if (draft->at_hand) {
+        r->at_hand = (weir_store_holding *)(r->holds + draft->n);
+        memcpy(r->at_hand, draft->at_hand, n_more);
+    } else {
         r->text = (char *)(r->holds + draft->n);
-        memcpy(r->holds, draft->holds, n_holds);
-        memcpy(r->text, draft->text, draft->text_len);
+        memcpy(r->text, draft->text, n_more);
     }
     return r;
+}
+
+static void make_id(struct reservation *r)
+{
+    struct ledger *l = r->ledger;
+    struct text id = text_on(r->id, sizeof(r->id) - 1);
+    text_add(&id, weir_str_from(l->prefix));
+    text_add_char(&id, '-');
+    text_add_u64(&id, atomic_fetch_add_explicit(&l->last_id, 1, memory_order_relaxed));
+}
+
+static void forget(struct reservation *draft)
+{
+    if (draft->at_hand) {
+        direct_let_go(draft);
+    }
+    ledger_unpin(draft, 0);
 }
 
 enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, weir_req *req,
                                  const struct usage *most, struct reservation **ret)
 {
     struct hold holds[LEDGER_MAX_HOLDS];
+    weir_store_holding at_hand[LEDGER_MAX_HOLDS];
     char bytes[LEDGER_TEXT_BYTES];
-    struct text tenant = text_on(bytes, LEVEL_KEY_BYTES);
-    text_add(&tenant, ids->tenant);
-    *ret = NULL;
-    if (tenant.n < ids->tenant.n) {
-        return RESERVE_BROKEN;
-    }
     struct reservation draft = {.ledger = l,
                                 .req = req,
-                                .tenant_len = (uint32_t)tenant.n,
-                                .text_len = (uint32_t)tenant.n,
                                 .began_us = l->host->wall_us(l->host),
                                 .holds = holds,
+                                .at_hand = l->direct ? at_hand : NULL,
                                 .text = bytes};
+    *ret = NULL;
+    if (!l->direct) {
+        struct text tenant = text_on(bytes, LEVEL_KEY_BYTES);
+        text_add(&tenant, ids->tenant);
+        draft.tenant_len = draft.text_len = (uint32_t)tenant.n;
+        if (tenant.n < ids->tenant.n) {
+            return RESERVE_BROKEN;
+        }
+    }
     if (l->prices) {
         draft.price = price_book_find(l->prices, ids->model, draft.began_us);
     }
     enum reserve_result result = ledger_add_holds(&draft, ids, most);
     struct reservation *r = result == RESERVE_OK && draft.n ? keep(&draft) : NULL;
     if (!r) {
-        ledger_unpin(&draft);
+        forget(&draft);
         return result == RESERVE_OK && draft.n ? RESERVE_BROKEN : result;
     }
-    struct text id = text_on(r->id, sizeof(r->id) - 1);
-    text_add(&id, weir_str_from(l->prefix));
-    text_add_char(&id, '-');
-    text_add_u64(&id, atomic_fetch_add_explicit(&l->last_id, 1, memory_order_relaxed));
+    if (!l->direct) {
+        make_id(r);
+    }
     *ret = r;
     return RESERVE_OK;
 }

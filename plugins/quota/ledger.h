@@ -9,6 +9,8 @@
  * A settlement that the store does not take is tried again, as long as it is certain that it does
  * not count twice; when too many wait, the oldest are dropped. Either leaves the reservation in
  * force: too much is counted, never too little.
+ * A store in this process keeps budgets at hand (direct.c): both are answered at once then, and
+ * nothing is found by its name, or remembered by an id.
  *
  * Ownership: the ledger owns its owners (subjects with budgets) and the pending settlements; a
  * reservation is the request's, and becomes the ledger's at the end. Threads: shard locks for
@@ -48,20 +50,23 @@ struct budget_state {
     uint64_t local;   /* reserved here while the store was lost, in this window */
 };
 
-/* The calendar window that a budget is in, and its key: the same for all requests until it ends. */
+/* A window that a budget is in, and how the store finds it: the same for all requests until it
+ * ends. */
 struct budget_window {
     struct window window;
-    uint16_t key_len; /* 0: not known */
-    char key[110];
+    weir_store_budget_state *at_hand; /* where the ledger is direct */
+    uint16_t key_len;                 /* elsewhere; 0: not known, or too long to be kept */
+    char key[102];
 };
 
 struct owner { /* a subject with budgets */
     struct level_entry e;
     struct budget_set set;
     struct budget_state states[BUDGET_MAX];
-    struct budget_window *windows; /* [set.n], made when first needed; NULL: none */
-    struct zone *zone;             /* LEVEL_TENANT: the tenant's; NULL: the ledger's */
-    unsigned levels;               /* LEVEL_TENANT: where its record may have budgets */
+    struct budget_window *windows[BUDGET_MAX]; /* of each: one, or WINDOW_SPANS; NULL: none yet */
+    struct ledger *ledger;                     /* whose store has windows at hand; NULL: none has */
+    struct zone *zone;                         /* LEVEL_TENANT: the tenant's; NULL: the ledger's */
+    unsigned levels;                           /* LEVEL_TENANT: where its record may have budgets */
 };
 
 struct hold {
@@ -101,8 +106,9 @@ struct reservation {
     bool in_reserve;           /* inside the store's function */
     uint64_t unsure_us;        /* since when a settlement may have happened; 0: it has not */
     uint32_t tenant_len, text_len;
-    struct hold *holds; /* [n] */
-    char *text;         /* tenant, then keys */
+    struct hold *holds;          /* [n] */
+    weir_store_holding *at_hand; /* [n]; NULL: the ledger is not direct */
+    char *text;                  /* tenant, then keys; where it is not direct */
 };
 
 struct ledger_counters {
@@ -124,6 +130,7 @@ struct ledger {
     uint32_t replicas;
     uint8_t warn_at[4]; /* percentages, ascending; 0: no more */
     bool free_without_price;
+    bool direct;     /* budgets can be kept at hand: weir/store.h, budget_open() */
     char prefix[24]; /* of reservation ids */
     atomic_uint_least64_t last_id;
     struct level_table table;
@@ -157,10 +164,29 @@ uint64_t ledger_units(const struct hold *h, const struct reservation *r, const s
 weir_str ledger_key(const struct reservation *r, const struct hold *h);
 /* What an answer said of holds [first, first + n). */
 void ledger_learn(struct reservation *r, uint32_t first, uint32_t n, const weir_store_result *a);
+/* Their `left` is news. All of one shard. [locked] */
+void ledger_note(struct reservation *r, uint32_t first, uint32_t n);
+/* How many of the holds from n_done on one call takes: of one group. */
+uint32_t ledger_next(const struct reservation *r);
+/* The store answered like this; or is it lost? */
+void ledger_answered(struct ledger *l, int rc);
+bool ledger_is_lost(struct ledger *l);
+/* A settlement that the store did not take. */
+void ledger_put_off(struct reservation *r);
 /* Decides by on_store_loss about the holds that are not reserved. */
 enum reserve_result ledger_decide_alone(struct reservation *r);
 /* The owners may go; frees it. */
 void ledger_drop(struct reservation *r);
-void ledger_unpin(struct reservation *r);
+void ledger_unpin(struct reservation *r, uint32_t first); /* and those behind */
+
+/* ---- direct.c ---- */
+
+/* Reserves what is not reserved yet, all of one group. Its result is in r. [locked] */
+void direct_hold(struct reservation *r);
+/* Settles from n_done on, by the units of `at_hand`, and frees r, or puts it off. */
+void direct_settle(struct reservation *r);
+/* Reserved and not wanted after all. */
+void direct_let_go(struct reservation *r);
+
 /* The highest warning threshold that a hold has reached, in percent; 0: none. */
 unsigned ledger_threshold(const struct ledger *l, const struct hold *h);

@@ -16,10 +16,28 @@ static bool is_idle(const struct level_entry *e)
     return true;
 }
 
+static unsigned spans_of(const struct budget *b)
+{
+    return b->rolling ? WINDOW_SPANS : 1;
+}
+
+static void close_window(const struct owner *o, struct budget_window *w)
+{
+    if (w->at_hand) {
+        o->ledger->store->budget_close(o->ledger->host, w->at_hand);
+        w->at_hand = NULL;
+    }
+}
+
 static void forget_windows(struct owner *o)
 {
-    free(o->windows);
-    o->windows = NULL;
+    for (uint32_t i = 0; i < o->set.n; i++) {
+        for (unsigned k = 0; o->windows[i] && k < spans_of(&o->set.list[i]); k++) {
+            close_window(o, &o->windows[i][k]);
+        }
+        free(o->windows[i]);
+        o->windows[i] = NULL;
+    }
 }
 
 static void finish(struct level_entry *e)
@@ -127,74 +145,112 @@ static void add_key(struct text *to, const struct owner *o, const struct budget 
 
 /* Everything that one window of a budget needs. False: no room. */
 static bool add_hold(struct reservation *r, struct owner *o, uint32_t at, const struct zone *zone,
-                     const struct window *w, weir_str known_key, bool is_binding,
+                     const struct window *w, const struct budget_window *known, bool is_binding,
                      const struct usage *most)
 {
     const struct budget *b = &o->set.list[at];
     if (r->n == LEDGER_MAX_HOLDS || LEDGER_TEXT_BYTES - r->text_len < LEDGER_KEY_BYTES) {
         return false;
     }
-    struct text key = text_on(r->text + r->text_len, LEDGER_TEXT_BYTES - r->text_len);
-    if (known_key.n) {
-        text_add(&key, known_key);
-    } else {
-        add_key(&key, o, b, zone, w);
-    }
-    struct hold *h = &r->holds[r->n++];
+    struct hold *h = &r->holds[r->n];
     *h = (struct hold){.owner = o,
                        .budget = *b,
                        .window = *w,
                        .left = (int64_t)b->limit,
-                       .key = (uint16_t)r->text_len,
-                       .key_len = (uint16_t)key.n,
                        .at = (uint8_t)at,
                        .is_binding = is_binding};
     h->units = ledger_units(h, r, most);
-    r->text_len += (uint32_t)key.n;
+    if (r->at_hand) {
+        r->at_hand[r->n] =
+            (weir_store_holding){.budget = known->at_hand, .units = h->units, .limit = b->limit};
+    } else {
+        struct text key = text_on(r->text + r->text_len, LEDGER_TEXT_BYTES - r->text_len);
+        if (known) {
+            text_add(&key, (weir_str){known->key, known->key_len});
+        } else {
+            add_key(&key, o, b, zone, w);
+        }
+        h->key = (uint16_t)r->text_len;
+        h->key_len = (uint16_t)key.n;
+        r->text_len += (uint32_t)key.n;
+    }
+    r->n++;
     o->e.pins++;
     return true;
 }
 
-/* The window of now_s with its key; NULL: no memory, or the key is too long to be kept. */
-static const struct budget_window *find_window(struct owner *o, uint32_t at,
-                                               const struct zone *zone, int64_t now_s)
+static bool is_known(const struct budget_window *w)
 {
-    if (!o->windows && !(o->windows = calloc(o->set.n, sizeof(*o->windows)))) {
-        return NULL;
+    return w->at_hand || w->key_len;
+}
+
+/* From now on it is this window; false: no memory, or its key is too long to be kept. */
+static bool set_window(struct ledger *l, struct owner *o, uint32_t at, const struct zone *zone,
+                       const struct window *window, struct budget_window *w)
+{
+    char buffer[LEDGER_KEY_BYTES];
+    struct text key = text_on(buffer, sizeof(buffer));
+    close_window(o, w);
+    *w = (struct budget_window){.window = *window};
+    add_key(&key, o, &o->set.list[at], zone, window);
+    if (l->direct) {
+        o->ledger = l;
+        return l->store->budget_open(l->host, level_entry_tenant(&o->e), text_view(&key),
+                                     &w->at_hand) == 0;
     }
-    struct budget_window *w = &o->windows[at];
-    if (w->key_len && now_s >= w->window.start_s && now_s < w->window.end_s) {
-        return w;
+    if (key.n <= sizeof(w->key)) {
+        memcpy(w->key, buffer, key.n);
+        w->key_len = (uint16_t)key.n;
     }
-    const struct budget *b = &o->set.list[at];
-    struct text key = text_on(w->key, sizeof(w->key));
-    w->window = window_calendar((enum window_period)b->period, zone, now_s);
-    add_key(&key, o, b, zone, &w->window);
-    w->key_len = key.n < key.cap ? (uint16_t)key.n : 0; /* a full one may have been cut */
-    return w->key_len ? w : NULL;
+    return w->key_len > 0;
+}
+
+/* The budget's windows; NULL: no memory. */
+static struct budget_window *windows_of(struct owner *o, uint32_t at)
+{
+    if (!o->windows[at]) {
+        o->windows[at] = calloc(spans_of(&o->set.list[at]), sizeof(*o->windows[at]));
+    }
+    return o->windows[at];
+}
+
+static bool add_calendar(struct reservation *r, struct owner *o, uint32_t at,
+                         const struct zone *zone, int64_t now_s, const struct usage *most)
+{
+    struct budget_window *w = windows_of(o, at);
+    if (w && is_known(w) && now_s >= w->window.start_s && now_s < w->window.end_s) {
+        return add_hold(r, o, at, zone, &w->window, w, true, most);
+    }
+    const struct window window =
+        window_calendar((enum window_period)o->set.list[at].period, zone, now_s);
+    bool ok = w && set_window(r->ledger, o, at, zone, &window, w);
+    return (ok || !r->at_hand) && add_hold(r, o, at, zone, &window, ok ? w : NULL, true, most);
+}
+
+static bool add_rolling(struct reservation *r, struct owner *o, uint32_t at,
+                        const struct zone *zone, int64_t now_s, const struct usage *most)
+{
+    struct budget_window *all = windows_of(o, at);
+    bool ok = true;
+    for (unsigned i = 0; i < WINDOW_SPANS && ok; i++) {
+        const struct window window =
+            window_rolling((enum window_period)o->set.list[at].period, now_s, i);
+        int64_t quarter = window.start_s * WINDOW_SPANS / (window.end_s - window.start_s);
+        struct budget_window *w = all ? &all[(uint64_t)quarter % WINDOW_SPANS] : NULL;
+        bool there = w && is_known(w) && w->window.start_s == window.start_s;
+        there = there || (w && set_window(r->ledger, o, at, zone, &window, w));
+        ok = (there || !r->at_hand) &&
+             add_hold(r, o, at, zone, &window, there ? w : NULL, i == 0, most);
+    }
+    return ok;
 }
 
 static bool add_budget(struct reservation *r, struct owner *o, uint32_t at, const struct zone *zone,
                        const struct usage *most)
 {
-    const struct budget *b = &o->set.list[at];
-    const weir_str no_key = {NULL, 0};
     int64_t now_s = (int64_t)(r->began_us / 1000000);
-    if (!b->rolling) {
-        const struct budget_window *known = find_window(o, at, zone, now_s);
-        if (known) {
-            weir_str key = {known->key, known->key_len};
-            return add_hold(r, o, at, zone, &known->window, key, true, most);
-        }
-        struct window w = window_calendar((enum window_period)b->period, zone, now_s);
-        return add_hold(r, o, at, zone, &w, no_key, true, most);
-    }
-    bool ok = true;
-    for (unsigned i = 0; i < WINDOW_SPANS && ok; i++) {
-        struct window w = window_rolling((enum window_period)b->period, now_s, i);
-        ok = add_hold(r, o, at, zone, &w, no_key, i == 0, most);
-    }
-    return ok;
+    return o->set.list[at].rolling ? add_rolling(r, o, at, zone, now_s, most)
+                                   : add_calendar(r, o, at, zone, now_s, most);
 }
 
 static enum reserve_result add_owner(struct reservation *r, struct owner *o,
@@ -258,8 +314,11 @@ static enum reserve_result add_tenant(struct reservation *r, const struct level_
             result = add_level(r, sh, (enum level)i, ids->tenant, &from, zone, most);
         }
     }
-    pthread_mutex_unlock(&sh->lock);
     r->n_tenant = r->n;
+    if (result == RESERVE_OK && r->at_hand) {
+        direct_hold(r);
+    }
+    pthread_mutex_unlock(&sh->lock);
     return result;
 }
 
@@ -279,6 +338,9 @@ enum reserve_result ledger_add_holds(struct reservation *r, const struct level_i
         if (l->general & 1u << i) {
             result = add_level(r, sh, (enum level)i, nobody, &from, l->zone, most);
         }
+    }
+    if (result == RESERVE_OK && r->at_hand) {
+        direct_hold(r);
     }
     pthread_mutex_unlock(&sh->lock);
     return result;
@@ -327,17 +389,11 @@ static void log_warning(const struct ledger *l, const struct hold *h, unsigned r
     l->host->log(l->host, WEIR_LEVEL_WARN, NULL, text_view(&t));
 }
 
-void ledger_learn(struct reservation *r, uint32_t first, uint32_t n, const weir_store_result *a)
+void ledger_note(struct reservation *r, uint32_t first, uint32_t n)
 {
-    if (!a->left || a->n_left < n) {
-        return;
-    }
     struct ledger *l = r->ledger;
-    struct level_shard *sh = r->holds[first].owner->e.shard; /* one for all of a group */
-    pthread_mutex_lock(&sh->lock);
-    for (uint32_t i = 0; i < n; i++) {
-        struct hold *h = &r->holds[first + i];
-        h->left = a->left[i].units;
+    for (uint32_t i = first; i < first + n; i++) {
+        const struct hold *h = &r->holds[i];
         if (!h->is_binding || h->at >= h->owner->set.n) {
             continue;
         }
@@ -353,6 +409,19 @@ void ledger_learn(struct reservation *r, uint32_t first, uint32_t n, const weir_
             log_warning(l, h, reached);
         }
     }
+}
+
+void ledger_learn(struct reservation *r, uint32_t first, uint32_t n, const weir_store_result *a)
+{
+    if (!a->left || a->n_left < n) {
+        return;
+    }
+    struct level_shard *sh = r->holds[first].owner->e.shard; /* one for all of a group */
+    pthread_mutex_lock(&sh->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        r->holds[first + i].left = a->left[i].units;
+    }
+    ledger_note(r, first, n);
     pthread_mutex_unlock(&sh->lock);
 }
 
@@ -389,10 +458,10 @@ enum reserve_result ledger_decide_alone(struct reservation *r)
     return RESERVE_OK;
 }
 
-void ledger_unpin(struct reservation *r)
+void ledger_unpin(struct reservation *r, uint32_t first)
 {
     struct level_shard *locked = NULL;
-    for (uint32_t i = 0; i < r->n; i++) { /* those of a shard stand together */
+    for (uint32_t i = first; i < r->n; i++) { /* those of a shard stand together */
         struct level_shard *sh = r->holds[i].owner->e.shard;
         if (sh != locked) {
             if (locked) {
@@ -410,6 +479,6 @@ void ledger_unpin(struct reservation *r)
 
 void ledger_drop(struct reservation *r)
 {
-    ledger_unpin(r);
+    ledger_unpin(r, r->at_hand ? r->n_done : 0); /* direct: the others are not pinned any more */
     free(r);
 }

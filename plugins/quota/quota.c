@@ -62,6 +62,7 @@ static int start(struct quota *q, weir_str config_json, char error[QUOTA_ERROR_B
         (void)snprintf(error, QUOTA_ERROR_BYTES, "no random number for the replica's name");
         return WEIR_E_IO;
     }
+    l->direct = !(l->store->flags & WEIR_STORE_SHARED) && WEIR_HAS_FN(l->store, budget_settle);
     (void)snprintf(l->prefix, sizeof(l->prefix), "%016llx", (unsigned long long)id);
     return quota_read_settings(q, config_json, error);
 }

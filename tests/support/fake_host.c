@@ -365,6 +365,10 @@ struct fake_world *fake_world_create(uint32_t store_flags, bool is_sync)
         store.limit_close = NULL;
         store.limit_take = NULL;
         store.limit_give = NULL;
+        store.budget_open = NULL;
+        store.budget_close = NULL;
+        store.budget_hold = NULL;
+        store.budget_settle = NULL;
     }
     return w;
 }

@@ -494,6 +494,98 @@ static int settle(const weir_host *h, weir_str tenant, const weir_store_hold *ho
     return submit(h, holds_call(SETTLE, tenant, holds, n, id), done, arg);
 }
 
+/* ---- budgets at hand ---- */
+
+struct weir_store_budget_state {
+    char name[1200];
+    uint32_t n_held;
+    bool is_closed;
+};
+
+static int budget_open(const weir_host *h, weir_str tenant, weir_str key,
+                       weir_store_budget_state **ret_state)
+{
+    (void)h;
+    weir_store_budget_state *s = calloc(1, sizeof(*s));
+    assert_non_null(s);
+    (void)name_of(tenant, key, s->name);
+    *ret_state = s;
+    return 0;
+}
+
+static void end_if_unused(weir_store_budget_state *s)
+{
+    if (s->is_closed && s->n_held == 0) {
+        free(s);
+    }
+}
+
+static void budget_close(const weir_host *h, weir_store_budget_state *s)
+{
+    (void)h;
+    assert_false(s->is_closed);
+    s->is_closed = true;
+    end_if_unused(s);
+}
+
+static int fault_of(struct fake_world *w)
+{
+    w->n_calls++;
+    assert_true(w->fault != FAKE_STORE_HANGS && w->fault != FAKE_STORE_FORGETS);
+    return w->fault == FAKE_STORE_WORKS ? 0 : WEIR_E_NOMEM;
+}
+
+static int budget_hold(const weir_host *host, weir_store_holding *h, uint32_t n,
+                       uint32_t *ret_refused_by)
+{
+    struct fake_world *w = ((const struct fake_host *)host)->world;
+    int rc = fault_of(w);
+    assert_true(n > 0 && n <= WEIR_STORE_MAX_LEVELS);
+    for (uint32_t i = 0; i < n && rc == 0; i++) {
+        assert_true(!h[i].budget->is_closed && h[i].mark == 0);
+        if (taken(budget_at(w, h[i].budget->name)) + h[i].units > h[i].limit) {
+            rc = WEIR_E_BUSY;
+            *ret_refused_by = i;
+        }
+    }
+    for (uint32_t i = 0; i < n && rc != WEIR_E_NOMEM; i++) {
+        struct fake_budget *b = budget_at(w, h[i].budget->name);
+        if (rc == 0) {
+            char id[32];
+            h[i].mark = ++w->last_id;
+            (void)snprintf(id, sizeof(id), "at hand %llu", (unsigned long long)h[i].mark);
+            *reservation_at(b, id, true) =
+                (struct fake_reservation){.units = h[i].units, .keep = true};
+            (void)snprintf(b->list[b->n - 1].id, sizeof(b->list->id), "%s", id);
+            h[i].budget->n_held++;
+        }
+        h[i].left = (int64_t)h[i].limit - (int64_t)taken(b);
+    }
+    return rc;
+}
+
+static int budget_settle(const weir_host *host, weir_store_holding *h, uint32_t n)
+{
+    struct fake_world *w = ((const struct fake_host *)host)->world;
+    int rc = fault_of(w);
+    assert_true(n > 0 && n <= WEIR_STORE_MAX_LEVELS);
+    for (uint32_t i = 0; i < n && rc == 0; i++) {
+        struct fake_budget *b = budget_at(w, h[i].budget->name);
+        assert_true(h[i].mark || !h[i].budget->is_closed);
+        if (h[i].mark) {
+            char id[32];
+            (void)snprintf(id, sizeof(id), "at hand %llu", (unsigned long long)h[i].mark);
+            reservation_at(b, id, false)->units = 0;
+            h[i].budget->n_held--;
+        }
+        b->used += h[i].units;
+        h[i].left = (int64_t)h[i].limit - (int64_t)taken(b);
+        h[i].mark = 0;
+        end_if_unused(h[i].budget);
+    }
+    return rc;
+}
+
 const weir_ext_store fake_store_template = {
     .struct_size = sizeof(weir_ext_store),
     .take = take,
@@ -504,4 +596,8 @@ const weir_ext_store fake_store_template = {
     .limit_close = limit_close,
     .limit_take = limit_take,
     .limit_give = limit_give,
+    .budget_open = budget_open,
+    .budget_close = budget_close,
+    .budget_hold = budget_hold,
+    .budget_settle = budget_settle,
 };

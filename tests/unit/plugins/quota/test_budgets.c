@@ -259,6 +259,48 @@ static void every_level_has_its_own_budget(void **state)
     assert_int_equal(fake_budget_taken(w, "acme", MONTH_KEY), 600);
 }
 
+/* A store in this process: budgets at hand. */
+static void every_level_has_its_own_budget_alone_too(void **state)
+{
+    (void)state;
+    struct fake_host *h = alone(CONFIG("{\"tenant\":{\"tokens_per_month\":1000},"
+                                       "\"user\":{\"tokens_per_day\":300},"
+                                       "\"global\":{\"tokens_per_month\":650}}",
+                                       "deny"));
+    struct fake_request *r = fake_ask(h, "acme", "alice", 100, 200);
+    assert_int_equal(r->verdict, WEIR_CONTINUE);
+    assert_int_equal(w->n_calls, 2);
+    assert_non_null(
+        strstr(fake_ask(h, "acme", "alice", 1, 1)->text, "this user on tokens per day"));
+    struct fake_request *other = fake_ask(h, "acme", "bob", 100, 200);
+    assert_int_equal(other->verdict, WEIR_CONTINUE);
+    struct fake_request *last = fake_ask(h, "acme", "carol", 100, 10);
+    assert_non_null(strstr(last->text, "this service on tokens per month"));
+    fake_complete(last, 0, 0);
+    assert_int_equal(fake_budget_taken(w, "acme", MONTH_KEY), 600);
+    jump(31 * 24 * HOUR_US); /* other windows; what is held stays with its own */
+    fake_complete(fake_ask(h, "acme", "alice", 10, 20), 10, 5);
+    fake_complete(r, 100, 50);
+    fake_complete(other, 1, 1);
+    assert_int_equal(fake_budget_taken(w, "acme", MONTH_KEY), 152);
+    assert_int_equal(fake_budget_taken(w, "", "quota/global//tokens/month/2026-01-01"), 152);
+    assert_int_equal(fake_budget_taken(w, "acme", "quota/tenant//tokens/month/2026-02-01"), 15);
+}
+
+static void what_is_held_goes_back_when_another_level_has_no_price(void **state)
+{
+    (void)state;
+    struct fake_host *h = alone(PRICED(
+        "{\"tenant\":{\"tokens_per_month\":1000},\"global\":{\"spend_per_month\":{\"amount\":"
+        "10,\"currency\":\"EUR\"}}}",
+        "deny"));
+    struct fake_request *r = fake_request(h, "acme", "alice", 100, 10);
+    r->fields[WEIR_FIELD_MODEL] = "unknown";
+    fake_run(r, WEIR_PHASE_BODY);
+    assert_string_equal(r->code, "model_without_price");
+    assert_int_equal(fake_budget_taken(w, "acme", MONTH_KEY), 0);
+}
+
 static void a_client_that_leaves_while_waiting_costs_nothing(void **state)
 {
     (void)state;
@@ -429,6 +471,8 @@ int main(void)
         cmocka_unit_test_teardown(a_rolling_budget_is_never_exceeded_in_any_stretch, end),
         cmocka_unit_test_teardown(thresholds_warn_once, end),
         cmocka_unit_test_teardown(every_level_has_its_own_budget, end),
+        cmocka_unit_test_teardown(every_level_has_its_own_budget_alone_too, end),
+        cmocka_unit_test_teardown(what_is_held_goes_back_when_another_level_has_no_price, end),
         cmocka_unit_test_teardown(a_client_that_leaves_while_waiting_costs_nothing, end),
         cmocka_unit_test_teardown(a_stranger_may_resume_at_any_time, end),
         cmocka_unit_test_teardown(a_request_that_did_not_run_costs_nothing, end),

@@ -179,6 +179,48 @@ static void settlements_that_wait_are_sent_at_the_end(void **state)
     assert_int_equal(fake_budget_taken(w, "acme", KEY), 50);
 }
 
+/* A store in this process answers at once, but may be full. */
+static void a_full_store_here_takes_settlements_later(void **state)
+{
+    (void)state;
+    w = fake_world_create(0, true);
+    struct fake_host *h = fake_host_create(w, the_policy(), CONFIG(BUDGET, "allow"));
+    struct fake_request *held = ask(h), *last = ask(h);
+    w->fault = FAKE_STORE_IS_FULL;
+    struct fake_request *free_one = ask(h);
+    assert_int_equal(free_one->verdict, WEIR_CONTINUE);
+    fake_complete(held, 40, 10);
+    fake_complete(free_one, 40, 20);
+    assert_int_equal(fake_budget_taken(w, "acme", KEY), 200);
+    fake_advance(w, 1000000);
+    w->fault = FAKE_STORE_WORKS;
+    for (int i = 0; i < 3; i++) {
+        fake_advance(w, 1000000);
+    }
+    assert_int_equal(fake_budget_taken(w, "acme", KEY), 50 + 60 + 100);
+    w->fault = FAKE_STORE_IS_FULL;
+    fake_complete(last, 40, 30);
+    w->fault = FAKE_STORE_WORKS;
+    fake_host_destroy(h);
+    assert_int_equal(fake_budget_taken(w, "acme", KEY), 50 + 60 + 70);
+}
+
+static void deny_refuses_when_the_store_here_is_full(void **state)
+{
+    (void)state;
+    w = fake_world_create(0, true);
+    struct fake_host *h = fake_host_create(w, the_policy(), CONFIG(BUDGET, "deny"));
+    w->fault = FAKE_STORE_IS_FULL;
+    struct fake_request *r = ask(h);
+    assert_int_equal(r->status, 503);
+    assert_non_null(strstr(h->log, "the store is full; requests with a budget are refused"));
+    fake_complete(r, 0, 0);
+    w->fault = FAKE_STORE_WORKS;
+    fake_advance(w, 2000000);
+    assert_int_equal(ask(h)->verdict, WEIR_CONTINUE);
+    assert_int_equal(fake_budget_taken(w, "acme", KEY), 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +232,8 @@ int main(void)
         cmocka_unit_test_teardown(a_settlement_that_did_not_happen_waits_for_the_store, end),
         cmocka_unit_test_teardown(what_may_have_been_reserved_is_settled, end),
         cmocka_unit_test_teardown(settlements_that_wait_are_sent_at_the_end, end),
+        cmocka_unit_test_teardown(a_full_store_here_takes_settlements_later, end),
+        cmocka_unit_test_teardown(deny_refuses_when_the_store_here_is_full, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
