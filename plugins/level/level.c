@@ -45,24 +45,27 @@ static weir_str field(const weir_host *h, weir_req *r, int field)
 void level_ids_read(const weir_host *h, weir_req *r, struct level_ids *ret_ids)
 {
     *ret_ids = (struct level_ids){
+        .host = h,
+        .req = r,
         .tenant = field(h, r, WEIR_FIELD_TENANT),
-        .user = field(h, r, WEIR_FIELD_USER),
-        .key = field(h, r, WEIR_FIELD_KEY_ID),
-        .model = field(h, r, WEIR_FIELD_MODEL),
         .key_json = field(h, r, WEIR_FIELD_KEY_LIMITS),
     };
 }
 
+weir_str level_ids_model(const struct level_ids *ids)
+{
+    return field(ids->host, ids->req, WEIR_FIELD_MODEL);
+}
+
 bool level_subject(const struct level_ids *ids, enum level level, weir_str *ret_name)
 {
-    *ret_name = (weir_str){NULL, 0};
-    switch (level) {
-    case LEVEL_USER: *ret_name = ids->user; return ids->user.n > 0;
-    case LEVEL_KEY: *ret_name = ids->key; return ids->key.n > 0;
-    case LEVEL_TENANT_MODEL:
-    case LEVEL_MODEL: *ret_name = ids->model; return ids->model.n > 0;
-    default: return true;
-    }
+    static const int fields[LEVEL__COUNT] = {[LEVEL_USER] = WEIR_FIELD_USER,
+                                             [LEVEL_KEY] = WEIR_FIELD_KEY_ID,
+                                             [LEVEL_TENANT_MODEL] = WEIR_FIELD_MODEL,
+                                             [LEVEL_MODEL] = WEIR_FIELD_MODEL};
+    bool has_name = fields[level];
+    *ret_name = has_name ? field(ids->host, ids->req, fields[level]) : (weir_str){NULL, 0};
+    return !has_name || ret_name->n > 0;
 }
 
 uint64_t level_hash(uint64_t seed, weir_str name)

@@ -391,7 +391,7 @@ enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, 
         }
     }
     if (l->prices) {
-        draft.price = price_book_find(l->prices, ids->model, draft.began_us);
+        draft.price = price_book_find(l->prices, level_ids_model(ids), draft.began_us);
     }
     enum reserve_result result = ledger_add_holds(&draft, ids, most);
     struct reservation *r = result == RESERVE_OK && draft.n ? keep(&draft) : NULL;

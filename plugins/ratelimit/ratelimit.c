@@ -148,7 +148,8 @@ static int on_phase(void *instance, weir_req *r, int phase)
     struct level_ids ids;
     level_ids_read(rl->limiter.host, r, &ids);
     s->begun = true;
-    if (rl->settings.is_adaptive && enter_adaptive(rl, r, s, ids.model) != WEIR_CONTINUE) {
+    if (rl->settings.is_adaptive &&
+        enter_adaptive(rl, r, s, level_ids_model(&ids)) != WEIR_CONTINUE) {
         return WEIR_DENY;
     }
     uint64_t prompt, answer;
