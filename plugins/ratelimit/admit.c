@@ -391,6 +391,7 @@ static void release_item(struct limiter *l, struct shard *sh, struct held *h, un
 static void release_shard(struct limiter *l, struct shard *sh, struct admission *a, bool refused,
                           uint64_t used, uint64_t now_us)
 {
+    const unsigned requests = ((1u << PERIOD__COUNT) - 1) << RESOURCE_REQUESTS * PERIOD__COUNT;
     for (uint32_t i = 0; i < a->n; i++) {
         struct held *h = &a->held[i];
         if (h->s->e.shard != sh->entries) {
@@ -399,15 +400,15 @@ static void release_shard(struct limiter *l, struct shard *sh, struct admission 
         for (unsigned bits = h->counted; bits; bits &= bits - 1) {
             uncount(h, (unsigned)__builtin_ctz(bits), a->tokens);
         }
-        for (unsigned bits = h->has; bits; bits &= bits - 1) {
+        /* Requests that ran are used up. */
+        for (unsigned bits = h->has & (refused ? ~0u : ~requests); bits; bits &= bits - 1) {
             unsigned item = (unsigned)__builtin_ctz(bits);
             uint64_t need = subject_need(item, a->tokens);
-            bool tokens = item < SUBJECT_SLOT && item / PERIOD__COUNT == RESOURCE_TOKENS;
             if (refused || item == SUBJECT_SLOT) {
                 release_item(l, sh, h, item, a, need, now_us);
-            } else if (tokens && used < need) {
+            } else if (used < need) {
                 release_item(l, sh, h, item, a, need - used, now_us);
-            } else if (tokens && used > need && !(h->local & 1u << item)) {
+            } else if (used > need && !(h->local & 1u << item)) {
                 bucket_owe(h->s->buckets[item], used - need);
             }
         }
@@ -458,11 +459,18 @@ static void add_one(atomic_uint_least64_t *counter)
     (void)atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+static void forget_views(struct admission *a)
+{
+    for (int i = 0; i < RESOURCE__COUNT; i++) {
+        a->view[i].is_there = false;
+    }
+}
+
 /* At everything, with what was given back. */
 static void look_again(struct limiter *l, struct admission *a, uint64_t now_us)
 {
     const struct shard *last = NULL;
-    memset(a->view, 0, sizeof(a->view));
+    forget_views(a);
     for (uint32_t i = 0; i < a->n; i++) {
         struct shard *sh = limiter_shard(l, a->held[i].s);
         if (sh != last) {
@@ -474,12 +482,26 @@ static void look_again(struct limiter *l, struct admission *a, uint64_t now_us)
     }
 }
 
+static enum admit pass(struct limiter *l, struct admission *a, uint64_t now_us)
+{
+    a->admitted = true;
+    a->taken_us = now_us;
+    add_one(&l->counters.allowed);
+    if (a->lost) {
+        add_one(l->on_loss == ON_LOSS_ALLOW ? &l->counters.unlimited : &l->counters.local);
+    }
+    return ADMIT_PASS;
+}
+
 enum admit limiter_admit(struct limiter *l, struct admission *a, uint64_t now_us)
 {
     struct shard *last = NULL;
     enum admit result = ADMIT_PASS;
+    if (a->taken) {
+        return pass(l, a, now_us);
+    }
     stop_waiting(a);
-    memset(a->view, 0, sizeof(a->view));
+    forget_views(a);
     for (uint32_t i = 0; i < a->n && result == ADMIT_PASS; i++) {
         struct shard *sh = limiter_shard(l, a->held[i].s);
         if (sh == last) {
@@ -498,13 +520,7 @@ enum admit limiter_admit(struct limiter *l, struct admission *a, uint64_t now_us
         return result;
     }
     if (result == ADMIT_PASS) {
-        a->admitted = true;
-        a->taken_us = now_us;
-        add_one(&l->counters.allowed);
-        if (a->lost) {
-            add_one(l->on_loss == ON_LOSS_ALLOW ? &l->counters.unlimited : &l->counters.local);
-        }
-        return result;
+        return pass(l, a, now_us);
     }
     if (a->by) {
         add_one(&l->counters.decisions[a->by->e.level][result]);

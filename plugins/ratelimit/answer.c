@@ -8,17 +8,11 @@ static void set(const struct limiter *l, weir_req *r, weir_str name, const struc
     (void)l->host->set_header(l->host, r, name, text_view(value));
 }
 
-static struct text number_on(char buffer[24], uint64_t number)
-{
-    struct text t = text_on(buffer, 24);
-    text_add_u64(&t, number);
-    return t;
-}
-
 static void set_number(const struct limiter *l, weir_req *r, weir_str name, uint64_t number)
 {
     char buffer[24];
-    struct text t = number_on(buffer, number);
+    struct text t = text_on(buffer, sizeof(buffer));
+    text_add_u64(&t, number);
     set(l, r, name, &t);
 }
 
@@ -30,36 +24,18 @@ static void set_duration(const struct limiter *l, weir_req *r, weir_str name, ui
     set(l, r, name, &t);
 }
 
-/* "tenant-rpm": a limit's name in the fields of the IETF draft. */
-static void add_policy_name(struct text *t, const struct limit_view *v)
-{
-    if (t->n) {
-        TEXT_ADD(t, ", ");
-    }
-    text_add_char(t, '"');
-    text_add(t, weir_str_from(level_name((enum level)v->s->e.level)));
-    text_add_char(t, '-');
-    text_add(t, weir_str_from(limit_suffix(&v->rate)));
-    text_add_char(t, '"');
-}
-
-/* Each number as text, which stands in two fields. */
+/* The fields of the IETF draft. */
 static void add_policy(struct text *policy, struct text *now, const struct limit_view *v,
-                       const struct text *limit, const struct text *remaining)
+                       weir_str remaining)
 {
-    size_t from = policy->n;
-    add_policy_name(policy, v);
-    weir_str name = {policy->p + from, policy->n - from};
-    text_add(now, name);
-    TEXT_ADD(policy, ";q=");
-    text_add(policy, text_view(limit));
-    if (v->rate.resource == RESOURCE_TOKENS) {
-        TEXT_ADD(policy, ";qu=\"tokens\"");
+    if (policy->n) {
+        TEXT_ADD(policy, ", ");
+        TEXT_ADD(now, ", ");
     }
-    TEXT_ADD(policy, ";w=");
-    text_add_u64(policy, limit_window_s(&v->rate));
+    text_add(policy, (weir_str){v->text.policy, v->text.policy_len});
+    text_add(now, (weir_str){v->text.policy, v->text.name_len});
     TEXT_ADD(now, ";r=");
-    text_add(now, text_view(remaining));
+    text_add(now, remaining);
     TEXT_ADD(now, ";t=");
     text_add_seconds(now, v->reset_us);
 }
@@ -75,18 +51,19 @@ void answer_headers(const struct limiter *l, const struct admission *a, weir_req
         {WEIR_STR_INIT("x-ratelimit-limit-tokens"), WEIR_STR_INIT("x-ratelimit-remaining-tokens"),
          WEIR_STR_INIT("x-ratelimit-reset-tokens")},
     };
-    const struct limit_view *view = a->view;
-    char policy_buffer[160], now_buffer[160], limit_buffer[24], remaining_buffer[24];
+    char policy_buffer[200], now_buffer[160], remaining_buffer[24];
     struct text policy = text_on(policy_buffer, sizeof(policy_buffer));
     struct text now = text_on(now_buffer, sizeof(now_buffer));
     for (int i = 0; i < RESOURCE__COUNT; i++) {
-        if (view[i].s) {
-            struct text limit = number_on(limit_buffer, limit_shown(&view[i].rate));
-            struct text remaining = number_on(remaining_buffer, view[i].remaining);
-            set(l, r, names[i].limit, &limit);
+        const struct limit_view *v = &a->view[i];
+        if (v->is_there) {
+            struct text remaining = text_on(remaining_buffer, sizeof(remaining_buffer));
+            text_add_u64(&remaining, v->remaining);
+            weir_str limit = {v->text.policy + v->text.limit_at, v->text.limit_len};
+            (void)l->host->set_header(l->host, r, names[i].limit, limit);
             set(l, r, names[i].remaining, &remaining);
-            set_duration(l, r, names[i].reset, view[i].reset_us);
-            add_policy(&policy, &now, &view[i], &limit, &remaining);
+            set_duration(l, r, names[i].reset, v->reset_us);
+            add_policy(&policy, &now, v, text_view(&remaining));
         }
     }
     if (policy.n) {

@@ -38,13 +38,24 @@ static int update_owner(const struct limiter *l, struct subject *owner,
     return rc;
 }
 
+/* Where the store is here nothing waits: what is needed is taken while the group is locked. */
+static void take_now(struct limiter *l, struct level_shard *entries, uint64_t now_us,
+                     struct admission *a)
+{
+    struct shard *sh = &l->shards[entries - l->table.shards];
+    a->taken = l->direct && direct_take(l, sh, a, now_us);
+    if (a->taken) {
+        limiter_look(sh, a, now_us);
+    }
+}
+
 static int begin_tenant(struct limiter *l, const struct level_ids *ids, uint64_t now_us,
                         struct admission *a)
 {
     struct level_source from = {.member = "limits", .config = &l->config, .ids = ids};
     struct subject *owner = (struct subject *)level_table_lock_tenant(
         &l->table, l->host, l->tenants, "limits", ids->tenant, &from.version);
-    struct level_shard *sh = level_table_shard(&l->table, ids->tenant);
+    struct level_shard *sh = owner ? owner->e.shard : level_table_shard(&l->table, ids->tenant);
     from.tenant = owner ? owner->e.rules : NULL;
     int rc = owner ? update_owner(l, owner, &from, now_us) : WEIR_E_NOMEM;
     /* Most levels of most tenants have no limits: nothing is made or looked for there. */
@@ -57,6 +68,9 @@ static int begin_tenant(struct limiter *l, const struct level_ids *ids, uint64_t
         if (levels & 1u << level) {
             rc = add_subject(l, sh, (enum level)level, ids->tenant, &from, now_us, a);
         }
+    }
+    if (rc == 0) {
+        take_now(l, sh, now_us, a);
     }
     pthread_mutex_unlock(&sh->lock);
     return rc;
@@ -75,6 +89,9 @@ static int begin_shared(struct limiter *l, const struct level_ids *ids, uint64_t
             rc = add_subject(l, sh, (enum level)level, nobody, &from, now_us, a);
         }
     }
+    if (rc == 0 && a->taken) {
+        take_now(l, sh, now_us, a);
+    }
     pthread_mutex_unlock(&sh->lock);
     return rc;
 }
@@ -82,7 +99,8 @@ static int begin_shared(struct limiter *l, const struct level_ids *ids, uint64_t
 int limiter_begin(struct limiter *l, const struct level_ids *ids, weir_req *r, uint64_t tokens,
                   uint64_t now_us, struct admission *a)
 {
-    *a = (struct admission){.req = r, .tokens = tokens};
+    a->req = r;
+    a->tokens = tokens;
     int rc = begin_tenant(l, ids, now_us, a);
     if (rc == 0 && (l->general & (1u << LEVEL_GLOBAL | 1u << LEVEL_MODEL))) {
         rc = begin_shared(l, ids, now_us, a);

@@ -34,6 +34,8 @@ struct bucket {
     weir_store_limit_state *at_hand; /* NULL: not opened; see direct.c */
     uint64_t opened_us;              /* changed_us then */
 
+    struct limit_text text; /* of `rate`; the subject's */
+
     uint64_t changed_us;     /* when the limit began */
     uint64_t local_until_us; /* theoretical arrival time while the store is lost */
 };

@@ -6,6 +6,10 @@
 struct group {
     uint32_t n;
     struct bucket *buckets[WEIR_STORE_MAX_LEVELS];
+    struct {
+        struct held *held;
+        unsigned item;
+    } of[WEIR_STORE_MAX_LEVELS]; /* of take */
     uint64_t units[WEIR_STORE_MAX_LEVELS];
     weir_store_limit_state *limits[WEIR_STORE_MAX_LEVELS];
     int64_t left[WEIR_STORE_MAX_LEVELS];
@@ -62,12 +66,12 @@ static bool add(struct limiter *l, struct group *g, struct subject *s, struct bu
 }
 
 /* Everything that is lacking in the shard but places. */
-static bool collect(struct limiter *l, struct shard *sh, const struct admission *a, struct group *g)
+static bool collect(struct limiter *l, struct shard *sh, struct admission *a, struct group *g)
 {
     const unsigned rates = (1u << SUBJECT_SLOT) - 1;
     g->n = 0;
     for (uint32_t i = 0; i < a->n; i++) {
-        const struct held *h = &a->held[i];
+        struct held *h = &a->held[i];
         unsigned bits = h->s->e.shard == sh->entries ? h->need & ~(unsigned)h->has & rates : 0;
         for (; bits; bits &= bits - 1) {
             unsigned item = (unsigned)__builtin_ctz(bits);
@@ -76,9 +80,26 @@ static bool collect(struct limiter *l, struct shard *sh, const struct admission 
             if (!add(l, g, h->s, b, lacks > 0 ? (uint64_t)lacks : 0)) {
                 return false;
             }
+            g->of[g->n - 1].held = h;
+            g->of[g->n - 1].item = item;
         }
     }
     return true;
+}
+
+/* Spends what was taken for the request itself. Who was counted among those that wait is left to
+ * limiter_acquire(). */
+static void spend(const struct group *g, uint32_t i, uint64_t tokens, uint64_t now_us)
+{
+    struct held *h = g->of[i].held;
+    struct bucket *b = g->buckets[i];
+    unsigned bit = 1u << g->of[i].item;
+    if (h->counted & bit) {
+        bucket_credit(b, g->units[i], now_us);
+        return;
+    }
+    b->balance += (int64_t)g->units[i] - (int64_t)subject_need(g->of[i].item, tokens);
+    h->has |= (uint16_t)bit;
 }
 
 bool direct_take(struct limiter *l, struct shard *sh, struct admission *a, uint64_t now_us)
@@ -98,7 +119,7 @@ bool direct_take(struct limiter *l, struct shard *sh, struct admission *a, uint6
     limiter_found(l);
     for (uint32_t i = 0; i < g.n; i++) {
         if (rc == 0) {
-            bucket_credit(g.buckets[i], g.units[i], now_us);
+            spend(&g, i, a->tokens, now_us);
         }
         bucket_saw(g.buckets[i], g.left[i], now_us);
     }

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "text.h"
+
 /* Above it arithmetic of units and periods would not fit; no real limit is so high. */
 #define MAX_LIMIT 1e12
 
@@ -78,6 +80,27 @@ void limit_set_add(struct limit_set *set, yyjson_val *rules)
     if (concurrent > 0) {
         set->concurrent = concurrent > UINT32_MAX ? UINT32_MAX : (uint32_t)concurrent;
     }
+}
+
+void limit_text_make(struct limit_text *t, const char *level, const struct rate *rate)
+{
+    struct text to = text_on(t->policy, sizeof(t->policy));
+    text_add_char(&to, '"');
+    text_add(&to, weir_str_from(level));
+    text_add_char(&to, '-');
+    text_add(&to, weir_str_from(limit_suffix(rate)));
+    text_add_char(&to, '"');
+    t->name_len = (uint8_t)to.n;
+    TEXT_ADD(&to, ";q=");
+    t->limit_at = (uint8_t)to.n;
+    text_add_u64(&to, limit_shown(rate));
+    t->limit_len = (uint8_t)(to.n - t->limit_at);
+    if (rate->resource == RESOURCE_TOKENS) {
+        TEXT_ADD(&to, ";qu=\"tokens\"");
+    }
+    TEXT_ADD(&to, ";w=");
+    text_add_u64(&to, limit_window_s(rate));
+    t->policy_len = (uint8_t)to.n;
 }
 
 const char *limit_suffix(const struct rate *rate)

@@ -27,6 +27,15 @@ struct limit_set {
  * that are no positive number are passed over: the schema has refused them. */
 void limit_set_add(struct limit_set *set, yyjson_val *rules);
 
+/* What headers say of a limit, made once: "tenant-rpm";q=1000;qu="tokens";w=60 */
+struct limit_text {
+    char policy[92];
+    uint8_t name_len;            /* "tenant-rpm" */
+    uint8_t limit_at, limit_len; /* 1000 */
+    uint8_t policy_len;
+};
+void limit_text_make(struct limit_text *t, const char *level, const struct rate *rate);
+
 const char *limit_suffix(const struct rate *rate); /* "rpm": in store keys and policy names */
 const char *limit_words(const struct rate *rate);  /* "requests per minute" */
 /* Units per period as the operator wrote them, rounded down, at least 1. */

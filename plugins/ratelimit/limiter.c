@@ -36,24 +36,28 @@ void limiter_finish(struct limiter *l)
     rules_finish(&l->config);
 }
 
-static void look_at(const struct subject *s, unsigned item, uint64_t now_us, struct limit_view *v)
-{
-    const struct bucket *b = s->buckets[item];
-    uint64_t remaining = bucket_remaining(b, now_us);
-    if (v->s && remaining >= v->remaining) {
-        return;
-    }
-    *v = (struct limit_view){s, b->rate, remaining, bucket_reset_us(b, now_us)};
-}
-
 void limiter_look(const struct shard *sh, struct admission *a, uint64_t now_us)
 {
+    const struct bucket *tightest[RESOURCE__COUNT] = {NULL};
     for (uint32_t i = 0; i < a->n; i++) {
         const struct held *h = &a->held[i];
         unsigned bits = h->s->e.shard == sh->entries ? h->need & ((1u << SUBJECT_SLOT) - 1) : 0;
         for (; bits; bits &= bits - 1) {
             unsigned item = (unsigned)__builtin_ctz(bits);
-            look_at(h->s, item, now_us, &a->view[item / PERIOD__COUNT]);
+            const struct bucket *b = h->s->buckets[item];
+            struct limit_view *v = &a->view[item / PERIOD__COUNT];
+            uint64_t remaining = bucket_remaining(b, now_us);
+            if (!v->is_there || remaining < v->remaining) {
+                v->is_there = true;
+                v->remaining = remaining;
+                tightest[item / PERIOD__COUNT] = b;
+            }
+        }
+    }
+    for (unsigned i = 0; i < RESOURCE__COUNT; i++) {
+        if (tightest[i]) {
+            a->view[i].reset_us = bucket_reset_us(tightest[i], now_us);
+            a->view[i].text = tightest[i]->text;
         }
     }
 }

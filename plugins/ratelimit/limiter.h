@@ -40,9 +40,9 @@ enum admit {
 
 /* The tightest limit of a resource, for headers. */
 struct limit_view {
-    const struct subject *s; /* NULL: there is none */
-    struct rate rate;
+    bool is_there;
     uint64_t remaining, reset_us;
+    struct limit_text text;
 };
 
 struct held { /* one subject of a request; bits are limits */
@@ -67,6 +67,7 @@ struct admission {
     struct rate by_rate;                     /* its limit as it was then, or */
     uint64_t by_depth;                       /* units at once, or places */
     struct limit_view view[RESOURCE__COUNT]; /* when it was admitted, or refused */
+    bool taken;                              /* all of it, when it began; see direct.c */
     bool admitted;
     bool lost; /* decided without the store */
 };
@@ -115,7 +116,7 @@ int limiter_init(struct limiter *l);
 /* No request is left. Gives back what is held. */
 void limiter_finish(struct limiter *l);
 
-/* Once for a request: which subjects it has. WEIR_E_NOMEM. */
+/* Once for a request, whose admission is zeroed: which subjects it has. WEIR_E_NOMEM. */
 int limiter_begin(struct limiter *l, const struct level_ids *ids, weir_req *r, uint64_t tokens,
                   uint64_t now_us, struct admission *a);
 /* On ADMIT_WAIT the request is suspended; call it again when it is resumed. On a refusal it holds
@@ -168,8 +169,9 @@ void fetch_add(struct fetch *f, struct subject *s, unsigned item, uint64_t units
 /* Sends it, and frees it when it is answered, maybe before this returns. */
 void fetch_send(struct fetch *f, uint64_t now_us);
 
-/* Takes all that the admission lacks in a shard but places, or nothing. True: done; else what the
- * store said is known to the buckets, or limits cannot be kept at hand. [locked] */
+/* Takes all that the admission lacks in a shard, but places where none is here; or nothing. True:
+ * done; else what the store said is known to the buckets, or limits cannot be kept at hand.
+ * [locked] */
 bool direct_take(struct limiter *l, struct shard *sh, struct admission *a, uint64_t now_us);
 /* Gives back what the admission's subjects have left over; places go with the next sweep. False:
  * not all of it could be. [locked] */

@@ -46,6 +46,7 @@ static int put_rate(struct subject *s, const struct rate *rate, bool leased, uin
     } else if (!bucket_is_of(s->buckets[at], rate)) {
         bucket_change(s->buckets[at], rate, leased, now_us);
     }
+    limit_text_make(&s->buckets[at]->text, level_name((enum level)s->e.level), rate);
     s->active |= (uint16_t)(1u << at);
     return 0;
 }
