@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Budgets of a store that is in this process. Calls are made under the lock of the owners' shard:
  * they wait for nothing, and call nothing back. */
-#include <stdlib.h>
-
 #include "ledger.h"
 
 static void learn(struct reservation *r, uint32_t n)
@@ -63,7 +61,7 @@ void direct_settle(struct reservation *r)
         }
         r->n_done += n;
     }
-    free(r);
+    ledger_free(r);
 }
 
 void direct_let_go(struct reservation *r)

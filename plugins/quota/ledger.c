@@ -101,10 +101,45 @@ static weir_str next_tenant(const struct reservation *r)
 
 static void settle_next(struct reservation *r);
 
+/* In one piece of memory: the room, where there is one and it has space. */
+static struct reservation *keep(const struct reservation *draft, struct reservation_room *room)
+{
+    size_t n_holds = draft->n * sizeof(*draft->holds);
+    size_t n_more = draft->at_hand ? draft->n * sizeof(*draft->at_hand) : draft->text_len;
+    bool in_room = room && draft->at_hand && draft->n <= LEDGER_FEW;
+    struct reservation *r = in_room ? &room->reservation : malloc(sizeof(*r) + n_holds + n_more);
+    if (!r) {
+        return NULL;
+    }
+    *r = *draft;
+    r->in_room = in_room;
+    r->holds = in_room ? room->holds : (struct hold *)(r + 1);
+    memcpy(r->holds, draft->holds, n_holds);
+    if (draft->at_hand) {
+        r->at_hand = in_room ? room->at_hand : (weir_store_holding *)(r->holds + draft->n);
+        memcpy(r->at_hand, draft->at_hand, n_more);
+    } else {
+        r->text = (char *)(r->holds + draft->n);
+        memcpy(r->text, draft->text, n_more);
+    }
+    return r;
+}
+
+static void drop_unsettled(struct reservation *r)
+{
+    add_one(&r->ledger->counters.dropped);
+    ledger_drop(r);
+}
+
 void ledger_put_off(struct reservation *r)
 {
     struct ledger *l = r->ledger;
-    struct reservation *dropped = NULL;
+    struct reservation *dropped = NULL, *own = r->in_room ? keep(r, NULL) : r;
+    if (!own) {
+        drop_unsettled(r);
+        return;
+    }
+    r = own; /* it outlives the request */
     pthread_mutex_lock(&l->lock);
     r->next = NULL;
     *(l->last_pending ? &l->last_pending->next : &l->pending) = r;
@@ -117,8 +152,7 @@ void ledger_put_off(struct reservation *r)
     }
     pthread_mutex_unlock(&l->lock);
     if (dropped) {
-        add_one(&l->counters.dropped);
-        ledger_drop(dropped);
+        drop_unsettled(dropped);
     }
 }
 
@@ -180,8 +214,7 @@ void ledger_retry(struct ledger *l)
     while (r) {
         struct reservation *next = r->next;
         if (r->unsure_us && ledger_now(l) - r->unsure_us > RETRY_US) {
-            add_one(&l->counters.dropped);
-            ledger_drop(r);
+            drop_unsettled(r);
         } else {
             settle(r);
         }
@@ -330,28 +363,6 @@ enum reserve_result ledger_reserve(struct reservation *r)
                                   : ledger_decide_alone(r);
 }
 
-/* The draft in one piece of memory. */
-static struct reservation *keep(const struct reservation *draft)
-{
-    size_t n_holds = draft->n * sizeof(*draft->holds);
-    size_t n_more = draft->at_hand ? draft->n * sizeof(*draft->at_hand) : draft->text_len;
-    struct reservation *r = malloc(sizeof(*r) + n_holds + n_more);
-    if (!r) {
-        return NULL;
-    }
-    *r = *draft;
-    r->holds = (struct hold *)(r + 1);
-    memcpy(r->holds, draft->holds, n_holds);
-    if (draft->at_hand) {
-        r->at_hand = (weir_store_holding *)(r->holds + draft->n);
-        memcpy(r->at_hand, draft->at_hand, n_more);
-    } else {
-        r->text = (char *)(r->holds + draft->n);
-        memcpy(r->text, draft->text, n_more);
-    }
-    return r;
-}
-
 static void make_id(struct reservation *r)
 {
     struct ledger *l = r->ledger;
@@ -370,7 +381,8 @@ static void forget(struct reservation *draft)
 }
 
 enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, weir_req *req,
-                                 const struct usage *most, struct reservation **ret)
+                                 const struct usage *most, struct reservation_room *room,
+                                 struct reservation **ret)
 {
     struct hold holds[LEDGER_MAX_HOLDS];
     weir_store_holding at_hand[LEDGER_MAX_HOLDS];
@@ -394,7 +406,7 @@ enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, 
         draft.price = price_book_find(l->prices, level_ids_model(ids), draft.began_us);
     }
     enum reserve_result result = ledger_add_holds(&draft, ids, most);
-    struct reservation *r = result == RESERVE_OK && draft.n ? keep(&draft) : NULL;
+    struct reservation *r = result == RESERVE_OK && draft.n ? keep(&draft, room) : NULL;
     if (!r) {
         forget(&draft);
         return result == RESERVE_OK && draft.n ? RESERVE_BROKEN : result;

@@ -104,11 +104,21 @@ struct reservation {
     bool lost;                 /* admitted without the store */
     bool ended;                /* the request is over */
     bool in_reserve;           /* inside the store's function */
+    bool in_room;              /* the memory is the request's */
     uint64_t unsure_us;        /* since when a settlement may have happened; 0: it has not */
     uint32_t tenant_len, text_len;
     struct hold *holds;          /* [n] */
     weir_store_holding *at_hand; /* [n]; NULL: the ledger is not direct */
     char *text;                  /* tenant, then keys; where it is not direct */
+};
+
+/* Room for a reservation of few holds beside the request's own state, where the store answers at
+ * once: nothing is allocated for it then. */
+enum { LEDGER_FEW = 4 };
+struct reservation_room {
+    struct reservation reservation;
+    struct hold holds[LEDGER_FEW];
+    weir_store_holding at_hand[LEDGER_FEW];
 };
 
 struct ledger_counters {
@@ -144,9 +154,11 @@ struct ledger {
 int ledger_init(struct ledger *l);
 void ledger_finish(struct ledger *l);
 
-/* The reservation of a request for at most `most`; NULL in *ret when it has no budget. */
+/* The reservation of a request for at most `most`; NULL in *ret when it has no budget. `room` is
+ * the request's, until its end. */
 enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, weir_req *r,
-                                 const struct usage *most, struct reservation **ret);
+                                 const struct usage *most, struct reservation_room *room,
+                                 struct reservation **ret);
 /* On RESERVE_WAIT the request is suspended; again when it is resumed. */
 enum reserve_result ledger_reserve(struct reservation *r);
 /* The request has ended; used NULL: it did not run. Takes the reservation. */
@@ -177,6 +189,7 @@ void ledger_put_off(struct reservation *r);
 enum reserve_result ledger_decide_alone(struct reservation *r);
 /* The owners may go; frees it. */
 void ledger_drop(struct reservation *r);
+void ledger_free(struct reservation *r);                  /* they may already */
 void ledger_unpin(struct reservation *r, uint32_t first); /* and those behind */
 
 /* ---- direct.c ---- */

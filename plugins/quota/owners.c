@@ -356,18 +356,16 @@ static struct budget_state *state_of(const struct hold *h)
     return s;
 }
 
-static unsigned percent_used(const struct hold *h)
-{
-    uint64_t limit = h->budget.limit;
-    uint64_t left = h->left > 0 ? (uint64_t)h->left : 0;
-    return limit == 0 || left > limit ? 0 : (unsigned)((limit - left) * 100 / limit);
-}
-
 unsigned ledger_threshold(const struct ledger *l, const struct hold *h)
 {
-    unsigned used = percent_used(h), reached = 0;
+    uint64_t limit = h->budget.limit, left = h->left > 0 ? (uint64_t)h->left : 0;
+    uint64_t used = limit > left ? limit - left : 0;
+    unsigned reached = 0;
     for (unsigned i = 0; i < sizeof(l->warn_at) && l->warn_at[i]; i++) {
-        reached = used >= l->warn_at[i] ? l->warn_at[i] : reached;
+        if (used * 100 < l->warn_at[i] * limit || limit == 0) {
+            break;
+        }
+        reached = l->warn_at[i];
     }
     return reached;
 }
@@ -480,5 +478,12 @@ void ledger_unpin(struct reservation *r, uint32_t first)
 void ledger_drop(struct reservation *r)
 {
     ledger_unpin(r, r->at_hand ? r->n_done : 0); /* direct: the others are not pinned any more */
-    free(r);
+    ledger_free(r);
+}
+
+void ledger_free(struct reservation *r)
+{
+    if (!r->in_room) {
+        free(r);
+    }
 }

@@ -15,6 +15,7 @@
 struct state {                       /* per request */
     struct reservation *reservation; /* NULL: no budget */
     bool begun, admitted;
+    struct reservation_room room;
 };
 
 static void finish(struct quota *q)
@@ -161,7 +162,8 @@ static int on_phase(void *instance, weir_req *r, int phase)
     struct level_ids ids;
     const struct usage most = most_of(q, r);
     level_ids_read(q->ledger.host, r, &ids);
-    enum reserve_result result = ledger_begin(&q->ledger, &ids, r, &most, &s->reservation);
+    enum reserve_result result =
+        ledger_begin(&q->ledger, &ids, r, &most, &s->room, &s->reservation);
     if (result == RESERVE_OK) {
         return s->reservation ? decide(q, r, s) : WEIR_CONTINUE;
     }
