@@ -5,8 +5,12 @@
 
 #include "core/plugin/host_store.h"
 #include "core/plugin/plugins_internal.h"
+#include "core/plugin/run_internal.h"
 
-enum { STATE_ALIGN = 16 };
+enum {
+    STATE_ALIGN = 16,
+    MIN_TICKED_BUDGET_US = 40 * 1000, /* of some ticks of the slowest kernel */
+};
 
 int weir_plugin_chain_create(struct weir_plugins *ps, struct weir_plugin_chain **ret_chain)
 {
@@ -16,18 +20,34 @@ int weir_plugin_chain_create(struct weir_plugins *ps, struct weir_plugin_chain *
     }
     atomic_init(&chain->refs, 1);
     chain->plugins = ps;
+    uint64_t budget_us = ps->options.limits.hook_budget_us; /* 0: the usual one */
+    chain->times_all = budget_us > 0 && budget_us < MIN_TICKED_BUDGET_US;
     *ret_chain = chain;
     return 0;
+}
+
+static void list_hook(struct weir_plugin_chain *chain, enum weir_plugin_hook hook, bool is_there)
+{
+    struct weir_plugin_hook_list *l = &chain->hooks[hook];
+    if (is_there) {
+        l->at[l->n++] = (uint8_t)(chain->n - 1);
+    }
 }
 
 void weir_plugin_chain_add(struct weir_plugin_chain *chain, struct weir_plugin_instance *inst)
 {
     const weir_policy *policy = &inst->lib->policy;
-    chain->links[chain->n++] = (struct weir_plugin_link){inst, chain->state_bytes};
+    chain->links[chain->n++] = (struct weir_plugin_link){inst, policy, chain->state_bytes};
     chain->state_bytes += (policy->req_state_size + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
-    chain->has_chunk_hooks = chain->has_chunk_hooks || policy->on_chunk;
-    chain->phases |= policy->on_phase ? policy->phases : 0;
-    chain->has_delivered_hooks = chain->has_delivered_hooks || policy->on_delivered;
+    for (int phase = WEIR_PHASE_HEADERS; phase <= WEIR_PHASE_REPLAY; phase++) {
+        if (phase != WEIR_PHASE_OUTPUT) {
+            list_hook(chain, weir_plugin_phase_hook(phase),
+                      policy->on_phase && (policy->phases & WEIR_PHASE_BIT(phase)));
+        }
+    }
+    list_hook(chain, WEIR_HOOK_CHUNK, policy->on_chunk);
+    list_hook(chain, WEIR_HOOK_DELIVERED, policy->on_delivered);
+    list_hook(chain, WEIR_HOOK_COMPLETE, policy->on_complete);
 }
 
 void weir_plugin_chain_destroy(struct weir_plugin_chain *chain)
@@ -74,7 +94,7 @@ size_t weir_plugin_chain_n(const struct weir_plugin_chain *chain)
 
 bool weir_plugin_chain_has_chunk_hooks(const struct weir_plugin_chain *chain)
 {
-    return chain->has_chunk_hooks;
+    return chain->hooks[WEIR_HOOK_CHUNK].n > 0;
 }
 
 static void add_field(struct weir_buf *out, const char *name, weir_str value)

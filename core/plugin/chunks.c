@@ -20,11 +20,12 @@ struct held {
 struct weir_plugin_choice {
     uint64_t next_seq;  /* of emitted chunks */
     bool ended;         /* FINISH was emitted */
-    struct held held[]; /* [chain->n] */
+    struct held held[]; /* of each plugin in the list of those that see chunks */
 };
 
 struct flow {
     struct weir_plugin_run *run;
+    const struct weir_plugin_hook_list *list; /* who sees chunks; plugins are places in it here */
     struct weir_plugin_choice *choice;
     void (*emit)(void *arg, const weir_chunk *chunk);
     void *arg;
@@ -38,8 +39,9 @@ static struct weir_plugin_choice *get_choice(struct weir_plugin_run *run, uint32
     }
     struct weir_plugin_choice *c = run->choices[number];
     if (!c) {
-        c = weir_arena_alloc(run->arena, sizeof(*c) + run->chain->n * sizeof(c->held[0]));
-        for (uint32_t i = 0; c && i < run->chain->n; i++) {
+        uint32_t n = run->chain->hooks[WEIR_HOOK_CHUNK].n;
+        c = weir_arena_alloc(run->arena, sizeof(*c) + n * sizeof(c->held[0]));
+        for (uint32_t i = 0; c && i < n; i++) {
             weir_buf_init(&c->held[i].text, WEIR_PLUGIN_MAX_HELD_BYTES);
         }
         run->choices[number] = c;
@@ -51,7 +53,7 @@ static struct weir_plugin_choice *get_choice(struct weir_plugin_run *run, uint32
 void weir_plugin_choices_finish(struct weir_plugin_run *run)
 {
     for (uint32_t i = 0; i < run->n_choices; i++) {
-        for (uint32_t j = 0; run->choices[i] && j < run->chain->n; j++) {
+        for (uint32_t j = 0; run->choices[i] && j < run->chain->hooks[WEIR_HOOK_CHUNK].n; j++) {
             weir_buf_finish(&run->choices[i]->held[j].text);
         }
     }
@@ -153,7 +155,8 @@ static bool is_hook_action(int action, const weir_chunk *chunk, weir_str out)
  * not yet forgotten then, since *chunk may borrow it. Negative: the choice has ended. */
 static int call_plugin(struct flow *f, weir_chunk *chunk, uint32_t at, bool *ret_go_on)
 {
-    struct weir_plugin_instance *inst = f->run->chain->links[at].instance;
+    const struct weir_plugin_link *link = &f->run->chain->links[f->list->at[at]];
+    struct weir_plugin_instance *inst = link->instance;
     struct held *h = &f->choice->held[at];
     *ret_go_on = false;
     if (!weir_plugin_run_admits(f->run, inst)) {
@@ -162,8 +165,8 @@ static int call_plugin(struct flow *f, weir_chunk *chunk, uint32_t at, bool *ret
     weir_str out = {NULL, 0};
     uint64_t start_ns = f->at_ns ? f->at_ns : weir_plugin_run_now_ns(f->run);
     f->run->may_pause = inst;
-    f->run->called = at;
-    int action = inst->lib->policy.on_chunk(inst->self, f->run->req, chunk, &out);
+    f->run->called = f->list->at[at];
+    int action = link->policy->on_chunk(inst->self, f->run->req, chunk, &out);
     f->run->may_pause = NULL;
     bool sound = is_hook_action(action, chunk, out);
     f->at_ns = weir_plugin_run_note(f->run, inst, WEIR_HOOK_CHUNK, start_ns, !sound);
@@ -211,11 +214,9 @@ static int flush(struct flow *f, uint32_t choice, uint32_t at)
 static int pass(struct flow *f, const weir_chunk *chunk, uint32_t from)
 {
     weir_chunk c = *chunk;
-    uint32_t n = f->run->chain->n;
-    for (uint32_t i = from; i < n; i++) {
+    for (uint32_t i = from; i < f->list->n; i++) {
         struct held *h = &f->choice->held[i];
-        if (!f->run->chain->links[i].instance->lib->policy.on_chunk ||
-            ((f->run->chunks_done & UINT64_C(1) << i) && !h->any)) {
+        if ((f->run->chunks_done & UINT64_C(1) << i) && !h->any) {
             continue; /* text that it held of another choice comes to it once more */
         }
         int rc = h->any && !continues(h, &c) ? flush(f, c.choice, i) : 0;
@@ -244,14 +245,15 @@ static int pass(struct flow *f, const weir_chunk *chunk, uint32_t from)
 
 bool weir_plugin_run_shows_chunks(const struct weir_plugin_run *run)
 {
-    return run->chain->has_chunk_hooks;
+    return weir_plugin_chain_has_chunk_hooks(run->chain);
 }
 
 enum weir_plugin_chunk_outcome
 weir_plugin_run_chunk(struct weir_plugin_run *run, const weir_chunk *chunk,
                       void (*emit_fn)(void *arg, const weir_chunk *chunk), void *arg)
 {
-    if (!run->chain->has_chunk_hooks) {
+    const struct weir_plugin_hook_list *list = &run->chain->hooks[WEIR_HOOK_CHUNK];
+    if (list->n == 0) {
         emit_fn(arg, chunk);
         return WEIR_PLUGIN_CHUNK_OK;
     }
@@ -267,6 +269,10 @@ weir_plugin_run_chunk(struct weir_plugin_run *run, const weir_chunk *chunk,
     if (choice->ended) {
         return WEIR_PLUGIN_CHUNK_ENDED;
     }
-    struct flow f = {.run = run, .choice = choice, .emit = emit_fn, .arg = arg};
-    return pass(&f, chunk, run->chunks_from) < 0 ? WEIR_PLUGIN_CHUNK_ENDED : WEIR_PLUGIN_CHUNK_OK;
+    struct flow f = {.run = run, .list = list, .choice = choice, .emit = emit_fn, .arg = arg};
+    uint32_t from = 0;
+    while (from < list->n && list->at[from] < run->chunks_from) {
+        from++;
+    }
+    return pass(&f, chunk, from) < 0 ? WEIR_PLUGIN_CHUNK_ENDED : WEIR_PLUGIN_CHUNK_OK;
 }

@@ -55,7 +55,7 @@ static bool note_failure(struct weir_plugin_guard *g, uint64_t now_us)
     }
     uint64_t oldest = g->failed_us[g->n_failed % max];
     uint64_t until = atomic_load_explicit(&g->quarantined_until_us, memory_order_relaxed);
-    if (now_us - oldest > g->limits.window_us || now_us < until) {
+    if (now_us > oldest + g->limits.window_us || now_us < until) {
         return false;
     }
     for (uint32_t i = 0; i < max; i++) { /* the window starts again at the end of the cool-down */
@@ -85,26 +85,9 @@ uint64_t weir_plugin_guard_ns(const struct weir_plugin_guard *g, enum weir_plugi
     return ns;
 }
 
-/* Relaxed: each number is read by itself. One's own nobody else writes. */
-static void add(_Atomic uint64_t *to, uint64_t n, bool is_own)
+bool weir_plugin_guard_judge(struct weir_plugin_guard *g, uint64_t spent_ns, uint64_t end_ns,
+                             bool failed)
 {
-    if (is_own) {
-        uint64_t before = atomic_load_explicit(to, memory_order_relaxed);
-        atomic_store_explicit(to, before + n, memory_order_relaxed);
-    } else {
-        atomic_fetch_add_explicit(to, n, memory_order_relaxed);
-    }
-}
-
-bool weir_plugin_guard_record(struct weir_plugin_guard *g, uint32_t loop_number,
-                              enum weir_plugin_hook hook, uint64_t start_ns, uint64_t end_ns,
-                              bool failed)
-{
-    uint64_t spent_ns = end_ns > start_ns ? end_ns - start_ns : 0;
-    bool is_own = loop_number < WEIR_GUARD_LANES - 1;
-    struct weir_guard_lane *lane = &g->lanes[is_own ? loop_number : WEIR_GUARD_LANES - 1];
-    add(&lane->calls[hook], 1, is_own);
-    add(&lane->ns[hook], spent_ns, is_own);
     bool overran = spent_ns / 1000 > g->limits.hook_budget_us;
     if (failed) {
         atomic_fetch_add_explicit(&g->failures, 1, memory_order_relaxed);

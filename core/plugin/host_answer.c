@@ -46,7 +46,7 @@ static int replay(const weir_host *h, weir_req *r, const weir_chunk *chunks, siz
     if (rc == 0) {
         run->answered = true;
         run->responded = true;
-        run->chunks_from = run->index + 1;
+        run->chunks_from = run->called + 1;
     }
     return rc;
 }

@@ -11,12 +11,19 @@ static bool answers_later(const struct weir_store *s)
     return s->driver->flags & WEIR_STORE_SHARED;
 }
 
+/* The time for a memory store, on a loop's thread: one look at the clock in a turn. 0: it looks. */
+static uint64_t turn_us(void)
+{
+    struct weir_plugin_loop *loop = weir_plugin_loop_own();
+    return loop ? weir_plugin_loop_turn_us(loop) : 0;
+}
+
 static int call(const weir_host *h, struct weir_store_call *c, weir_store_done done, void *arg)
 {
     const struct weir_plugin_instance *inst = weir_host_instance(h);
     struct weir_store *s = inst->plugins->options.store;
     c->owner = answers_later(s) ? inst->store_owner : NULL;
-    c->now_us = weir_plugin_hook_ns / 1000;
+    c->now_us = turn_us();
     return weir_store_call(s, c, done, arg);
 }
 
@@ -236,14 +243,14 @@ static int limit_take(const weir_host *h, weir_store_limit_state *const *limits,
                       const uint64_t *units, uint32_t n, int64_t *ret_left)
 {
     return weir_store_limit_take(weir_host_instance(h)->plugins->options.store, limits, units, n,
-                                 weir_plugin_hook_ns / 1000, ret_left);
+                                 turn_us(), ret_left);
 }
 
 static int limit_give(const weir_host *h, weir_store_limit_state *const *limits,
                       const uint64_t *units, uint32_t n)
 {
     return weir_store_limit_give(weir_host_instance(h)->plugins->options.store, limits, units, n,
-                                 weir_plugin_hook_ns / 1000);
+                                 turn_us());
 }
 
 static int budget_open(const weir_host *h, weir_str tenant, weir_str key,
@@ -263,13 +270,13 @@ static int budget_hold(const weir_host *h, weir_store_holding *holdings, uint32_
                        uint32_t *ret_refused_by)
 {
     return weir_store_budget_hold(weir_host_instance(h)->plugins->options.store, holdings, n,
-                                  weir_plugin_hook_ns / 1000, ret_refused_by);
+                                  turn_us(), ret_refused_by);
 }
 
 static int budget_settle(const weir_host *h, weir_store_holding *holdings, uint32_t n)
 {
     return weir_store_budget_settle(weir_host_instance(h)->plugins->options.store, holdings, n,
-                                    weir_plugin_hook_ns / 1000);
+                                    turn_us());
 }
 
 #define FUNCTIONS                                                                                  \

@@ -13,7 +13,11 @@ struct weir_plugin_loop {
     struct weir_plugin_clock clock;
     void (*wake)(void *arg);
     void *wake_arg;
-    pthread_mutex_t lock; /* all below */
+    uint64_t turn_us, turn_wall_us; /* 0: not read in this turn */
+    uint64_t random;                /* of the last draw */
+    uint32_t n_drawn;               /* of the first requests */
+    uint32_t n_until_next;          /* that is timed */
+    pthread_mutex_t lock;           /* all below */
     struct weir_plugin_task *first, **last;
     struct weir_plugin_timers timers;
 };
@@ -34,6 +38,15 @@ static uint64_t system_wall_us(void *arg)
 
 const struct weir_plugin_clock weir_plugin_clock_system = {system_mono_ns, system_wall_us, NULL};
 
+uint64_t weir_plugin_clock_tick_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static _Thread_local struct weir_plugin_loop *own_loop;
+
 static uint64_t now_us(const struct weir_plugin_loop *loop)
 {
     return loop->clock.mono_ns(loop->clock.arg) / 1000;
@@ -53,6 +66,7 @@ int weir_plugin_loop_create(struct weir_plugin_clock clock, void (*wake)(void *a
     /* Of the process: a loop's number is its own whoever made it. Relaxed: only different. */
     static _Atomic uint32_t n_ever;
     loop->number = atomic_fetch_add_explicit(&n_ever, 1, memory_order_relaxed);
+    loop->random = loop->number;
     loop->clock = clock;
     loop->wake = wake;
     loop->wake_arg = arg;
@@ -66,6 +80,7 @@ void weir_plugin_loop_destroy(struct weir_plugin_loop *loop)
     if (!loop) {
         return;
     }
+    own_loop = own_loop == loop ? NULL : own_loop;
     weir_plugin_timers_finish(&loop->timers);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
@@ -74,6 +89,53 @@ void weir_plugin_loop_destroy(struct weir_plugin_loop *loop)
 const struct weir_plugin_clock *weir_plugin_loop_clock(const struct weir_plugin_loop *loop)
 {
     return &loop->clock;
+}
+
+void weir_plugin_loop_adopt(struct weir_plugin_loop *loop)
+{
+    own_loop = loop;
+}
+
+struct weir_plugin_loop *weir_plugin_loop_own(void)
+{
+    return own_loop;
+}
+
+void weir_plugin_loop_turned(struct weir_plugin_loop *loop)
+{
+    loop->turn_us = loop->turn_wall_us = 0;
+}
+
+uint64_t weir_plugin_loop_turn_us(struct weir_plugin_loop *loop)
+{
+    if (loop->turn_us == 0) {
+        loop->turn_us = now_us(loop);
+    }
+    return loop->turn_us;
+}
+
+uint64_t weir_plugin_loop_turn_wall_us(struct weir_plugin_loop *loop)
+{
+    if (loop->turn_wall_us == 0) {
+        loop->turn_wall_us = loop->clock.wall_us(loop->clock.arg);
+    }
+    return loop->turn_wall_us;
+}
+
+uint32_t weir_plugin_loop_draw(struct weir_plugin_loop *loop)
+{
+    enum { N_FIRST = 256, ONE_OF = 16 };
+    if (loop->clock.mono_ns != system_mono_ns || loop->n_drawn < N_FIRST) {
+        loop->n_drawn++;
+        return 1;
+    }
+    if (loop->n_until_next > 0) {
+        loop->n_until_next--;
+        return 0;
+    }
+    loop->random = loop->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    loop->n_until_next = (uint32_t)(loop->random >> 33) % (2 * ONE_OF - 1);
+    return ONE_OF;
 }
 
 uint32_t weir_plugin_loop_number(const struct weir_plugin_loop *loop)

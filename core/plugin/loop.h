@@ -39,6 +39,23 @@ void weir_plugin_loop_turn(struct weir_plugin_loop *loop);
 /* Microseconds until the next timer; 0: now; UINT64_MAX: none. */
 uint64_t weir_plugin_loop_next_us(struct weir_plugin_loop *loop);
 const struct weir_plugin_clock *weir_plugin_loop_clock(const struct weir_plugin_loop *loop);
+
+/* The thread that calls it is the loop's from now on, and says turned() before each sleep; NULL:
+ * it is no loop's any more. */
+void weir_plugin_loop_adopt(struct weir_plugin_loop *loop);
+void weir_plugin_loop_turned(struct weir_plugin_loop *loop);
+/* The loop whose thread this is, or NULL. */
+struct weir_plugin_loop *weir_plugin_loop_own(void);
+/* Its clock, read once in a turn: what happens in one turn happens at once. On the loop's thread.
+ */
+uint64_t weir_plugin_loop_turn_us(struct weir_plugin_loop *loop);
+uint64_t weir_plugin_loop_turn_wall_us(struct weir_plugin_loop *loop);
+/* The system's clock at the kernel's last tick, at most 10 ms ago, for a sixth of the price. */
+uint64_t weir_plugin_clock_tick_ns(void);
+/* Shall the hooks of a request that begins now be timed? 0: no; else each stands for so many. All
+ * of the first requests and of another clock than the system's are; then one of 16, drawn by
+ * chance, so that it falls in step with no client. On the loop's thread. */
+uint32_t weir_plugin_loop_draw(struct weir_plugin_loop *loop);
 /* No other loop of this process has or had it; they count from 0. */
 uint32_t weir_plugin_loop_number(const struct weir_plugin_loop *loop);
 

@@ -26,7 +26,14 @@ struct weir_plugins {
 
 struct weir_plugin_link {
     struct weir_plugin_instance *instance;
-    size_t state_at; /* of its bytes in the run's state */
+    const weir_policy *policy; /* the instance's */
+    size_t state_at;           /* of its bytes in the run's state */
+};
+
+/* The links that have a hook, in their order. */
+struct weir_plugin_hook_list {
+    uint8_t n;
+    uint8_t at[WEIR_PLUGIN_CHAIN_MAX];
 };
 
 struct weir_plugin_chain {
@@ -34,9 +41,9 @@ struct weir_plugin_chain {
     struct weir_plugins *plugins;
     struct weir_plugin_chain *next_dead;
     size_t state_bytes;
-    bool has_chunk_hooks, has_delivered_hooks;
-    uint32_t phases; /* that any plugin has a hook for */
+    bool times_all; /* hooks: the budget is too short for a clock's ticks */
     uint32_t n;
+    struct weir_plugin_hook_list hooks[WEIR_HOOK__COUNT];
     struct weir_plugin_link links[WEIR_PLUGIN_CHAIN_MAX];
 };
 

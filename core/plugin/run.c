@@ -11,7 +11,8 @@ int weir_plugin_run_init(struct weir_plugin_run *run, struct weir_plugin_chain *
                          weir_plugin_resumed resumed)
 {
     memset(run, 0,
-           chain->has_chunk_hooks ? sizeof(*run) : offsetof(struct weir_plugin_run, choices));
+           weir_plugin_chain_has_chunk_hooks(chain) ? sizeof(*run)
+                                                    : offsetof(struct weir_plugin_run, choices));
     run->req = req;
     run->loop = loop;
     run->arena = arena;
@@ -22,6 +23,8 @@ int weir_plugin_run_init(struct weir_plugin_run *run, struct weir_plugin_chain *
             return WEIR_E_NOMEM;
         }
     }
+    run->lane = weir_guard_lane_of(weir_plugin_loop_number(loop));
+    run->weight = chain->n == 0 || chain->times_all ? 1 : weir_plugin_loop_draw(loop);
     run->chain = weir_plugin_chain_ref(chain);
     return 0;
 }
@@ -31,40 +34,25 @@ static const struct weir_plugin_request_ops *ops_of(const struct weir_plugin_run
     return run->chain->plugins->options.ops;
 }
 
-uint64_t weir_plugin_run_now_ns(const struct weir_plugin_run *run)
-{
-    const struct weir_plugin_clock *c = weir_plugin_loop_clock(run->loop);
-    return c->mono_ns(c->arg);
-}
-
-_Thread_local uint64_t weir_plugin_hook_ns;
-
-void weir_plugin_run_enter(const struct weir_plugin_run *run, uint64_t now_ns)
-{
-    bool real = weir_plugin_loop_clock(run->loop)->mono_ns == weir_plugin_clock_system.mono_ns;
-    weir_plugin_hook_ns = real ? now_ns : 0;
-}
-
 bool weir_plugin_run_admits(struct weir_plugin_run *run, struct weir_plugin_instance *inst)
 {
     return !weir_plugin_guard_was_closed(&inst->guard) ||
            weir_plugin_guard_admits(&inst->guard, weir_plugin_run_now_ns(run) / 1000);
 }
 
-uint64_t weir_plugin_run_note(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
-                              enum weir_plugin_hook hook, uint64_t start_ns, bool failed)
+void weir_plugin_run_judge(struct weir_plugin_run *run, struct weir_plugin_instance *inst,
+                           enum weir_plugin_hook hook, uint64_t start_ns, uint64_t end_ns,
+                           bool failed)
 {
-    uint64_t end_ns = weir_plugin_run_now_ns(run);
-    bool quarantined = weir_plugin_guard_record(&inst->guard, weir_plugin_loop_number(run->loop),
-                                                hook, start_ns, end_ns, failed);
-    if (quarantined) {
+    uint64_t spent_ns = end_ns > start_ns ? end_ns - start_ns : 0;
+    weir_plugin_loop_turned(run->loop); /* it is later now than those behind it should be told */
+    if (weir_plugin_guard_judge(&inst->guard, spent_ns, end_ns, failed)) {
         weir_log(WEIR_LOG_ERROR, inst->component, NULL,
                  "quarantined for %u s after repeated failures or overruns (last in %s); its "
                  "requests are %s meanwhile",
                  (unsigned)(inst->guard.limits.cool_down_us / 1000000), weir_plugin_hook_name(hook),
                  inst->fail_open ? "passed on" : "refused");
     }
-    return end_ns;
 }
 
 enum weir_plugin_outcome weir_plugin_run_fail(struct weir_plugin_run *run,
@@ -78,13 +66,6 @@ enum weir_plugin_outcome weir_plugin_run_fail(struct weir_plugin_run *run,
         (weir_str)WEIR_STR_INIT("policy_unavailable"),
         (weir_str)WEIR_STR_INIT("A policy of this service failed; the request was not run."));
     return WEIR_PLUGIN_ANSWERED;
-}
-
-static enum weir_plugin_hook phase_hook(int phase)
-{
-    return phase == WEIR_PHASE_REPLAY
-               ? WEIR_HOOK_REPLAY
-               : (enum weir_plugin_hook)(WEIR_HOOK_HEADERS + (phase - WEIR_PHASE_HEADERS));
 }
 
 /* What a verdict means, with the mistakes that a plugin can make in returning it. */
@@ -127,43 +108,39 @@ static void drop_ticket(struct weir_plugin_run *run)
 static enum weir_plugin_outcome call_hook(struct weir_plugin_run *run, const int *rc,
                                           const weir_str *data, uint64_t *at_ns)
 {
-    struct weir_plugin_instance *inst = run->chain->links[run->index].instance;
-    const weir_policy *policy = &inst->lib->policy;
+    const struct weir_plugin_link *link = &run->chain->links[run->called];
+    struct weir_plugin_instance *inst = link->instance;
+    enum weir_plugin_hook hook = weir_plugin_phase_hook(run->phase);
     run->in_phase_hook = true;
     run->answered = false;
     run->responded = false;
-    run->called = run->index;
 
     int verdict = WEIR_FAIL;
-    weir_plugin_run_enter(run, *at_ns);
     if (!rc) {
-        verdict = policy->on_phase(inst->self, run->req, run->phase);
-    } else if (policy->on_resume) {
-        verdict = policy->on_resume(inst->self, run->req, run->phase, *rc, *data);
+        verdict = link->policy->on_phase(inst->self, run->req, run->phase);
+    } else if (link->policy->on_resume) {
+        verdict = link->policy->on_resume(inst->self, run->req, run->phase, *rc, *data);
     }
-    weir_plugin_run_leave();
     run->in_phase_hook = false;
     if (!is_sound(run, verdict)) {
         verdict = WEIR_FAIL;
     }
-    *at_ns = weir_plugin_run_note(run, inst, rc ? WEIR_HOOK_RESUME : phase_hook(run->phase), *at_ns,
-                                  verdict == WEIR_FAIL);
+    *at_ns =
+        weir_plugin_run_note(run, inst, rc ? WEIR_HOOK_RESUME : hook, *at_ns, verdict == WEIR_FAIL);
     if (verdict != WEIR_SUSPEND && run->ticket != 0) {
         drop_ticket(run);
     }
     return apply_verdict(run, inst, verdict);
 }
 
-/* Goes on with the plugin at run->index, to the end of the phase. One look at the clock between
- * two hooks is the end of one and the beginning of the other. */
+/* Goes on with the plugin at run->turn, to the end of the phase. One look at the clock between two
+ * hooks is the end of one and the beginning of the other. */
 static enum weir_plugin_outcome advance(struct weir_plugin_run *run, uint64_t at_ns)
 {
-    for (; run->index < run->chain->n; run->index++) {
-        struct weir_plugin_instance *inst = run->chain->links[run->index].instance;
-        const weir_policy *policy = &inst->lib->policy;
-        if (!(policy->phases & WEIR_PHASE_BIT(run->phase)) || !policy->on_phase) {
-            continue;
-        }
+    const struct weir_plugin_hook_list *l = &run->chain->hooks[weir_plugin_phase_hook(run->phase)];
+    for (; run->turn < l->n; run->turn++) {
+        run->called = l->at[run->turn];
+        struct weir_plugin_instance *inst = run->chain->links[run->called].instance;
         enum weir_plugin_outcome outcome = weir_plugin_run_admits(run, inst)
                                                ? call_hook(run, NULL, NULL, &at_ns)
                                                : weir_plugin_run_fail(run, inst);
@@ -182,11 +159,11 @@ static enum weir_plugin_outcome advance(struct weir_plugin_run *run, uint64_t at
 enum weir_plugin_outcome weir_plugin_run_phase(struct weir_plugin_run *run, enum weir_phase phase)
 {
     run->entered = true;
-    if (!(run->chain->phases & WEIR_PHASE_BIT(phase))) { /* nobody's time is taken */
+    if (run->chain->hooks[weir_plugin_phase_hook(phase)].n == 0) { /* nobody's time is taken */
         return WEIR_PLUGIN_DONE;
     }
     run->phase = phase;
-    run->index = 0;
+    run->turn = 0;
     return advance(run, weir_plugin_run_now_ns(run));
 }
 
@@ -194,10 +171,11 @@ void weir_plugin_run_ticket_ended(void *arg, int rc, weir_str data)
 {
     struct weir_plugin_run *run = arg;
     run->ticket = 0;
+    run->called = run->chain->hooks[weir_plugin_phase_hook(run->phase)].at[run->turn];
     uint64_t at_ns = weir_plugin_run_now_ns(run);
     enum weir_plugin_outcome outcome = call_hook(run, &rc, &data, &at_ns);
     if (outcome == WEIR_PLUGIN_DONE) {
-        run->index++;
+        run->turn++;
         outcome = advance(run, at_ns);
     }
     if (outcome != WEIR_PLUGIN_SUSPENDED) {
@@ -218,15 +196,13 @@ void weir_plugin_run_abandon(struct weir_plugin_run *run)
 
 void weir_plugin_run_delivered(struct weir_plugin_run *run, uint64_t n_tokens)
 {
-    for (uint32_t i = 0; run->chain->has_delivered_hooks && i < run->chain->n; i++) {
-        struct weir_plugin_instance *inst = run->chain->links[i].instance;
-        if (!inst->lib->policy.on_delivered) {
-            continue;
-        }
-        uint64_t start_ns = weir_plugin_run_now_ns(run);
-        run->called = i;
-        inst->lib->policy.on_delivered(inst->self, run->req, n_tokens);
-        (void)weir_plugin_run_note(run, inst, WEIR_HOOK_DELIVERED, start_ns, false);
+    const struct weir_plugin_hook_list *l = &run->chain->hooks[WEIR_HOOK_DELIVERED];
+    uint64_t at_ns = l->n ? weir_plugin_run_now_ns(run) : 0;
+    for (uint32_t i = 0; i < l->n; i++) {
+        run->called = l->at[i];
+        const struct weir_plugin_link *link = &run->chain->links[run->called];
+        link->policy->on_delivered(link->instance->self, run->req, n_tokens);
+        at_ns = weir_plugin_run_note(run, link->instance, WEIR_HOOK_DELIVERED, at_ns, false);
     }
 }
 
@@ -236,20 +212,13 @@ void weir_plugin_run_complete(struct weir_plugin_run *run, const weir_usage *usa
         return;
     }
     run->completed = true;
-    if (run->chain->n == 0) {
-        return;
-    }
-    uint64_t at_ns = weir_plugin_run_now_ns(run);
-    for (uint32_t i = 0; i < run->chain->n; i++) {
-        struct weir_plugin_instance *inst = run->chain->links[i].instance;
-        if (!inst->lib->policy.on_complete) {
-            continue;
-        }
-        run->called = i;
-        weir_plugin_run_enter(run, at_ns);
-        inst->lib->policy.on_complete(inst->self, run->req, usage);
-        weir_plugin_run_leave();
-        at_ns = weir_plugin_run_note(run, inst, WEIR_HOOK_COMPLETE, at_ns, false);
+    const struct weir_plugin_hook_list *l = &run->chain->hooks[WEIR_HOOK_COMPLETE];
+    uint64_t at_ns = l->n ? weir_plugin_run_now_ns(run) : 0;
+    for (uint32_t i = 0; i < l->n; i++) {
+        run->called = l->at[i];
+        const struct weir_plugin_link *link = &run->chain->links[run->called];
+        link->policy->on_complete(link->instance->self, run->req, usage);
+        at_ns = weir_plugin_run_note(run, link->instance, WEIR_HOOK_COMPLETE, at_ns, false);
     }
 }
 

@@ -10,6 +10,9 @@
  * A client that leaves: run_abandon() (also while suspended), then run_complete(), run_finish().
  * Ownership: the run owns its reference to the chain; state lives in the request's arena.
  * Threads: the request's loop only. Errors: WEIR_E_NOMEM from init, when the arena is full.
+ * Time: a look at the clock costs more than many a hook, so only the hooks of some requests are
+ * timed (weir_plugin_loop_draw) and count for the others. Of those, the kernel's ticks tell which
+ * hook overran its budget, and a tick is a small part of that.
  * Invariant: on_complete of every plugin runs exactly once per run that entered a phase; a
  * quarantined plugin's too, since billing and cleaning up hang on it. */
 #include "base/arena.h"
@@ -43,8 +46,10 @@ struct weir_plugin_run {
     char *state;        /* every plugin's req_state_size bytes */
     weir_ticket ticket; /* of the suspension; 0: none */
     int phase;          /* enum weir_phase while a phase runs or is suspended, else 0 */
-    uint32_t index;     /* plugin whose turn it is */
+    uint32_t turn;      /* place in the phase's list of who is there */
     uint32_t called;    /* plugin whose hook was called last */
+    uint32_t lane;      /* of the loop, in what guards count */
+    uint32_t weight;    /* how many hooks one of this run's stands for; 0: they are not timed */
     bool in_phase_hook;
     const struct weir_plugin_instance *may_pause; /* whose hook may pause the output now */
     bool answered;                                /* this hook called deny() or respond() */
@@ -52,7 +57,7 @@ struct weir_plugin_run {
     bool entered;                                 /* a phase was begun: on_complete is owed */
     bool completed;
     bool abandoned;
-    uint64_t chunks_done; /* bits of plugins that answered WEIR_CHUNK_REST */
+    uint64_t chunks_done; /* bits of plugins, in the list, that answered WEIR_CHUNK_REST */
     uint32_t chunks_from; /* first plugin that sees chunks; those in front saw a replay's before */
     uint32_t n_choices;   /* no choice from here on has one in `choices` */
     struct weir_plugin_pause *pauses; /* [chain->n], in the arena; NULL until the first */

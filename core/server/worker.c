@@ -29,7 +29,6 @@ struct weir_worker {
     uv_loop_t loop;
     uv_timer_t tick;
     uv_prepare_t turn; /* the last thing before the loop sleeps */
-    uint64_t now_us;   /* 0: not read in this turn */
     struct weir_inbox inbox;
     struct weir_inbox_item drain_item, stop_item;
     struct weir_tenants_reader *tenants_reader;
@@ -150,7 +149,7 @@ static void on_tick(uv_timer_t *timer)
 static void on_turn(uv_prepare_t *turn)
 {
     struct weir_worker *w = turn->data;
-    w->now_us = 0;
+    weir_plugin_loop_turned(w->plugin_loop.loop);
 }
 
 static struct weir_worker *from_item(struct weir_inbox_item *item, size_t offset)
@@ -286,7 +285,9 @@ int weir_worker_listen_along(struct weir_worker *w, const struct weir_worker *fi
 
 void weir_worker_run(struct weir_worker *w)
 {
+    weir_plugin_loop_adopt(w->plugin_loop.loop);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    weir_plugin_loop_adopt(NULL);
 }
 
 static void *thread_main(void *arg)
@@ -387,10 +388,7 @@ uv_loop_t *weir_worker_loop(struct weir_worker *w)
 
 uint64_t weir_worker_now_us(struct weir_worker *w)
 {
-    if (w->now_us == 0) {
-        w->now_us = weir_clock_mono_us();
-    }
-    return w->now_us;
+    return weir_plugin_loop_turn_us(w->plugin_loop.loop);
 }
 
 struct weir_inbox *weir_worker_inbox(struct weir_worker *w)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A policy that does what the request's headers tell it, and notes each call in probe_events().
  *
- * Header "x-<NAME>-<phase>": deny, respond, suspend, fail, nonsense, or absent: continue. Output
- * with a '<NAME>' in it pauses; what its ticket is resumed with is done then ("pause": again).
- * Compiled several times with different PROBE_NAMEs. */
+ * Header "x-<NAME>-<phase>": deny, respond, suspend, doze, fail, nonsense, or absent: continue.
+ * Output with a '<NAME>' in it pauses; what its ticket is resumed with is done then ("pause":
+ * again). Compiled several times with different PROBE_NAMEs. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "weir/plugin.h"
 #include "weir/policy.h"
@@ -89,6 +90,10 @@ static int act(const weir_host *host, weir_req *r, const char *what, size_t n)
     }
     if (n == 10 && memcmp(what, "no-suspend", 10) == 0) {
         last_ticket = host->suspend(host, r, 100);
+        return WEIR_CONTINUE;
+    }
+    if (n == 4 && memcmp(what, "doze", 4) == 0) {
+        (void)usleep(80 * 1000);
         return WEIR_CONTINUE;
     }
     if (n == 5 && memcmp(what, "pause", 5) == 0) {
