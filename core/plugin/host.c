@@ -111,6 +111,18 @@ static uint64_t wall_us(const weir_host *h)
     return c->wall_us(c->arg);
 }
 
+static uint64_t turn_us(const weir_host *h)
+{
+    struct weir_plugin_loop *loop = weir_plugin_loop_own();
+    return loop ? weir_plugin_loop_turn_us(loop) : now_us(h);
+}
+
+static uint64_t turn_wall_us(const weir_host *h)
+{
+    struct weir_plugin_loop *loop = weir_plugin_loop_own();
+    return loop ? weir_plugin_loop_turn_wall_us(loop) : wall_us(h);
+}
+
 void weir_host_fill(weir_host *host, struct weir_plugin_instance *inst)
 {
     *host = (weir_host){
@@ -126,6 +138,8 @@ void weir_host_fill(weir_host *host, struct weir_plugin_instance *inst)
         .log_enabled = log_enabled,
         .now_us = now_us,
         .wall_us = wall_us,
+        .turn_us = turn_us,
+        .turn_wall_us = turn_wall_us,
     };
     weir_host_fill_timers(host);
     weir_host_fill_request(host);

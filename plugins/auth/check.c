@@ -71,7 +71,7 @@ enum auth_verdict auth_check(struct auth *a, weir_req *r, const char *header, ui
     if (found == AUTH_FOUND_AWAY) {
         return AUTH_UNAVAILABLE;
     }
-    uint64_t now_us = a->host->wall_us(a->host);
+    uint64_t now_us = weir_host_turn_wall_us(a->host);
     enum auth_verdict verdict = AUTH_UNKNOWN;
     bool is_proved = auth_key_proves(key, digest, now_us); /* as long without a key */
     if (key && is_proved) {

@@ -310,7 +310,7 @@ static struct bill *make_bill(struct billing *b, weir_req *r, const struct bill_
         return NULL;
     }
     f.stream = number(b, r, WEIR_NUMBER_STREAM) != 0;
-    f.started_us = b->host->wall_us(b->host);
+    f.started_us = weir_host_turn_wall_us(b->host);
     f.attempts = 0;
     billing_month_of(f.started_us, f.month);
     billing_facts_keep(&f, bill->texts);
@@ -562,7 +562,7 @@ static void settle(struct bill *bill, const weir_usage *u)
         billing_count(b, BILLING_UNPRICED);
     }
     bill->want = totals_of(u);
-    bill->end = (struct billing_end){.ended_us = b->host->wall_us(b->host),
+    bill->end = (struct billing_end){.ended_us = weir_host_turn_wall_us(b->host),
                                      .status = u->http_status,
                                      .finish = finish_word(u->finish),
                                      .source = "replica"};

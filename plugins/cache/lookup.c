@@ -106,7 +106,7 @@ static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key 
     if (model.n) {
         memcpy(a->texts + tenant.n, model.p, model.n);
     }
-    uint64_t now_us = c->host->wall_us(c->host), age_us = c->settings.ttl_us;
+    uint64_t now_us = weir_host_turn_wall_us(c->host), age_us = c->settings.ttl_us;
     if (control->max_age_s < age_us / 1000000) {
         age_us = control->max_age_s * 1000000;
     }

@@ -67,7 +67,7 @@ static void keep_in_store(const struct ask *ask, const struct answer *a)
 static void keep(struct ask *ask, const weir_usage *u)
 {
     struct cache *c = ask->c;
-    struct answer *a = answer_finish(&ask->writer, ask->digest, c->host->wall_us(c->host),
+    struct answer *a = answer_finish(&ask->writer, ask->digest, weir_host_turn_wall_us(c->host),
                                      u->prompt_tokens, u->completion_tokens);
     if (!a) {
         return;

@@ -13,7 +13,7 @@ static void enter(struct circuit *c, enum circuit_state state, uint64_t now_us)
 static enum circuit_advice note_closed(struct circuit *c, const struct circuit_settings *s,
                                        bool is_good, uint64_t now_us)
 {
-    if (now_us - c->window_from_us >= s->window_us) {
+    if (now_us >= c->window_from_us + s->window_us) { /* it may be another loop's that is later */
         c->window_from_us = now_us;
         c->n_good = c->n_bad = 0;
     }

@@ -105,7 +105,7 @@ static void judge(struct member *m, bool is_good, uint64_t begun_us)
     const struct circuit_set_config *config = &m->set->config;
     const struct circuit_settings *s = &config->settings;
     struct circuit *c = &m->circuit;
-    uint64_t now_us = config->host->now_us(config->host);
+    uint64_t now_us = weir_host_turn_us(config->host);
     bool was_closed = c->state == CIRCUIT_CLOSED;
     enum circuit_advice advice = circuit_note(c, s, is_good, begun_us, now_us);
     if (advice == CIRCUIT_PASSED) {

@@ -389,7 +389,7 @@ enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, 
     char bytes[LEDGER_TEXT_BYTES];
     struct reservation draft = {.ledger = l,
                                 .req = req,
-                                .began_us = l->host->wall_us(l->host),
+                                .began_us = weir_host_turn_wall_us(l->host),
                                 .holds = holds,
                                 .at_hand = l->direct ? at_hand : NULL,
                                 .text = bytes};

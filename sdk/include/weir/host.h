@@ -141,7 +141,23 @@ struct weir_host {
      * pause(), waits again; DENY, with what deny() set, and FAIL end the run as an error. 0 on
      * failure. [loop] */
     weir_ticket (*pause)(const weir_host *, weir_req *, uint32_t timeout_ms);
+
+    /* now_us() and wall_us(), read once in a turn of the loop that asks: they stand still inside a
+     * hook, and one thread may see an earlier time than another saw before it. An older host has
+     * neither: call weir_host_turn_us() and weir_host_turn_wall_us(). [any] */
+    uint64_t (*turn_us)(const weir_host *);
+    uint64_t (*turn_wall_us)(const weir_host *);
 };
+
+static inline uint64_t weir_host_turn_us(const weir_host *h)
+{
+    return WEIR_HAS_FN(h, turn_us) ? h->turn_us(h) : h->now_us(h);
+}
+
+static inline uint64_t weir_host_turn_wall_us(const weir_host *h)
+{
+    return WEIR_HAS_FN(h, turn_wall_us) ? h->turn_wall_us(h) : h->wall_us(h);
+}
 
 /* Host extension "weir.metrics/1": Prometheus metrics named weir_<plugin>_<name>. */
 typedef uint32_t weir_metric; /* 0: none; operations on it do nothing */
