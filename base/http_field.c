@@ -3,57 +3,93 @@
 
 #include <string.h>
 
-/* Eight letters and hyphens, as in nearly all names. A byte's high bit says what holds for it;
- * nothing is borrowed from the next one, since all begin above 127. */
-static bool are_plain(const char *p)
+/* Sixteen bytes at a time; a comparison gives 0xff or 0 for each. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+static bytes16 load16(const char *p)
 {
-    const uint64_t each = UINT64_C(0x0101010101010101), high = each << 7;
-    uint64_t w;
-    memcpy(&w, p, sizeof(w));
-    uint64_t lower = w | each * 0x20;
-    uint64_t from_a = (lower | high) - each * 'a', to_z = (each * 'z' | high) - (lower & ~high);
-    uint64_t is_other = ((w ^ each * '-') | high) - each;
-    return (((from_a & to_z) | ~is_other) & ~w & high) == high;
+    bytes16 v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+/* All bytes of a text of 1 to 16, some of them twice. */
+static bytes16 load_short(weir_str s)
+{
+    uint64_t a, b;
+    if (s.n >= 8) {
+        memcpy(&a, s.p, sizeof(a));
+        memcpy(&b, s.p + s.n - 8, sizeof(b));
+    } else if (s.n >= 4) {
+        uint32_t first, last;
+        memcpy(&first, s.p, sizeof(first));
+        memcpy(&last, s.p + s.n - 4, sizeof(last));
+        a = b = (uint64_t)first << 32 | last;
+    } else {
+        uint8_t first = (uint8_t)s.p[0], middle = (uint8_t)s.p[s.n / 2];
+        a = b =
+            UINT64_C(0x0101010101010000) * first | (uint32_t)middle << 8 | (uint8_t)s.p[s.n - 1];
+    }
+    const uint64_t both[2] = {a, b};
+    bytes16 v;
+    memcpy(&v, both, sizeof(v));
+    return v;
+}
+
+static bool are_all(bytes16 holds)
+{
+    uint64_t half[2];
+    memcpy(half, &holds, sizeof(half));
+    return (half[0] & half[1]) == UINT64_MAX;
+}
+
+/* Letters, digits and hyphens, as in nearly all names. */
+static bytes16 are_plain(bytes16 v)
+{
+    return (bytes16)(((v | 0x20) - 'a' < 26) | (v - '0' < 10) | (v == '-'));
+}
+
+/* No control characters, a tab neither. */
+static bytes16 are_printed(bytes16 v)
+{
+    return (bytes16)((v >= 0x20) & (v != 0x7f));
+}
+
+/* Does `what` hold for all bytes? Inlined with it. */
+static inline bool holds_for(weir_str s, bytes16 (*what)(bytes16))
+{
+    if (s.n <= 16) {
+        return s.n == 0 || are_all(what(load_short(s)));
+    }
+    bytes16 all = what(load16(s.p + s.n - 16));
+    for (size_t i = 0; s.n - i > 16; i += 16) {
+        all &= what(load16(s.p + i));
+    }
+    return are_all(all);
 }
 
 bool weir_http_is_token(weir_str s)
 {
     /* A bit for each tchar: !#$%&'*+-.^_`|~, digits, letters. */
     static const uint64_t tchars[4] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
-    size_t i = 0;
-    while (s.n - i >= 8 && are_plain(s.p + i)) {
-        i += 8;
+    if (holds_for(s, are_plain)) {
+        return s.n > 0;
     }
-    if (s.n >= 8 && s.n - i < 8 && are_plain(s.p + s.n - 8)) {
-        return true;
-    }
-    for (; i < s.n; i++) {
+    for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (!(tchars[c >> 6] >> (c & 63) & 1)) {
             return false;
         }
     }
-    return s.n > 0;
-}
-
-/* Eight bytes, none of which is a control character, a tab neither. */
-static bool are_printed(const char *p)
-{
-    const uint64_t each = UINT64_C(0x0101010101010101), high = each << 7;
-    uint64_t w;
-    memcpy(&w, p, sizeof(w));
-    uint64_t seven = w & ~high, from_space = (seven | high) - each * 0x20;
-    uint64_t not_del = ((seven ^ each * 0x7f) | high) - each;
-    return (((from_space & not_del) | w) & high) == high;
+    return true;
 }
 
 bool weir_http_is_field_value(weir_str s)
 {
-    size_t i = 0;
-    while (s.n - i >= 8 && are_printed(s.p + i)) {
-        i += 8;
+    if (holds_for(s, are_printed)) {
+        return true;
     }
-    for (; i < s.n; i++) {
+    for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f) {
             return false;

@@ -10,20 +10,20 @@
 #include "base/http_field.h"
 #include "core/net/http_server_internal.h"
 
+/* No two of them are of one length. */
 static bool is_ours(weir_str name)
 {
-    static const weir_str ours[] = {
-        WEIR_STR_INIT("connection"),
-        WEIR_STR_INIT("content-length"),
-        WEIR_STR_INIT("date"),
-        WEIR_STR_INIT("transfer-encoding"),
-    };
-    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-        if (name.n == ours[i].n && strncasecmp(name.p, ours[i].p, name.n) == 0) {
-            return true;
-        }
+    static const weir_str connection = WEIR_STR_INIT("connection");
+    static const weir_str content_length = WEIR_STR_INIT("content-length");
+    static const weir_str date = WEIR_STR_INIT("date");
+    static const weir_str transfer_encoding = WEIR_STR_INIT("transfer-encoding");
+    switch (name.n) {
+    case sizeof("date") - 1: return weir_http_is_named(name, date);
+    case sizeof("connection") - 1: return weir_http_is_named(name, connection);
+    case sizeof("content-length") - 1: return weir_http_is_named(name, content_length);
+    case sizeof("transfer-encoding") - 1: return weir_http_is_named(name, transfer_encoding);
+    default: return false;
     }
-    return false;
 }
 
 static int check_open(const struct weir_http_exchange *ex)
