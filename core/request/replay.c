@@ -4,11 +4,8 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* each EVP digest makes and frees a context */
 #include <openssl/sha.h>
 
-#include "base/buf.h"
-#include "base/siphash.h"
+#include "base/keyed_hash.h"
 #include "core/request/request.h"
-
-enum { MAX_KEY_BYTES = 64 * 1024 * 1024, USUAL_REST = 512 };
 
 /* ---- the copy ---- */
 
@@ -74,30 +71,92 @@ int weir_replay_make(struct weir_arena *arena, weir_str source, const weir_chunk
 
 /* ---- the key ---- */
 
-static void add_text(struct weir_buf *b, weir_str s)
-{
-    uint64_t n = s.n; /* first, so that no two lists of texts look the same */
-    weir_buf_add(b, &n, sizeof(n));
-    weir_buf_add_str(b, s);
-}
-
-/* All numbers of a generation, without holes between them. */
-struct numbers {
-    uint64_t seed;
-    uint32_t kind, tool_choice, parallel_tool_calls, format, n, max_tokens, echo, want_logprobs;
-    uint32_t n_top, n_stop, ignore_eos, n_prompt_tokens, n_bias, pinned;
-    uint32_t sampling_given; /* an upstream has defaults of its own */
-    uint32_t no_hole;
-    int32_t top_k;
-    float temperature, top_p, typical_p, min_p, repetition, presence, frequency;
+/* Under a secret of the caller's, or without one the same everywhere. */
+struct digest {
+    bool is_own;
+    struct weir_keyed_hash own;
+    SHA256_CTX sha;
 };
 
-static struct numbers numbers_of(const struct weir_request *r, const weir_sampling *s)
+/* Each thread keeps the long key of the secret that it was asked for last: there is one cache. */
+static const struct weir_keyed_hash_key *key_of(const uint8_t secret[WEIR_ANSWER_SECRET_BYTES])
+{
+    static _Thread_local struct {
+        bool is_made;
+        uint8_t secret[WEIR_ANSWER_SECRET_BYTES];
+        struct weir_keyed_hash_key key;
+    } last;
+    if (!last.is_made || memcmp(last.secret, secret, sizeof(last.secret)) != 0) {
+        memcpy(last.secret, secret, sizeof(last.secret));
+        weir_keyed_hash_make_key(&last.key, secret);
+        last.is_made = true;
+    }
+    return &last.key;
+}
+
+static void begin(struct digest *d, const uint8_t *secret)
+{
+    d->is_own = secret != NULL;
+    if (secret) {
+        weir_keyed_hash_begin(&d->own, key_of(secret));
+    } else {
+        (void)SHA256_Init(&d->sha);
+    }
+}
+
+static void add(struct digest *d, const void *bytes, size_t n)
+{
+    if (n == 0) {
+        return;
+    }
+    if (d->is_own) {
+        weir_keyed_hash_add(&d->own, bytes, n);
+    } else {
+        (void)SHA256_Update(&d->sha, bytes, n);
+    }
+}
+
+static void end(struct digest *d, uint8_t ret_digest[WEIR_ANSWER_DIGEST_BYTES])
+{
+    if (d->is_own) {
+        weir_keyed_hash_end(&d->own, ret_digest);
+    } else {
+        (void)SHA256_Final(ret_digest, &d->sha);
+    }
+}
+
+enum { N_TEXTS = 9 };
+
+/* What all requests have, without holes. Lengths of the texts that follow are in it, so that no two
+ * lists of texts look the same. */
+struct head {
+    char version[16];
+    uint64_t seed, revision;
+    uint64_t n_texts[N_TEXTS];
+    uint32_t kind, tool_choice, parallel_tool_calls, format, n, max_tokens, echo, want_logprobs;
+    uint32_t n_top, n_stop, ignore_eos, n_prompt_tokens, n_bias, pinned;
+    uint32_t dimensions, is_base64;
+    uint32_t sampling_given; /* an upstream has defaults of its own */
+    int32_t top_k;
+    float temperature, top_p, typical_p, min_p, repetition, presence, frequency;
+    uint32_t no_hole;
+};
+_Static_assert(sizeof(struct head) == 32 + 8 * N_TEXTS + 4 * 26, "no holes");
+
+/* Of whose answer it will be: a policy may have chosen another model just now. */
+static const struct weir_model *model_of(const struct weir_request *r)
+{
+    return r->next_model ? r->next_model : r->model;
+}
+
+static struct head head_of(const struct weir_request *r, const weir_sampling *s)
 {
     const weir_generation *g = &r->api.generation;
     bool seeded = r->api.seed_given && s->temperature > 0; /* without drawing a seed does nothing */
-    return (struct numbers){
+    return (struct head){
+        .version = "weir answer 3",
         .seed = seeded ? s->seed : 0,
+        .revision = weir_model_revision(model_of(r)),
         .kind = g->kind,
         .tool_choice = g->tool_choice,
         .parallel_tool_calls = g->parallel_tool_calls,
@@ -112,6 +171,8 @@ static struct numbers numbers_of(const struct weir_request *r, const weir_sampli
         .n_prompt_tokens = g->n_prompt_tokens,
         .n_bias = s->n_bias,
         .pinned = r->is_pinned ? r->pinned_index + 1 : 0,
+        .dimensions = g->dimensions,
+        .is_base64 = g->is_base64,
         .sampling_given = g->sampling_given,
         .top_k = s->top_k,
         .temperature = s->temperature,
@@ -124,59 +185,38 @@ static struct numbers numbers_of(const struct weir_request *r, const weir_sampli
     };
 }
 
-/* Of whose answer it will be: a policy may have chosen another model just now. */
-static const struct weir_model *model_of(const struct weir_request *r)
-{
-    return r->next_model ? r->next_model : r->model;
-}
-
-static void add_request(struct weir_buf *b, const struct weir_request *r)
+static void add_request(struct digest *d, const struct weir_request *r, const weir_sampling *s)
 {
     const weir_generation *g = &r->api.generation;
-    const struct weir_model *m = model_of(r);
-    const weir_sampling sampling = weir_api_request_sampling(&r->api, weir_model_sampling(m));
-    const struct numbers numbers = numbers_of(r, &sampling);
-    uint64_t revision = weir_model_revision(m);
-    add_text(b, (weir_str)WEIR_STR_INIT("weir answer 2"));
-    add_text(b, r->tenant);
-    add_text(b, weir_str_from(weir_model_name(m)));
-    weir_buf_add(b, &revision, sizeof(revision));
-    weir_buf_add(b, &numbers, sizeof(numbers));
-    add_text(b, g->messages_json);
-    add_text(b, g->tools_json);
-    add_text(b, g->template_args_json);
-    add_text(b, g->tool_name);
-    add_text(b, g->schema_json);
-    add_text(b, g->prompt);
-    if (g->n_prompt_tokens) {
-        weir_buf_add(b, g->prompt_tokens, g->n_prompt_tokens * sizeof(*g->prompt_tokens));
+    const weir_str texts[N_TEXTS] = {
+        r->tenant,
+        weir_str_from(weir_model_name(model_of(r))),
+        g->messages_json,
+        g->tools_json,
+        g->template_args_json,
+        g->tool_name,
+        g->schema_json,
+        g->prompt,
+        g->input_json,
+    };
+    struct head head = head_of(r, s);
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        head.n_texts[i] = texts[i].n;
     }
+    add(d, &head, sizeof(head));
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        add(d, texts[i].p, texts[i].n);
+    }
+    add(d, g->prompt_tokens, g->n_prompt_tokens * sizeof(*g->prompt_tokens));
     for (uint32_t i = 0; i < g->n_stop; i++) {
-        add_text(b, g->stop[i]);
+        uint64_t n = g->stop[i].n;
+        add(d, &n, sizeof(n));
+        add(d, g->stop[i].p, g->stop[i].n);
     }
     for (uint32_t i = 0; i < g->sampling.n_bias; i++) {
-        weir_buf_add(b, &g->sampling.bias[i].token, sizeof(g->sampling.bias[i].token));
-        weir_buf_add(b, &g->sampling.bias[i].bias, sizeof(g->sampling.bias[i].bias));
+        add(d, &g->sampling.bias[i].token, sizeof(g->sampling.bias[i].token));
+        add(d, &g->sampling.bias[i].bias, sizeof(g->sampling.bias[i].bias));
     }
-}
-
-static void add_embedding(struct weir_buf *b, const weir_generation *g)
-{
-    const uint32_t numbers[] = {g->dimensions, g->is_base64};
-    weir_buf_add(b, numbers, sizeof(numbers));
-    add_text(b, g->input_json);
-}
-
-static void digest_of(weir_str all, const uint8_t *secret, uint8_t digest[WEIR_ANSWER_DIGEST_BYTES])
-{
-    if (secret) {
-        weir_siphash(secret, all.p, all.n, digest);
-        return;
-    }
-    SHA256_CTX sha;
-    (void)SHA256_Init(&sha);
-    (void)SHA256_Update(&sha, all.p, all.n);
-    (void)SHA256_Final(digest, &sha);
 }
 
 int weir_replay_key(const struct weir_request *r, const uint8_t *secret, weir_answer_key *out)
@@ -190,22 +230,12 @@ int weir_replay_key(const struct weir_request *r, const uint8_t *secret, weir_an
     const weir_sampling sampling =
         weir_api_request_sampling(&r->api, weir_model_sampling(model_of(r)));
     bool draws = !embeds && sampling.temperature > 0 && !r->api.seed_given;
-    weir_answer_key key = {.struct_size = sizeof(key)};
-    key.flags = (draws ? WEIR_ANSWER_DRAWN : 0) | (g->max_tokens ? WEIR_ANSWER_LIMITED : 0);
-    struct weir_buf b;
-    weir_buf_init(&b, MAX_KEY_BYTES);
-    (void)weir_buf_reserve(&b, g->messages_json.n + g->prompt.n + g->input_json.n + USUAL_REST);
-    add_request(&b, r);
-    if (embeds) {
-        add_embedding(&b, g);
-    }
-    int rc = b.failed ? WEIR_E_NOMEM : 0;
-    if (rc == 0) {
-        digest_of(weir_buf_view(&b), secret, key.digest);
-    }
-    weir_buf_finish(&b);
-    if (rc == 0) {
-        *out = key;
-    }
-    return rc;
+    struct digest digest;
+    *out = (weir_answer_key){.struct_size = sizeof(*out),
+                             .flags = (draws ? WEIR_ANSWER_DRAWN : 0) |
+                                      (g->max_tokens ? WEIR_ANSWER_LIMITED : 0)};
+    begin(&digest, secret);
+    add_request(&digest, r, &sampling);
+    end(&digest, out->digest);
+    return 0;
 }

@@ -50,9 +50,9 @@ typedef struct weir_ext_answer {
     int (*replay)(const weir_host *, weir_req *, const weir_chunk *chunks, size_t n_chunks,
                   const weir_outcome *outcome);
 
-    /* As key(), for who keeps answers in this process alone: a hash under a secret of the caller's,
-     * which costs a third. It has 128 bits, the rest of the digest is 0; who does not know the
-     * secret, of 16 random bytes, cannot make two requests that meet. */
+    /* As key(), for who keeps answers in this process alone: a faster hash under a secret of the
+     * caller's. It has 128 bits, the rest of the digest is 0; who does not know the secret, of 16
+     * random bytes, cannot make two requests that meet. */
     int (*own_key)(const weir_host *, weir_req *, const uint8_t secret[WEIR_ANSWER_SECRET_BYTES],
                    weir_answer_key *out);
 } weir_ext_answer;
