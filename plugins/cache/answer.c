@@ -17,29 +17,23 @@ static const char magic[4] = {'w', 'c', 'a', '1'};
 
 static int reserve(struct answer_writer *w, size_t n)
 {
-    size_t used = w->a ? w->a->n : HEAD_BYTES;
-    if (n > w->max_bytes || used > w->max_bytes - n) {
+    if (!w->room.a) {
+        w->room = w->spare;
+        w->spare = (struct answer_room){0};
+        w->n = HEAD_BYTES;
+        w->n_chunks = 0;
+    }
+    if (n > w->max_bytes || w->n > w->max_bytes - n) {
         return WEIR_E_TOOBIG;
     }
-    bool begins = !w->a;
-    if (begins) {
-        w->a = w->spare;
-        w->spare = NULL;
-    }
-    if (!w->a || used + n > w->a->cap) {
-        size_t cap = w->a ? w->a->cap * 2 : FIRST_BYTES;
-        cap = cap < used + n ? used + n : cap;
-        struct answer *a = realloc(w->a, sizeof(*a) + cap);
+    if (!w->room.a || w->n + n > w->room.cap) {
+        size_t cap = w->room.a ? w->room.cap * 2 : FIRST_BYTES;
+        cap = cap < w->n + n ? w->n + n : cap;
+        struct answer *a = realloc(w->room.a, sizeof(*a) + cap);
         if (!a) {
             return WEIR_E_NOMEM;
         }
-        a->cap = cap;
-        w->a = a;
-    }
-    if (begins) {
-        atomic_init(&w->a->refs, 1);
-        w->a->n_chunks = 0;
-        w->a->n = HEAD_BYTES;
+        w->room = (struct answer_room){a, cap};
     }
     return 0;
 }
@@ -48,8 +42,8 @@ static int reserve(struct answer_writer *w, size_t n)
 static void put(struct answer_writer *w, const void *p, size_t n)
 {
     if (n) {
-        memcpy(w->a->bytes + w->a->n, p, n);
-        w->a->n += n;
+        memcpy(w->room.a->bytes + w->n, p, n);
+        w->n += n;
     }
 }
 
@@ -128,7 +122,7 @@ int answer_add(struct answer_writer *w, const weir_chunk *c)
         put_text(w, c->tool_id);
         put_text(w, c->tool_name);
     }
-    w->a->n_chunks++;
+    w->n_chunks++;
     return c->n_logprobs ? put_logprobs(w, c) : 0;
 }
 
@@ -136,11 +130,15 @@ struct answer *answer_finish(struct answer_writer *w,
                              const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t made_us,
                              uint64_t prompt_tokens, uint64_t completion_tokens)
 {
-    struct answer *a = w->a;
-    w->a = NULL;
+    struct answer *a = w->room.a;
     if (!a) {
         return NULL;
     }
+    atomic_init(&a->refs, 1);
+    a->n_chunks = w->n_chunks;
+    a->n = w->n;
+    a->cap = w->room.cap;
+    w->room = (struct answer_room){0};
     memcpy(a->digest, digest, sizeof(a->digest));
     a->made_us = made_us;
     a->prompt_tokens = prompt_tokens;
@@ -157,9 +155,9 @@ struct answer *answer_finish(struct answer_writer *w,
 
 void answer_drop(struct answer_writer *w)
 {
-    free(w->a);
-    free(w->spare);
-    w->a = w->spare = NULL;
+    free(w->room.a);
+    free(w->spare.a);
+    w->room = w->spare = (struct answer_room){0};
 }
 
 /* ---- reading ---- */

@@ -32,16 +32,24 @@ void answer_unref(struct answer *a);         /* NULL ok */
  */
 int answer_chunks(const struct answer *a, weir_chunk **ret_chunks);
 
-/* Gathers an answer. */
+/* Memory for an answer, with its bytes' bound here: what nobody wrote to for long is in no cache,
+ * and who writes over it need not wait for it. */
+struct answer_room {
+    struct answer *a; /* NULL: none */
+    size_t cap;
+};
+
+/* Gathers an answer; its head is written at the end. */
 struct answer_writer {
-    struct answer *a;     /* NULL: nothing yet */
-    struct answer *spare; /* one that nobody needs any more, to write over; NULL: none */
-    size_t max_bytes;
+    struct answer_room room;  /* none: nothing yet */
+    struct answer_room spare; /* one that nobody needs any more, to write over; none */
+    size_t n, max_bytes;
+    uint32_t n_chunks;
 };
 
 /* WEIR_E_TOOBIG above max_bytes, WEIR_E_NOMEM. */
 int answer_add(struct answer_writer *w, const weir_chunk *c);
-/* Writes the head and gives the answer away. */
+/* Writes the head and gives the answer away; NULL: nothing was added. */
 struct answer *answer_finish(struct answer_writer *w,
                              const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t made_us,
                              uint64_t prompt_tokens, uint64_t completion_tokens);

@@ -6,38 +6,64 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-enum { SHARDS = 16, CHAINS = 1024, TENANTS = 256, FIRST_PLACES = 16, LINE_BYTES = 64 };
+enum {
+    SHARDS = 16,
+    TENANTS = 256,
+    FIRST_PLACES = 16,
+    LINE_BYTES = 64,
+    ENTRIES = 5, /* of a bucket */
+    FULL_ENTRIES = 4,
+    USUAL_ANSWER_BYTES = 2048,
+    LEAST_BUCKETS = 64,
+    MOST_BUCKETS = 1 << 20,
+};
 
 /* Places are named by where they stand in their shard's array; 0 is none. */
 struct place {
-    uint64_t where;   /* memory_place() */
-    uint64_t tag;     /* of the answer's digest */
-    uint64_t made_us; /* its own */
-    uint64_t tenant;  /* hashes */
+    _Alignas(LINE_BYTES) uint64_t where; /* memory_place() */
+    uint64_t made_us;                    /* its answer's own */
+    uint64_t tenant;                     /* hashes */
     uint64_t model;
-    struct answer *answer;
-    uint32_t next;         /* of its chain, or of those that are free */
-    uint32_t newer, older; /* in the order of use */
-    uint32_t n_bytes : 31; /* that it counts for */
-    uint32_t is_seen : 1;  /* somebody else has, or had, a reference to the answer */
+    struct answer *answer; /* NULL: the place is free */
+    uint32_t next;         /* of those that are free */
+    uint32_t n_bytes;      /* that it counts for */
+    bool is_used;          /* since the hand came by */
+    bool is_seen;          /* somebody else has, or had, a reference to the answer */
 };
 _Static_assert(sizeof(struct place) == MEMORY_PLACE_BYTES, "a line of the cache");
 
+/* Enough of each of its places to say that what is looked for is not there. */
+struct bucket {
+    struct {
+        uint32_t where, tag; /* parts of the place's name and of the answer's digest */
+        uint32_t place;      /* 0: free */
+    } entries[ENTRIES];
+    uint32_t more; /* in the shard's extra buckets; 0: none */
+};
+_Static_assert(sizeof(struct bucket) == LINE_BYTES, "a line of the cache");
+
 struct shard {
-    pthread_mutex_t lock; /* everything below */
-    struct place *places; /* [n_places]; the first is nobody's */
+    pthread_mutex_t lock;   /* everything below */
+    struct bucket *buckets; /* [memory.n_buckets] */
+    struct bucket *extra;   /* [n_extra]; for full ones, whose they stay; the first is nobody's */
+    struct place *places;   /* [n_places]; the first is nobody's */
+    uint32_t n_extra, n_used_extra;
     uint32_t n_places, free;
-    uint32_t newest, oldest;
-    uint32_t chains[CHAINS];
-    struct answer *spares[MEMORY_SPARES];
+    uint32_t hand; /* the place that went last */
+    struct spare {
+        struct answer *answer;
+        size_t cap;
+    } spares[MEMORY_SPARES];
     uint32_t n_spares;
     size_t bytes;
     size_t tenant_bytes[TENANTS]; /* by the tenant's hash: those that meet share a bound */
+    uint32_t tenant_hands[TENANTS];
     uint64_t entries, evicted;
 };
 
 struct memory {
-    size_t max_bytes; /* of a shard */
+    size_t max_bytes;   /* of a shard */
+    uint32_t n_buckets; /* of a shard; a power of two */
     uint8_t secret[WEIR_ANSWER_SECRET_BYTES];
     atomic_uint_least64_t epoch;
     uint32_t n_users; /* under the lock of `ours` */
@@ -66,22 +92,52 @@ static struct shard *shard_of(struct memory *m, uint64_t place)
     return &m->shards[place % SHARDS];
 }
 
-static uint32_t *chain_of(struct shard *s, uint64_t place)
-{
-    return &s->chains[place / SHARDS % CHAINS];
-}
-
 /* Of an answer with room for so many bytes. */
 static size_t cost_of(size_t cap)
 {
     return MEMORY_PLACE_BYTES + sizeof(struct answer) + cap;
 }
 
-static uint64_t tag_of(const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES])
+static uint32_t tag_of(const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES])
 {
-    uint64_t tag;
+    uint32_t tag;
     memcpy(&tag, digest, sizeof(tag));
     return tag;
+}
+
+/* So many that most are not full when all bytes are taken. */
+static uint32_t count_buckets(size_t max_bytes)
+{
+    size_t wanted = max_bytes / (USUAL_ANSWER_BYTES * FULL_ENTRIES);
+    uint32_t n = LEAST_BUCKETS;
+    while (n < wanted && n < MOST_BUCKETS) {
+        n *= 2;
+    }
+    return n;
+}
+
+static void free_all(struct memory *m)
+{
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard *s = &m->shards[i];
+        while (s->n_spares) {
+            answer_unref(s->spares[--s->n_spares].answer);
+        }
+        free(s->buckets);
+        free(s->extra);
+        free(s->places);
+        pthread_mutex_destroy(&s->lock);
+    }
+    free(m);
+}
+
+static void *make_lines(size_t n)
+{
+    void *lines = aligned_alloc(LINE_BYTES, n * LINE_BYTES);
+    if (lines) {
+        memset(lines, 0, n * LINE_BYTES);
+    }
+    return lines;
 }
 
 int memory_create(size_t max_bytes, struct memory **ret_memory)
@@ -90,14 +146,19 @@ int memory_create(size_t max_bytes, struct memory **ret_memory)
     if (!m) {
         return WEIR_E_NOMEM;
     }
-    if (getrandom(m->secret, sizeof(m->secret), 0) != sizeof(m->secret)) {
-        free(m);
-        return WEIR_E_IO;
-    }
     m->max_bytes = max_bytes / SHARDS;
+    m->n_buckets = count_buckets(m->max_bytes);
     m->n_users = 1;
+    bool ok = true;
     for (int i = 0; i < SHARDS; i++) {
         (void)pthread_mutex_init(&m->shards[i].lock, NULL);
+        m->shards[i].buckets = make_lines(m->n_buckets);
+        ok = ok && m->shards[i].buckets;
+    }
+    bool is_random = getrandom(m->secret, sizeof(m->secret), 0) == sizeof(m->secret);
+    if (!ok || !is_random) {
+        free_all(m);
+        return ok ? WEIR_E_IO : WEIR_E_NOMEM;
     }
     *ret_memory = m;
     return 0;
@@ -135,18 +196,78 @@ static bool is_last_user(struct memory *m)
     return is_last;
 }
 
-static void unlink_use(struct shard *s, const struct place *p)
+/* One entry of a bucket. */
+struct at {
+    struct bucket *bucket; /* NULL: there is none */
+    int i;
+};
+
+static struct bucket *bucket_of(const struct memory *m, const struct shard *s, uint64_t place)
 {
-    *(p->newer ? &s->places[p->newer].older : &s->newest) = p->older;
-    *(p->older ? &s->places[p->older].newer : &s->oldest) = p->newer;
+    return &s->buckets[place / SHARDS % m->n_buckets];
 }
 
-static void link_newest(struct shard *s, uint32_t i)
+/* What tells places of one bucket apart. */
+static uint32_t name_of(const struct memory *m, uint64_t place)
 {
-    s->places[i].newer = 0;
-    s->places[i].older = s->newest;
-    *(s->newest ? &s->places[s->newest].newer : &s->oldest) = i;
-    s->newest = i;
+    return (uint32_t)(place / SHARDS / m->n_buckets);
+}
+
+/* Of a place that is taken. */
+static struct at find(const struct memory *m, const struct shard *s, uint64_t place)
+{
+    uint32_t name = name_of(m, place);
+    struct bucket *b = bucket_of(m, s, place);
+    for (;; b = &s->extra[b->more]) {
+        for (int i = 0; i < ENTRIES; i++) {
+            if (b->entries[i].where == name && b->entries[i].place) {
+                return (struct at){b, i};
+            }
+        }
+        if (!b->more) {
+            return (struct at){NULL, 0};
+        }
+    }
+}
+
+/* Twice as many lines. */
+static bool grow(void **lines, uint32_t *n)
+{
+    uint32_t more = *n ? *n * 2 : FIRST_PLACES;
+    void *grown = more > *n ? make_lines(more) : NULL;
+    if (!grown) {
+        return false;
+    }
+    if (*n) {
+        memcpy(grown, *lines, (size_t)*n * LINE_BYTES);
+    }
+    free(*lines);
+    *lines = grown;
+    *n = more;
+    return true;
+}
+
+/* An entry that is free, for a place that has none. */
+static struct at make_entry(const struct memory *m, struct shard *s, uint64_t place)
+{
+    struct bucket *b = bucket_of(m, s, place);
+    uint32_t last = 0; /* of the extra ones; 0: none yet */
+    for (;; last = b->more, b = &s->extra[last]) {
+        for (int i = 0; i < ENTRIES; i++) {
+            if (!b->entries[i].place) {
+                return (struct at){b, i};
+            }
+        }
+        if (!b->more) {
+            break;
+        }
+    }
+    if (s->n_used_extra + 1 >= s->n_extra && !grow((void **)&s->extra, &s->n_extra)) {
+        return (struct at){NULL, 0};
+    }
+    b = last ? &s->extra[last] : b; /* they may have moved */
+    b->more = ++s->n_used_extra;
+    return (struct at){&s->extra[b->more], 0};
 }
 
 /* Under the lock, under which alone references are made: the last one is ours. An answer that
@@ -156,118 +277,108 @@ static void let_go(struct shard *s, const struct place *p)
     bool is_last = !p->is_seen || atomic_load_explicit(&p->answer->refs, memory_order_acquire) == 1;
     bool is_small = p->n_bytes <= cost_of(MEMORY_SPARE_BYTES);
     if (is_last && is_small && s->n_spares < MEMORY_SPARES) {
-        s->spares[s->n_spares++] = p->answer;
+        s->spares[s->n_spares++] = (struct spare){p->answer, p->n_bytes - cost_of(0)};
     } else {
         answer_unref(p->answer);
     }
 }
 
-/* Under the lock. *at is the place's link in its chain. */
-static void empty_place(struct shard *s, uint32_t *at)
+/* Under the lock. */
+static void empty_place(struct shard *s, struct at at)
 {
-    uint32_t i = *at;
+    uint32_t i = at.bucket->entries[at.i].place;
     struct place *p = &s->places[i];
-    assert(i);
-    *at = p->next;
-    unlink_use(s, p);
+    assert(i && p->answer);
+    at.bucket->entries[at.i].place = 0;
     s->bytes -= p->n_bytes;
     s->tenant_bytes[p->tenant % TENANTS] -= p->n_bytes;
     s->entries--;
+    let_go(s, p);
+    p->answer = NULL;
     p->next = s->free;
     s->free = i;
-    let_go(s, p);
-}
-
-static uint32_t *find(struct shard *s, uint64_t place)
-{
-    uint32_t *at = chain_of(s, place);
-    while (*at && s->places[*at].where != place) {
-        at = &s->places[*at].next;
-    }
-    return at;
 }
 
 /* Under the lock: there is a free place then. */
 static bool make_place(struct shard *s)
 {
+    uint32_t before = s->n_places;
     if (s->free) {
         return true;
     }
-    uint32_t n = s->n_places ? s->n_places * 2 : FIRST_PLACES;
-    struct place *places = n > s->n_places ? aligned_alloc(LINE_BYTES, n * sizeof(*places)) : NULL;
-    if (!places) {
+    if (!grow((void **)&s->places, &s->n_places)) {
         return false;
     }
-    if (s->n_places) {
-        memcpy(places, s->places, s->n_places * sizeof(*places));
-    }
-    for (uint32_t i = n - 1; i > 0 && i >= s->n_places; i--) {
-        places[i].next = s->free;
+    for (uint32_t i = s->n_places - 1; i > 0 && i >= before; i--) {
+        s->places[i].next = s->free;
         s->free = i;
     }
-    free(s->places);
-    s->places = places;
-    s->n_places = n;
     return true;
-}
-
-static struct answer *take_spare(struct shard *s)
-{
-    return s->n_spares ? s->spares[--s->n_spares] : NULL;
 }
 
 struct answer *memory_find(struct memory *m, uint64_t place,
                            const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t oldest_us,
-                           struct answer **ret_spare)
+                           struct answer_room *ret_spare)
 {
     struct shard *s = shard_of(m, place);
     struct answer *found = NULL;
-    *ret_spare = NULL;
+    *ret_spare = (struct answer_room){0};
     pthread_mutex_lock(&s->lock);
-    uint32_t i = *find(s, place);
-    struct place *p = i ? &s->places[i] : NULL;
-    if (p && p->tag == tag_of(digest) && p->made_us >= oldest_us &&
+    struct at at = find(m, s, place);
+    struct place *p = at.bucket && at.bucket->entries[at.i].tag == tag_of(digest)
+                          ? &s->places[at.bucket->entries[at.i].place]
+                          : NULL;
+    if (p && p->made_us >= oldest_us &&
         memcmp(p->answer->digest, digest, sizeof(p->answer->digest)) == 0) {
         found = answer_ref(p->answer);
         p->is_seen = true;
-        unlink_use(s, p);
-        link_newest(s, i);
-    } else {
-        *ret_spare = take_spare(s);
+        p->is_used = true;
+    } else if (s->n_spares) {
+        const struct spare *spare = &s->spares[--s->n_spares];
+        *ret_spare = (struct answer_room){spare->answer, spare->cap};
     }
     pthread_mutex_unlock(&s->lock);
     return found;
 }
 
-static void evict(struct shard *s, uint32_t victim)
+/* The next one, of a tenant if that is given, that nobody used since the hand came by; if all were,
+ * the first. False: there is none. */
+static bool evict(struct memory *m, struct shard *s, uint32_t *hand, const uint64_t *tenant)
 {
-    empty_place(s, find(s, s->places[victim].where));
-    s->evicted++;
+    for (uint64_t left = (uint64_t)s->n_places * 2; left > 0; left--) {
+        *hand = *hand + 1 < s->n_places ? *hand + 1 : 1;
+        struct place *p = &s->places[*hand];
+        if (!p->answer || (tenant && p->tenant % TENANTS != *tenant % TENANTS)) {
+            continue;
+        }
+        if (!p->is_used) {
+            empty_place(s, find(m, s, p->where));
+            s->evicted++;
+            return true;
+        }
+        p->is_used = false;
+    }
+    return false;
 }
 
-/* Until the tenant's answers and `more` are within the bound. */
-static void evict_of_tenant(struct shard *s, uint64_t tenant, size_t more, size_t max_bytes)
+/* Until there is room for it. */
+static void make_room(struct memory *m, struct shard *s, const struct place *p, size_t tenant_bytes)
 {
-    uint32_t i = s->oldest;
-    while (i && s->tenant_bytes[tenant % TENANTS] + more > max_bytes) {
-        uint32_t newer = s->places[i].newer;
-        if (s->places[i].tenant % TENANTS == tenant % TENANTS) {
-            evict(s, i);
-        }
-        i = newer;
+    size_t slot = p->tenant % TENANTS;
+    while (tenant_bytes && s->tenant_bytes[slot] + p->n_bytes > tenant_bytes &&
+           evict(m, s, &s->tenant_hands[slot], &p->tenant)) {
+    }
+    while (s->bytes + p->n_bytes > m->max_bytes && evict(m, s, &s->hand, NULL)) {
     }
 }
 
 /* Under the lock, with a free place. */
 static void fill_place(struct shard *s, const struct place *with)
 {
-    uint32_t i = s->free, *chain = chain_of(s, with->where);
+    uint32_t i = s->free;
     struct place *p = &s->places[i];
     s->free = p->next;
     *p = *with;
-    p->next = *chain;
-    *chain = i;
-    link_newest(s, i);
     s->bytes += p->n_bytes;
     s->tenant_bytes[p->tenant % TENANTS] += p->n_bytes;
     s->entries++;
@@ -279,56 +390,49 @@ bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str ten
     size_t bound = tenant_bytes ? tenant_bytes / SHARDS : m->max_bytes;
     bound = bound < m->max_bytes ? bound : m->max_bytes;
     size_t n_bytes = cost_of(a->cap);
-    if (n_bytes > bound || n_bytes > INT32_MAX) {
+    if (n_bytes > bound || n_bytes > UINT32_MAX) {
         answer_unref(a);
         return false;
     }
     struct place p = {.where = place,
-                      .tag = tag_of(a->digest),
                       .made_us = a->made_us,
                       .tenant = hash_text(tenant),
                       .model = hash_text(model),
                       .answer = a,
-                      .n_bytes = (uint32_t)n_bytes & INT32_MAX,
+                      .n_bytes = (uint32_t)n_bytes,
                       .is_seen = atomic_load_explicit(&a->refs, memory_order_relaxed) > 1};
     struct shard *s = shard_of(m, place);
     pthread_mutex_lock(&s->lock);
-    uint32_t *at = find(s, place);
-    if (*at) {
+    struct at at = find(m, s, place);
+    if (at.bucket) {
         empty_place(s, at);
+        p.is_used = true; /* it stands where the old one stood, perhaps before the hand */
     }
-    if (tenant_bytes) {
-        evict_of_tenant(s, p.tenant, p.n_bytes, bound);
-    }
-    while (s->oldest && s->bytes + p.n_bytes > m->max_bytes) {
-        evict(s, s->oldest);
-    }
-    bool ok = make_place(s);
-    if (ok) {
+    make_room(m, s, &p, tenant_bytes ? bound : 0);
+    at = make_place(s) ? make_entry(m, s, place) : (struct at){NULL, 0};
+    if (at.bucket) {
+        at.bucket->entries[at.i].where = name_of(m, place);
+        at.bucket->entries[at.i].tag = tag_of(a->digest);
+        at.bucket->entries[at.i].place = s->free;
         fill_place(s, &p);
     }
     pthread_mutex_unlock(&s->lock);
-    if (!ok) {
+    if (!at.bucket) {
         answer_unref(a);
     }
-    return ok;
+    return at.bucket != NULL;
 }
 
-static uint64_t drop_of_shard(struct shard *s, const uint64_t *tenant, const uint64_t *model)
+static uint64_t drop_of_shard(struct memory *m, struct shard *s, const uint64_t *tenant,
+                              const uint64_t *model)
 {
     uint64_t dropped = 0;
     pthread_mutex_lock(&s->lock);
-    for (int i = 0; i < CHAINS; i++) {
-        uint32_t *at = &s->chains[i];
-        while (*at) {
-            struct place *p = &s->places[*at];
-            bool wanted = (!tenant || p->tenant == *tenant) && (!model || p->model == *model);
-            if (wanted) {
-                empty_place(s, at);
-                dropped++;
-            } else {
-                at = &p->next;
-            }
+    for (uint32_t i = 1; i < s->n_places; i++) {
+        const struct place *p = &s->places[i];
+        if (p->answer && (!tenant || p->tenant == *tenant) && (!model || p->model == *model)) {
+            empty_place(s, find(m, s, p->where));
+            dropped++;
         }
     }
     pthread_mutex_unlock(&s->lock);
@@ -339,7 +443,7 @@ uint64_t memory_drop(struct memory *m, weir_str tenant, weir_str model)
 {
     uint64_t tenant_hash = hash_text(tenant), model_hash = hash_text(model), dropped = 0;
     for (int i = 0; i < SHARDS; i++) {
-        dropped += drop_of_shard(&m->shards[i], &tenant_hash, model.n ? &model_hash : NULL);
+        dropped += drop_of_shard(m, &m->shards[i], &tenant_hash, model.n ? &model_hash : NULL);
     }
     return dropped;
 }
@@ -347,7 +451,7 @@ uint64_t memory_drop(struct memory *m, weir_str tenant, weir_str model)
 void memory_clear(struct memory *m)
 {
     for (int i = 0; i < SHARDS; i++) {
-        (void)drop_of_shard(&m->shards[i], NULL, NULL);
+        (void)drop_of_shard(m, &m->shards[i], NULL, NULL);
     }
 }
 
@@ -381,13 +485,5 @@ void memory_destroy(struct memory *m)
         return;
     }
     memory_clear(m);
-    for (int i = 0; i < SHARDS; i++) {
-        struct answer *a;
-        while ((a = take_spare(&m->shards[i])) != NULL) {
-            answer_unref(a);
-        }
-        free(m->shards[i].places);
-        pthread_mutex_destroy(&m->shards[i].lock);
-    }
-    free(m);
+    free_all(m);
 }

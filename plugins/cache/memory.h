@@ -3,13 +3,13 @@
 /* The level in this process: an answer in each place, the least used go first.
  *
  * A place is one of a tenant's, as in the store: a number that the answer's key chooses. Another
- * answer with the same place replaces it. In shards, each with a lock, a hash table that never
- * grows and a list in the order of use. What is looked at to find, order and drop answers stands
- * apart from them, a line of the cache for each: a miss reads nothing of the megabytes of answers.
- * Answers that were replaced are handed out again to be written over: with every place taken, a
- * miss costs no malloc and no cold line of a free list.
- * Bounds: bytes in all, split evenly over the shards; MEMORY_SPARES blocks a shard besides.
- * Ownership: the level holds a reference to each answer. Threads: any. */
+ * answer with the same place replaces it. In shards, each with a lock and a table of buckets, a
+ * line of the cache each: a miss reads one, and nothing of the megabytes of answers. Who has to go
+ * is found by a hand that goes round all places and passes each that was used since it came by
+ * last. Answers that were replaced are handed out again to be written over: with every place taken,
+ * a miss costs no malloc and no cold line of a free list. Bounds: bytes in all, split evenly over
+ * the shards; MEMORY_SPARES blocks a shard besides. Ownership: the level holds a reference to each
+ * answer. Threads: any. */
 #include "answer.h"
 
 struct memory;
@@ -31,13 +31,13 @@ int memory_create(size_t max_bytes, struct memory **ret_memory);
 int memory_share(size_t max_bytes, struct memory **ret_memory);
 void memory_destroy(struct memory *m); /* NULL ok; a shared one goes with the last who has it */
 
-/* A tenant's place: two that have the same 64 bits share it. */
+/* A tenant's place: two that have some forty bits in common share it. */
 uint64_t memory_place(weir_str tenant, uint64_t number);
 /* A reference to the answer in a place, if it is the one asked for and not older than `oldest_us`
- * (wall clock); or NULL, with a spare answer (or NULL) in *ret_spare, which the caller frees. */
+ * (wall clock); or NULL, with a spare answer (or none) in *ret_spare, which the caller frees. */
 struct answer *memory_find(struct memory *m, uint64_t place,
                            const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t oldest_us,
-                           struct answer **ret_spare);
+                           struct answer_room *ret_spare);
 /* Puts an answer that is in no place yet into one, and takes the caller's reference in any case.
  * False: it is larger than a shard, or there is no memory. Its tenant has at most tenant_bytes
  * afterwards (0: no bound of its own): its own least used ones go. */

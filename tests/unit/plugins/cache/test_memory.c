@@ -51,10 +51,10 @@ static bool has(struct memory *m, int number, uint64_t oldest_us)
 {
     uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
     name(digest, number);
-    struct answer *spare = NULL;
+    struct answer_room spare;
     struct answer *a = memory_find(m, place_of(number), digest, oldest_us, &spare);
-    assert_true(!a || !spare);
-    answer_unref(spare);
+    assert_true(!a || !spare.a);
+    free(spare.a);
     answer_unref(a);
     return a != NULL;
 }
@@ -121,12 +121,12 @@ static void a_place_has_one_answer_and_gives_it_to_its_own_request_only(void **s
 {
     (void)state;
     struct memory *m = create(100 * ANSWER_BYTES);
-    struct answer *spare = NULL;
+    struct answer_room spare;
     uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
     add(m, 1, 1, "t", "m");
     name(digest, 2);
     assert_null(memory_find(m, place_of(1), digest, 0, &spare));
-    assert_null(spare);
+    assert_null(spare.a);
     assert_true(has(m, 1, 0));
     assert_int_equal(memory_place(STR("t"), 7), memory_place(STR("t"), 7));
     assert_int_not_equal(memory_place(STR("t"), 7), memory_place(STR("t"), 8));
@@ -138,7 +138,7 @@ static void a_replaced_answer_is_written_over(void **state)
 {
     (void)state;
     struct memory *m = create(100 * ANSWER_BYTES);
-    struct answer *spare = NULL, *none = NULL;
+    struct answer_room spare, none;
     uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
     name(digest, 1);
     add(m, 1, 1, "t", "m");
@@ -146,24 +146,61 @@ static void a_replaced_answer_is_written_over(void **state)
     assert_non_null(held);
     add(m, 1, 2, "t", "m"); /* somebody reads the old one still */
     assert_null(memory_find(m, place_of(9), digest, 0, &spare));
-    assert_null(spare);
+    assert_null(spare.a);
     answer_unref(held);
     add(m, 1, 3, "t", "m");
     assert_null(memory_find(m, place_of(9), digest, 0, &spare));
-    assert_non_null(spare);
+    assert_non_null(spare.a);
+    assert_int_equal(spare.cap, 2048);
     assert_null(memory_find(m, place_of(9), digest, 0, &none));
-    assert_null(none);
+    assert_null(none.a);
     struct answer_writer w = {.spare = spare, .max_bytes = 64 * 1024};
     const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = STR("again")};
     assert_int_equal(answer_add(&w, &c), 0);
     struct answer *a = answer_finish(&w, digest, 4, 1, 1);
     weir_chunk *chunks = NULL;
-    assert_ptr_equal(a, spare);
+    assert_ptr_equal(a, spare.a);
     assert_int_equal(a->n_chunks, 1);
     assert_int_equal(answer_chunks(a, &chunks), 0);
     assert_true(weir_str_eq(chunks[0].text, c.text));
     free(chunks);
     answer_unref(a);
+    memory_destroy(m);
+}
+
+static void more_places_than_the_table_has_lines_for_are_told_apart(void **state)
+{
+    (void)state;
+    enum { NUMBERS = 3000 }; /* for 64 lines of five */
+    struct memory *m = create(500 * ANSWER_BYTES);
+    unsigned seed = 7;
+    bool is_there[NUMBERS] = {false};
+    for (int i = 0; i < 450; i++) { /* fewer than there is room for */
+        int number = rand_r(&seed) % NUMBERS;
+        add(m, number, 1, "t", "m");
+        is_there[number] = true;
+    }
+    uint64_t n = 0;
+    for (int i = 0; i < NUMBERS; i++) {
+        assert_int_equal(has(m, i, 0), is_there[i]);
+        n += is_there[i];
+    }
+    assert_int_equal(memory_count(m).entries, n);
+    for (int i = 0; i < 2 * NUMBERS; i++) {
+        add(m, rand_r(&seed) % NUMBERS, 1, "t", "m");
+    }
+    assert_in_range(memory_count(m).entries, 400, 500);
+    for (int i = 0; i < NUMBERS; i++) {
+        is_there[i] = has(m, i, 0);
+    }
+    assert_int_equal(memory_count(m).bytes, memory_count(m).entries * ANSWER_BYTES);
+    n = memory_count(m).entries;
+    for (int i = 0; i < NUMBERS; i++) {
+        n -= is_there[i];
+    }
+    assert_int_equal(n, 0); /* what is kept is found */
+    assert_true(memory_drop(m, STR("t"), STR("m")) >= 400);
+    assert_int_equal(memory_count(m).bytes, 0);
     memory_destroy(m);
 }
 
@@ -275,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_tenants_bytes_bound_it_and_nobody_else),
         cmocka_unit_test(bytes_stay_within_the_bound),
         cmocka_unit_test(old_answers_and_replaced_ones_are_gone),
+        cmocka_unit_test(more_places_than_the_table_has_lines_for_are_told_apart),
         cmocka_unit_test(a_tenants_or_a_models_answers_are_dropped),
         cmocka_unit_test(a_place_has_one_answer_and_gives_it_to_its_own_request_only),
         cmocka_unit_test(a_replaced_answer_is_written_over),
