@@ -135,7 +135,7 @@ static void add_instance(const struct weir_plugin_instance *inst, struct weir_bu
                     (unsigned long long)atomic_load(&g->overruns));
     add_hooks(g, out);
     weir_buf_printf(out, "\"alloc_bytes\":%llu,\"routes\":[",
-                    (unsigned long long)atomic_load(&inst->alloc_bytes));
+                    (unsigned long long)weir_instance_alloc_bytes(inst));
     for (uint32_t i = 0; i < inst->n_routes; i++) {
         weir_buf_printf(out, "%s{", i ? "," : "");
         add_field(out, "method", weir_str_from(inst->routes[i].method));

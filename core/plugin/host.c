@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/pieces.h"
 #include "core/plugin/host_store.h"
 #include "core/plugin/plugins_internal.h"
 #include "weir/answer.h"
@@ -46,14 +47,14 @@ static void *alloc(const weir_host *h, size_t n_bytes)
     if (n_bytes > PTRDIFF_MAX - sizeof(union alloc_head)) {
         return NULL;
     }
-    union alloc_head *head = malloc(sizeof(*head) + n_bytes);
+    union alloc_head *head = weir_pieces_take(sizeof(*head) + n_bytes);
     if (!head) {
         return NULL;
     }
     head->n_bytes = n_bytes;
     struct weir_plugin_instance *inst = weir_host_instance(h);
-    atomic_fetch_add_explicit(&inst->alloc_bytes, n_bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&inst->n_allocs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&inst->alive, WEIR_INSTANCE_ONE_ALLOC + n_bytes,
+                              memory_order_relaxed);
     return head + 1;
 }
 
@@ -64,9 +65,10 @@ static void release(const weir_host *h, void *p)
     }
     union alloc_head *head = (union alloc_head *)p - 1;
     struct weir_plugin_instance *inst = weir_host_instance(h);
-    atomic_fetch_sub_explicit(&inst->alloc_bytes, head->n_bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&inst->n_allocs, 1, memory_order_relaxed);
-    free(head);
+    size_t n_bytes = head->n_bytes;
+    atomic_fetch_sub_explicit(&inst->alive, WEIR_INSTANCE_ONE_ALLOC + n_bytes,
+                              memory_order_relaxed);
+    weir_pieces_give(head, sizeof(*head) + n_bytes);
 }
 
 static void write_log(const weir_host *h, int level, weir_req *r, weir_str message)

@@ -89,8 +89,9 @@ void weir_plugin_instance_end(struct weir_plugin_instance *inst,
     }
     weir_instance_store_end(inst);
     weir_instance_drop_timers(inst, &leaks.timers, &leaks.posts);
-    leaks.allocs = atomic_load_explicit(&inst->n_allocs, memory_order_relaxed);
-    leaks.alloc_bytes = atomic_load_explicit(&inst->alloc_bytes, memory_order_relaxed);
+    leaks.allocs =
+        atomic_load_explicit(&inst->alive, memory_order_relaxed) / WEIR_INSTANCE_ONE_ALLOC;
+    leaks.alloc_bytes = weir_instance_alloc_bytes(inst);
     free_instance(inst);
     if (ret_leaks) {
         *ret_leaks = leaks;

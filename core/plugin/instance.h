@@ -72,6 +72,8 @@ struct weir_instance_watch { /* of tenants */
     void *arg;
 };
 
+#define WEIR_INSTANCE_ONE_ALLOC (UINT64_C(1) << 44)
+
 struct weir_plugin_instance {
     weir_host host; /* impl points back here */
     struct weir_plugins *plugins;
@@ -82,7 +84,7 @@ struct weir_plugin_instance {
     bool fail_open; /* on_error: open */
     bool defining;  /* inside instance_create */
     struct weir_plugin_guard guard;
-    _Atomic uint64_t alloc_bytes, n_allocs; /* alive now */
+    _Atomic uint64_t alive; /* allocations in units of ONE_ALLOC, and below that their bytes */
     struct weir_metric_family *metrics[WEIR_INSTANCE_MAX_METRICS];
     uint32_t n_metrics;
     struct weir_instance_route routes[WEIR_INSTANCE_MAX_ROUTES];
@@ -105,6 +107,11 @@ struct weir_plugin_instance {
     struct weir_instance_post *posts;
     uint32_t n_posts;
 };
+
+static inline uint64_t weir_instance_alloc_bytes(const struct weir_plugin_instance *inst)
+{
+    return atomic_load_explicit(&inst->alive, memory_order_relaxed) % WEIR_INSTANCE_ONE_ALLOC;
+}
 
 /* Without the plugin's own object yet. Takes a reference to lib. */
 int weir_plugin_instance_create(struct weir_plugins *ps, struct weir_plugin_library *lib,

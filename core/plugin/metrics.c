@@ -36,7 +36,7 @@ static void collect(void *arg)
         weir_metric_set(WEIR_METRIC_SERIES(ps->quarantined, name),
                         weir_plugin_guard_admits(&inst->guard, now_us) ? 0 : 1);
         weir_metric_set(WEIR_METRIC_SERIES(ps->memory, name),
-                        (double)atomic_load(&inst->alloc_bytes));
+                        (double)weir_instance_alloc_bytes(inst));
     }
     weir_plugin_chain_unref(chain);
 }

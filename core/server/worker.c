@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
+#include "base/pieces.h"
 #include "base/slice.h"
 #include "core/api/error_body.h"
 #include "core/request/request.h"
@@ -304,7 +305,9 @@ static void *thread_main(void *arg)
         (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* a wish, not a need */
     }
     weir_slice_wish(WEIR_SLICE_LOOP_US);
+    weir_pieces_begin();
     weir_worker_run(w);
+    weir_pieces_end();
     return NULL;
 }
 

@@ -16,7 +16,7 @@ static void unref(struct ask *a)
     if (--a->refs == 0) {
         answer_unref(a->found);
         answer_drop(&a->writer);
-        free(a);
+        a->c->host->free(a->c->host, a);
     }
 }
 
@@ -91,7 +91,7 @@ static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key 
                             const struct cache_control *control)
 {
     weir_str tenant = field(c, r, WEIR_FIELD_TENANT), model = field(c, r, WEIR_FIELD_MODEL);
-    struct ask *a = malloc(sizeof(*a) + tenant.n + model.n);
+    struct ask *a = c->host->alloc(c->host, sizeof(*a) + tenant.n + model.n);
     if (!a) {
         return NULL;
     }
