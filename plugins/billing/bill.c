@@ -60,14 +60,23 @@ const char *bill_month(const struct bill *bill)
 
 static void unref(struct bill *bill)
 {
-    /* Release: our writes come before; acquire in the last: all others' do. */
-    if (atomic_fetch_sub_explicit(&bill->refs, 1, memory_order_acq_rel) == 1) {
+    /* Release: our writes come before; acquire in the last: all others' do. Whoever has the only
+     * reference need not count: nobody else can take one. */
+    if (atomic_load_explicit(&bill->refs, memory_order_acquire) == 1 ||
+        atomic_fetch_sub_explicit(&bill->refs, 1, memory_order_acq_rel) == 1) {
         const weir_host *h = bill->b->host;
         (void)pthread_mutex_destroy(&bill->lock);
         h->free(h, (void *)bill->facts_text.p);
         h->free(h, bill->later);
         h->free(h, bill);
     }
+}
+
+/* Under bills_lock; read without it. */
+static void count_bills(struct billing *b, int more)
+{
+    uint32_t n = atomic_load_explicit(&b->n_bills, memory_order_relaxed);
+    atomic_store_explicit(&b->n_bills, n + (uint32_t)more, memory_order_relaxed);
 }
 
 static void link_bill(struct bill *bill)
@@ -79,8 +88,8 @@ static void link_bill(struct bill *bill)
         bill->next->prev = bill;
     }
     b->bills = bill;
+    count_bills(b, 1);
     pthread_mutex_unlock(&b->bills_lock);
-    atomic_fetch_add_explicit(&b->n_bills, 1, memory_order_relaxed);
 }
 
 static void unlink_bill(struct bill *bill)
@@ -91,8 +100,8 @@ static void unlink_bill(struct bill *bill)
     if (bill->next) {
         bill->next->prev = bill->prev;
     }
+    count_bills(b, -1);
     pthread_mutex_unlock(&b->bills_lock);
-    atomic_fetch_sub_explicit(&b->n_bills, 1, memory_order_relaxed);
 }
 
 /* ---- puts ---- */
@@ -528,8 +537,8 @@ static void on_entry(void *arg, const weir_store_result *result)
     unref(bill);
 }
 
-/* In a ledger that ends with this process an entry is all that there is to do. False: it is not so
- * simple. */
+/* In a ledger that ends with this process an entry is all that there is to do; the caller's
+ * reference goes with it. False: it is not so simple, and the reference is still the caller's. */
 static bool settle_at_once(struct bill *bill)
 {
     struct billing *b = bill->b;
@@ -546,7 +555,6 @@ static bool settle_at_once(struct bill *bill)
     billing_text_literal(&t, bill->facts.id);
     billing_text_literal(&t, "/0");
     billing_log_name(bill->facts.month, log);
-    atomic_fetch_add_explicit(&bill->refs, 1, memory_order_relaxed);
     int rc = b->store->append(b->host, bill->facts.tenant, weir_str_from(log),
                               billing_text_view(&t), (weir_str){bytes, n}, on_entry, bill);
     if (rc < 0) {
@@ -555,6 +563,7 @@ static bool settle_at_once(struct bill *bill)
     return true;
 }
 
+/* With the reference. */
 static void settle(struct bill *bill, const weir_usage *u)
 {
     struct billing *b = bill->b;
@@ -569,6 +578,7 @@ static void settle(struct bill *bill, const weir_usage *u)
     billing_copy(bill->end.error, sizeof(bill->end.error), u->error_code);
     if (!settle_at_once(bill)) {
         settle_by_steps(bill);
+        unref(bill);
     }
 }
 
@@ -576,6 +586,9 @@ static void settle(struct bill *bill, const weir_usage *u)
 static void end(struct bill *bill)
 {
     unlink_bill(bill);
+    if (!bill->b->has_jobs) {
+        return; /* nobody puts anything */
+    }
     pthread_mutex_lock(&bill->lock);
     bill->ended = true;
     set_ticket(bill, 0);
@@ -595,7 +608,6 @@ void bill_complete(struct bill *bill, const weir_usage *usage)
 {
     end(bill);
     settle(bill, usage);
-    unref(bill);
 }
 
 void bill_cancel(struct bill *bill)
