@@ -15,7 +15,7 @@ struct weir_tenants_reader {
 
 struct weir_tenants {
     _Atomic(struct weir_tenant *) buckets[N_BUCKETS];
-    _Atomic uint64_t epoch; /* grows with every tenant that is taken out */
+    _Atomic uint64_t epoch; /* grows with every tenant that is taken out; no two registries' meet */
     uint64_t version;       /* of the newest tenant */
     atomic_size_t n;
     struct weir_tenant *retired; /* oldest first */
@@ -31,6 +31,8 @@ int weir_tenants_create(struct weir_tenants **ret_tenants)
     if (!ts) {
         return WEIR_E_NOMEM;
     }
+    static _Atomic uint64_t n_made;
+    ts->epoch = (atomic_fetch_add_explicit(&n_made, 1, memory_order_relaxed) + 1) << 40;
     ts->retired_end = &ts->retired;
     *ret_tenants = ts;
     return 0;
@@ -119,10 +121,31 @@ static const struct weir_tenant *find_any(const struct weir_tenants *ts, weir_st
     return t;
 }
 
-const struct weir_tenant *weir_tenants_find(const struct weir_tenants *ts, weir_str name)
+/* A request asks a dozen times for the same one. As long as nothing was taken out since it was
+ * found it is still in the table. */
+static _Thread_local struct {
+    uint64_t epoch; /* before it was looked for; none is 0 */
+    const struct weir_tenant *tenant;
+} last __attribute__((tls_model("initial-exec")));
+
+__attribute__((noinline)) static const struct weir_tenant *look(const struct weir_tenants *ts,
+                                                                uint64_t epoch, weir_str name)
 {
     const struct weir_tenant *t = find_any(ts, name);
-    return t && t->state != WEIR_TENANT_ABSENT ? t : NULL;
+    if (!t || t->state == WEIR_TENANT_ABSENT) {
+        return NULL;
+    }
+    last.epoch = epoch;
+    last.tenant = t;
+    return t;
+}
+
+const struct weir_tenant *weir_tenants_find(const struct weir_tenants *ts, weir_str name)
+{
+    /* Acquire: what comes behind sees the table as it was at this epoch, or newer. */
+    uint64_t epoch = atomic_load_explicit(&ts->epoch, memory_order_acquire);
+    bool is_last = last.epoch == epoch && weir_str_eq(last.tenant->name, name);
+    return is_last ? last.tenant : look(ts, epoch, name);
 }
 
 size_t weir_tenants_count(const struct weir_tenants *ts)
