@@ -33,7 +33,9 @@ static void destroy_series(struct weir_metric_series *s)
     for (size_t i = 0; i < WEIR_METRICS_MAX_LABELS; i++) {
         free(s->values[i]);
     }
-    free(s->buckets);
+    for (size_t i = 0; i < sizeof(s->cells) / sizeof(s->cells[0]); i++) {
+        free(atomic_load_explicit(&s->cells[i], memory_order_relaxed));
+    }
     free(s);
 }
 
@@ -266,6 +268,18 @@ static struct weir_metric_series *find_series(struct weir_metric_family *f, uint
     return NULL;
 }
 
+static struct weir_metric_cells *make_cells(const struct weir_metric_family *f)
+{
+    const size_t line = 64; /* so that two threads' lie on none together */
+    size_t n = sizeof(struct weir_metric_cells) + (f->n_buckets + 1) * sizeof(_Atomic uint64_t);
+    n = (n + line - 1) / line * line;
+    struct weir_metric_cells *c = aligned_alloc(line, n);
+    if (c) {
+        memset(c, 0, n);
+    }
+    return c;
+}
+
 static struct weir_metric_series *create_series(struct weir_metric_family *f, uint64_t hash,
                                                 const weir_str *values)
 {
@@ -275,11 +289,9 @@ static struct weir_metric_series *create_series(struct weir_metric_family *f, ui
     }
     s->family = f;
     s->hash = hash;
-    bool ok = true;
-    if (f->kind == WEIR_METRICS_HISTOGRAM) {
-        s->buckets = calloc(f->n_buckets + 1, sizeof(*s->buckets));
-        ok = s->buckets != NULL;
-    }
+    struct weir_metric_cells *cells = make_cells(f);
+    atomic_init(&s->cells[0], cells);
+    bool ok = cells != NULL;
     for (uint32_t i = 0; ok && i < f->n_labels; i++) {
         s->values[i] = malloc(values[i].n + 1);
         ok = s->values[i] != NULL;
@@ -369,6 +381,39 @@ static uint64_t to_bits(double v)
     return bits;
 }
 
+static _Thread_local uint32_t own_number; /* 0: everybody's cells */
+
+void weir_metrics_own(uint32_t number)
+{
+    own_number = number < WEIR_METRICS_MAX_OWNERS ? number + 1 : 0;
+}
+
+static struct weir_metric_cells *shared_cells(const struct weir_metric_series *s)
+{
+    return atomic_load_explicit(&s->cells[0], memory_order_relaxed);
+}
+
+/* NULL: the thread has none, or there is no memory. */
+static struct weir_metric_cells *own_cells(struct weir_metric_series *s)
+{
+    if (own_number == 0) {
+        return NULL;
+    }
+    struct weir_metric_cells *c = atomic_load_explicit(&s->cells[own_number], memory_order_relaxed);
+    if (!c) {
+        c = make_cells(s->family);
+        atomic_store_explicit(&s->cells[own_number], c, memory_order_release);
+    }
+    return c;
+}
+
+/* By the only one who writes there. */
+static void add_own(struct weir_metric_cells *c, double value)
+{
+    double sum = from_bits(atomic_load_explicit(&c->value, memory_order_relaxed)) + value;
+    atomic_store_explicit(&c->value, to_bits(sum), memory_order_relaxed);
+}
+
 /* Figures order nothing else, so relaxed is enough throughout. */
 static void add_double(_Atomic uint64_t *at, double value)
 {
@@ -385,20 +430,25 @@ void weir_metric_add(struct weir_metric_series *s, double value)
         s->family->kind == WEIR_METRICS_HISTOGRAM) {
         return;
     }
-    add_double(&s->value, value);
+    struct weir_metric_cells *own = s->family->kind == WEIR_METRICS_COUNTER ? own_cells(s) : NULL;
+    if (own) {
+        add_own(own, value);
+    } else {
+        add_double(&shared_cells(s)->value, value);
+    }
 }
 
 void weir_metric_set(struct weir_metric_series *s, double value)
 {
     if (s && s->family->kind == WEIR_METRICS_GAUGE) {
-        atomic_store_explicit(&s->value, to_bits(value), memory_order_relaxed);
+        atomic_store_explicit(&shared_cells(s)->value, to_bits(value), memory_order_relaxed);
     }
 }
 
 void weir_metric_set_total(struct weir_metric_series *s, double value)
 {
     if (s && s->family->kind == WEIR_METRICS_COUNTER && value >= 0) {
-        atomic_store_explicit(&s->value, to_bits(value), memory_order_relaxed);
+        atomic_store_explicit(&shared_cells(s)->value, to_bits(value), memory_order_relaxed);
     }
 }
 
@@ -412,8 +462,15 @@ void weir_metric_observe(struct weir_metric_series *s, double value)
     while (i < f->n_buckets && value > f->buckets[i]) {
         i++;
     }
-    atomic_fetch_add_explicit(&s->buckets[i], 1, memory_order_relaxed);
-    add_double(&s->value, value);
+    struct weir_metric_cells *own = own_cells(s), *c = own ? own : shared_cells(s);
+    if (own) {
+        uint64_t n = atomic_load_explicit(&c->buckets[i], memory_order_relaxed) + 1;
+        atomic_store_explicit(&c->buckets[i], n, memory_order_relaxed);
+        add_own(c, value);
+    } else {
+        atomic_fetch_add_explicit(&c->buckets[i], 1, memory_order_relaxed);
+        add_double(&c->value, value);
+    }
 }
 
 void weir_metric_record(struct weir_metric_series *s, double value)
@@ -428,17 +485,42 @@ void weir_metric_record(struct weir_metric_series *s, double value)
     }
 }
 
+static const struct weir_metric_cells *cells_at(const struct weir_metric_series *s, size_t i)
+{
+    return atomic_load_explicit(&s->cells[i], memory_order_acquire);
+}
+
+double weir_metric_sum(const struct weir_metric_series *s)
+{
+    double sum = 0;
+    for (size_t i = 0; i < sizeof(s->cells) / sizeof(s->cells[0]); i++) {
+        const struct weir_metric_cells *c = cells_at(s, i);
+        sum += c ? from_bits(atomic_load_explicit(&c->value, memory_order_relaxed)) : 0;
+    }
+    return sum;
+}
+
+uint64_t weir_metric_n_in(const struct weir_metric_series *s, uint32_t bucket)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < sizeof(s->cells) / sizeof(s->cells[0]); i++) {
+        const struct weir_metric_cells *c = cells_at(s, i);
+        n += c ? atomic_load_explicit(&c->buckets[bucket], memory_order_relaxed) : 0;
+    }
+    return n;
+}
+
 double weir_metric_value(const struct weir_metric_series *s)
 {
     if (!s) {
         return 0;
     }
     if (s->family->kind != WEIR_METRICS_HISTOGRAM) {
-        return from_bits(atomic_load_explicit(&s->value, memory_order_relaxed));
+        return weir_metric_sum(s);
     }
     double count = 0;
     for (uint32_t i = 0; i <= s->family->n_buckets; i++) {
-        count += (double)atomic_load_explicit(&s->buckets[i], memory_order_relaxed);
+        count += (double)weir_metric_n_in(s, i);
     }
     return count;
 }

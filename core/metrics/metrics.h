@@ -20,6 +20,7 @@ enum {
     WEIR_METRICS_MAX_BUCKETS = 32,
     WEIR_METRICS_MAX_SERIES = 256,      /* label sets per metric when max_series is 0 */
     WEIR_METRICS_MAX_LABEL_BYTES = 128, /* longer label values are cut */
+    WEIR_METRICS_MAX_OWNERS = 16,       /* threads with cells of their own */
 };
 
 struct weir_metrics;       /* the registry */
@@ -70,6 +71,11 @@ struct weir_metric_series *weir_metric_series(struct weir_metric_family *family,
                             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 struct weir_metric_series *weir_metric_series_text(struct weir_metric_family *family,
                                                    const char *const *values, uint32_t n_values);
+
+/* The calling thread records much: what it counts goes where no other thread writes, without locked
+ * instructions. `number` is that of no other thread which records into the same registry; those
+ * from WEIR_METRICS_MAX_OWNERS on share with the rest. */
+void weir_metrics_own(uint32_t number);
 
 void weir_metric_add(struct weir_metric_series *s, double value); /* counter (>= 0) or gauge */
 void weir_metric_set(struct weir_metric_series *s, double value); /* gauge */

@@ -8,11 +8,18 @@
 
 enum { SERIES_HASH_SLOTS = 64, MAX_COLLECTORS = 16 };
 
+/* What one thread, or all that have none of their own, have recorded. */
+struct weir_metric_cells {
+    _Atomic uint64_t value;     /* bits of a double; a histogram's sum */
+    _Atomic uint64_t buckets[]; /* [n_buckets + 1] not cumulated, last is +Inf */
+};
+
 struct weir_metric_series {
     struct weir_metric_series *next; /* in its hash slot */
     struct weir_metric_family *family;
-    _Atomic uint64_t value;    /* bits of a double; a histogram's sum */
-    _Atomic uint64_t *buckets; /* [n_buckets + 1] not cumulated, last is +Inf */
+    /* The first ones are everybody's; the others of the threads that have said so, made when they
+     * first record. The figure is the sum of all. */
+    struct weir_metric_cells *_Atomic cells[1 + WEIR_METRICS_MAX_OWNERS];
     uint64_t hash;
     char *values[WEIR_METRICS_MAX_LABELS]; /* label values, NUL-ended */
     size_t value_len[WEIR_METRICS_MAX_LABELS];
@@ -44,3 +51,6 @@ struct weir_metrics {
     } collectors[MAX_COLLECTORS];
     uint32_t n_collectors;
 };
+
+double weir_metric_sum(const struct weir_metric_series *s); /* of the values */
+uint64_t weir_metric_n_in(const struct weir_metric_series *s, uint32_t bucket);

@@ -77,15 +77,13 @@ static void add_sample(struct weir_buf *out, const struct weir_metric_series *s,
 static void add_histogram(struct weir_buf *out, const struct weir_metric_series *s)
 {
     const struct weir_metric_family *f = s->family;
-    uint64_t sum = atomic_load_explicit(&s->value, memory_order_relaxed);
-    double total, count = 0;
-    memcpy(&total, &sum, sizeof(total));
+    double count = 0;
     for (uint32_t i = 0; i <= f->n_buckets; i++) {
         double le = i < f->n_buckets ? f->buckets[i] : INFINITY;
-        count += (double)atomic_load_explicit(&s->buckets[i], memory_order_relaxed);
+        count += (double)weir_metric_n_in(s, i);
         add_sample(out, s, "_bucket", &le, count);
     }
-    add_sample(out, s, "_sum", NULL, total);
+    add_sample(out, s, "_sum", NULL, weir_metric_sum(s));
     add_sample(out, s, "_count", NULL, count);
 }
 

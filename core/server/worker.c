@@ -12,6 +12,7 @@
 #include "base/pieces.h"
 #include "base/slice.h"
 #include "core/api/error_body.h"
+#include "core/metrics/metrics.h"
 #include "core/request/request.h"
 #include "core/server/server.h"
 #include "core/store/store.h"
@@ -305,6 +306,7 @@ static void *thread_main(void *arg)
         (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* a wish, not a need */
     }
     weir_slice_wish(WEIR_SLICE_LOOP_US);
+    weir_metrics_own(w->settings.index);
     weir_pieces_begin();
     weir_worker_run(w);
     weir_pieces_end();

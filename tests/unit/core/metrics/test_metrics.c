@@ -146,20 +146,30 @@ static void bad_definitions_are_refused(void **state)
 
 enum { THREADS = 4, ROUNDS = 5000 };
 
+struct recorder {
+    struct weir_metric_family *counter;
+    struct weir_metric_series *histogram;
+    uint32_t number; /* of its own cells; the last are everybody's */
+};
+
 static void *record_many(void *arg)
 {
-    struct weir_metric_family *f = arg;
+    const struct recorder *r = arg;
+    weir_metrics_own(r->number);
     for (int i = 0; i < ROUNDS; i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "m%d", i % 40);
-        weir_metric_add(WEIR_METRIC_SERIES(f, name), 1);
+        weir_metric_add(WEIR_METRIC_SERIES(r->counter, name), 1);
+        weir_metric_observe(r->histogram, i % 2 ? 0.5 : 2);
     }
     return NULL;
 }
 
+/* Two with cells of their own, two that share. */
 static void no_count_is_lost_between_threads(void **state)
 {
     (void)state;
+    static const double bounds[] = {1};
     struct weir_metrics *m = create();
     struct weir_metric_family *f =
         weir_metrics_define(m,
@@ -168,9 +178,19 @@ static void no_count_is_lost_between_threads(void **state)
                                                        .help = "X.",
                                                        .labels = {"model"}},
                             NULL);
+    struct weir_metric_family *h =
+        weir_metrics_define(m,
+                            &(struct weir_metric_spec){.kind = WEIR_METRICS_HISTOGRAM,
+                                                       .name = "weir_y",
+                                                       .help = "Y.",
+                                                       WEIR_METRICS_BUCKETS(bounds)},
+                            NULL);
+    struct weir_metric_series *y = weir_metric_series(h, NULL, 0);
+    struct recorder recorders[THREADS];
     pthread_t threads[THREADS];
-    for (int i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, record_many, f), 0);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        recorders[i] = (struct recorder){f, y, i < 2 ? i : WEIR_METRICS_MAX_OWNERS + i};
+        assert_int_equal(pthread_create(&threads[i], NULL, record_many, &recorders[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
@@ -182,6 +202,14 @@ static void no_count_is_lost_between_threads(void **state)
         sum += weir_metric_value(WEIR_METRIC_SERIES(f, name));
     }
     assert_true(sum == (double)THREADS * ROUNDS);
+    assert_true(weir_metric_value(y) == (double)THREADS * ROUNDS);
+    struct weir_buf out;
+    weir_buf_init(&out, 1 << 20);
+    assert_int_equal(weir_metrics_render(m, &out), 0);
+    assert_non_null(strstr(out.data, "weir_y_bucket{le=\"1\"} 10000\n"));
+    assert_non_null(strstr(out.data, "weir_y_bucket{le=\"+Inf\"} 20000\n"));
+    assert_non_null(strstr(out.data, "weir_y_sum 25000\n"));
+    weir_buf_finish(&out);
     weir_metrics_destroy(m);
 }
 
