@@ -15,6 +15,28 @@ static bool is_absent(yyjson_val *v)
     return !v || yyjson_is_null(v);
 }
 
+/* Of an object's members the first of each name, in one walk; NULL where there is none. */
+static inline void find_members(yyjson_val *object, const weir_str *names, yyjson_val **found,
+                                size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        found[k] = NULL;
+    }
+    if (!yyjson_is_obj(object)) {
+        return;
+    }
+    yyjson_val *key = unsafe_yyjson_get_first(object);
+    for (size_t left = unsafe_yyjson_get_len(object); left > 0; left--) {
+        weir_str name = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
+        for (size_t k = 0; k < n; k++) {
+            if (name.n == names[k].n && memcmp(name.p, names[k].p, names[k].n) == 0) {
+                found[k] = found[k] ? found[k] : key + 1;
+            }
+        }
+        key = unsafe_yyjson_get_next(key + 1);
+    }
+}
+
 static int emit(struct weir_upstream_answer *a, weir_chunk *chunk)
 {
     if (a->n_given < a->n_skip) {
@@ -34,9 +56,8 @@ static int emit(struct weir_upstream_answer *a, weir_chunk *chunk)
 
 /* ---- usage ---- */
 
-static bool read_count(yyjson_val *object, const char *key, uint64_t *ret)
+static bool read_count(yyjson_val *v, uint64_t *ret)
 {
-    yyjson_val *v = yyjson_obj_get(object, key);
     if (is_absent(v)) {
         return true;
     }
@@ -52,11 +73,19 @@ static int read_usage(struct weir_upstream_answer *a, yyjson_val *usage)
     if (is_absent(usage)) {
         return 0;
     }
-    yyjson_val *details = yyjson_obj_get(usage, "prompt_tokens_details");
+    enum { PROMPT, COMPLETION, DETAILS, N };
+    static const weir_str names[N] = {
+        [PROMPT] = WEIR_STR_INIT("prompt_tokens"),
+        [COMPLETION] = WEIR_STR_INIT("completion_tokens"),
+        [DETAILS] = WEIR_STR_INIT("prompt_tokens_details"),
+    };
+    yyjson_val *found[N];
+    find_members(usage, names, found, N);
+    yyjson_val *details = found[DETAILS];
     if (!yyjson_is_obj(usage) || (!is_absent(details) && !yyjson_is_obj(details)) ||
-        !read_count(usage, "prompt_tokens", &a->prompt_tokens) ||
-        !read_count(usage, "completion_tokens", &a->completion_tokens) ||
-        !read_count(details, "cached_tokens", &a->cached_tokens)) {
+        !read_count(found[PROMPT], &a->prompt_tokens) ||
+        !read_count(found[COMPLETION], &a->completion_tokens) ||
+        !read_count(yyjson_obj_get(details, "cached_tokens"), &a->cached_tokens)) {
         return bad(a, "a usage that is none");
     }
     a->has_usage = true;
@@ -183,6 +212,7 @@ static int read_finish(yyjson_val *v, uint32_t *ret)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (yyjson_equals_str(v, names[i].name)) {
             *ret = names[i].finish;
+            break;
         }
     }
     return 0;
@@ -210,9 +240,17 @@ static int emit_finish(struct weir_upstream_answer *a, uint32_t choice, yyjson_v
 
 static int read_choice(struct weir_upstream_answer *a, yyjson_val *choice)
 {
-    yyjson_val *index = yyjson_obj_get(choice, "index");
+    enum { INDEX, DELTA, MESSAGE, LOGPROBS, FINISH, N };
+    static const weir_str names[N] = {
+        [INDEX] = WEIR_STR_INIT("index"),          [DELTA] = WEIR_STR_INIT("delta"),
+        [MESSAGE] = WEIR_STR_INIT("message"),      [LOGPROBS] = WEIR_STR_INIT("logprobs"),
+        [FINISH] = WEIR_STR_INIT("finish_reason"),
+    };
+    yyjson_val *found[N];
+    find_members(choice, names, found, N);
+    yyjson_val *index = found[INDEX];
     bool is_chat = a->kind == WEIR_GENERATION_CHAT;
-    yyjson_val *from = !is_chat ? choice : yyjson_obj_get(choice, a->stream ? "delta" : "message");
+    yyjson_val *from = !is_chat ? choice : found[a->stream ? DELTA : MESSAGE];
     uint64_t number = is_absent(index) ? 0 : yyjson_get_uint(index);
     if (!yyjson_is_obj(choice) || (!is_absent(index) && !yyjson_is_uint(index)) ||
         number >= a->n_choices) {
@@ -225,9 +263,9 @@ static int read_choice(struct weir_upstream_answer *a, yyjson_val *choice)
         return bad(a, "a choice without a message");
     }
     int r = emit_text(a, (uint32_t)number, yyjson_obj_get(from, is_chat ? "content" : "text"),
-                      yyjson_obj_get(choice, "logprobs"));
+                      found[LOGPROBS]);
     r = r < 0 || !is_chat ? r : emit_calls(a, (uint32_t)number, yyjson_obj_get(from, "tool_calls"));
-    return r < 0 ? r : emit_finish(a, (uint32_t)number, yyjson_obj_get(choice, "finish_reason"));
+    return r < 0 ? r : emit_finish(a, (uint32_t)number, found[FINISH]);
 }
 
 static int read_embeddings(struct weir_upstream_answer *a, yyjson_val *data)
@@ -247,9 +285,17 @@ static int read_embeddings(struct weir_upstream_answer *a, yyjson_val *data)
 
 static int read_object(struct weir_upstream_answer *a, yyjson_val *root, weir_str json)
 {
-    yyjson_val *error = yyjson_obj_get(root, "error");
-    yyjson_val *choices = yyjson_obj_get(root, "choices");
-    if (!is_absent(error) || yyjson_equals_str(yyjson_obj_get(root, "object"), "error")) {
+    enum { ERROR, OBJECT, CHOICES, USAGE, DATA, N };
+    static const weir_str names[N] = {
+        [ERROR] = WEIR_STR_INIT("error"),     [OBJECT] = WEIR_STR_INIT("object"),
+        [CHOICES] = WEIR_STR_INIT("choices"), [USAGE] = WEIR_STR_INIT("usage"),
+        [DATA] = WEIR_STR_INIT("data"),
+    };
+    yyjson_val *found[N];
+    find_members(root, names, found, N);
+    yyjson_val *error = found[ERROR];
+    yyjson_val *choices = found[CHOICES];
+    if (!is_absent(error) || yyjson_equals_str(found[OBJECT], "error")) {
         yyjson_val *code = yyjson_obj_get(yyjson_is_obj(error) ? error : root, "code");
         uint64_t status = yyjson_is_uint(code) ? yyjson_get_uint(code) : 500;
         weir_upstream_fail_status(a->failure,
@@ -257,13 +303,13 @@ static int read_object(struct weir_upstream_answer *a, yyjson_val *root, weir_st
         return WEIR_E_FORMAT;
     }
     if (a->kind == WEIR_GENERATION_EMBEDDING) {
-        int r = read_usage(a, yyjson_obj_get(root, "usage"));
-        return r < 0 ? r : read_embeddings(a, yyjson_obj_get(root, "data"));
+        int r = read_usage(a, found[USAGE]);
+        return r < 0 ? r : read_embeddings(a, found[DATA]);
     }
     if (!yyjson_is_arr(choices)) {
         return bad(a, "an answer without choices");
     }
-    int r = read_usage(a, yyjson_obj_get(root, "usage"));
+    int r = read_usage(a, found[USAGE]);
     size_t i, n;
     yyjson_val *choice;
     yyjson_arr_foreach(choices, i, n, choice)

@@ -20,22 +20,21 @@ void weir_upstream_head_begin(struct weir_upstream_head *head, uint32_t status)
     *head = (struct weir_upstream_head){.status = status, .is_json = true};
 }
 
-static bool is_named(weir_str name, const char *known)
-{
-    return weir_http_is_named(name, weir_str_from(known));
-}
+/* Most differ in their lengths. */
+#define IS_NAMED(name, known)                                                                      \
+    ((name).n == sizeof(known) - 1 && weir_http_is_named(name, (weir_str)WEIR_STR_INIT(known)))
 
 void weir_upstream_head_add(struct weir_upstream_head *head, weir_str name, weir_str value)
 {
-    if (is_named(name, "content-type")) {
+    if (IS_NAMED(name, "content-type")) {
         head->is_sse = begins_with(value, "text/event-stream");
         head->is_json = !head->is_sse && begins_with(value, "application/json");
-    } else if (is_named(name, "content-encoding")) {
+    } else if (IS_NAMED(name, "content-encoding")) {
         head->is_encoded = value.n && !begins_with(value, "identity");
-    } else if (is_named(name, "retry-after-ms")) {
+    } else if (IS_NAMED(name, "retry-after-ms")) {
         uint64_t us = weir_upstream_retry_after_ms(value);
         head->retry_after_us = us ? us : head->retry_after_us;
-    } else if (is_named(name, "retry-after") && !head->retry_after_us) {
+    } else if (IS_NAMED(name, "retry-after") && !head->retry_after_us) {
         head->retry_after_us = weir_upstream_retry_after(value);
     }
 }
