@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "plain_text.h"
+#include "put.h"
 #include "utf8.h"
 
 void weir_buf_free(struct weir_buf *b)
@@ -100,60 +101,16 @@ void weir_buf_printf(struct weir_buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
-static size_t count_digits(uint64_t v)
-{
-    /* The least number with more than n digits; nothing is below the first. */
-    static const uint64_t limits[] = {0,
-                                      10,
-                                      100,
-                                      1000,
-                                      10000,
-                                      100000,
-                                      1000000,
-                                      10000000,
-                                      100000000,
-                                      1000000000,
-                                      10000000000,
-                                      100000000000,
-                                      1000000000000,
-                                      10000000000000,
-                                      100000000000000,
-                                      1000000000000000,
-                                      10000000000000000,
-                                      100000000000000000,
-                                      1000000000000000000,
-                                      UINT64_C(10000000000000000000)};
-    size_t n_bits = 64 - (size_t)__builtin_clzll(v | 1);
-    size_t n = n_bits * 1233 >> 12; /* of the least number with as many bits; 1233/4096: log10(2) */
-    return n + (v >= limits[n]);
-}
-
 void weir_buf_add_u64(struct weir_buf *b, uint64_t v)
 {
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                                "25262728293031323334353637383940414243444546474849"
-                                "50515253545556575859606162636465666768697071727374"
-                                "75767778798081828384858687888990919293949596979899";
-    if (v < 10) {
-        weir_buf_add_char(b, (char)('0' + v));
-        return;
-    }
-    size_t n = count_digits(v);
-    char *to = weir_buf_reserve(b, n); /* written in place: a copy would wait for its bytes */
-    if (!to) {
-        return;
-    }
-    size_t left = n;
-    for (; v >= 100; v /= 100) {
-        left -= 2;
-        memcpy(to + left, pairs + 2 * (v % 100), 2);
-    }
-    if (v >= 10) {
-        memcpy(to, pairs + 2 * v, 2);
+    char digits[WEIR_PUT_U64_BYTES];
+    char *to = b->cap - b->len > sizeof(digits) && !b->failed ? b->data + b->len : digits;
+    char *end = weir_put_u64(to, v); /* in place, mostly: a copy would wait for its bytes */
+    if (to == digits) {
+        weir_buf_add(b, digits, (size_t)(end - digits));
     } else {
-        to[0] = (char)('0' + v);
+        weir_buf_commit(b, (size_t)(end - to));
     }
-    weir_buf_commit(b, n);
 }
 
 static void add_escape(struct weir_buf *b, unsigned char c)

@@ -2,6 +2,7 @@
 /* HTTP/1.1: one exchange after the other on a connection, and how a response is framed. */
 #include <time.h>
 
+#include "base/put.h"
 #include "core/net/http_server_internal.h"
 
 enum { DRAIN_GRACE_MS = 1000 };
@@ -167,47 +168,56 @@ static void add_hex(struct weir_buf *out, uint64_t value)
     weir_buf_add(out, digits + at, sizeof(digits) - at);
 }
 
-static void add_framing(struct weir_http_exchange *ex, int status, int64_t n_body,
-                        struct weir_buf *out)
+static char *put_framing(char *to, struct weir_http_exchange *ex, int status, int64_t n_body)
 {
     struct weir_http_connection *c = ex->connection;
     if (n_body != WEIR_HTTP_NO_LENGTH && status != 204 && status != 304) {
-        weir_buf_add_text(out, "Content-Length: ");
-        weir_buf_add_u64(out, (uint64_t)n_body);
-        weir_buf_add_text(out, "\r\n");
+        to = weir_put_u64(weir_put_text(to, "Content-Length: "), (uint64_t)n_body);
+        to = weir_put_text(to, "\r\n");
     } else if (n_body == WEIR_HTTP_NO_LENGTH && ex->request.version_minor == 0) {
         c->is_last = c->is_last || !ex->hides_body;
     } else if (n_body == WEIR_HTTP_NO_LENGTH && status != 204 && status != 304) {
         ex->is_chunked = true;
-        weir_buf_add_text(out, "Transfer-Encoding: chunked\r\n");
+        to = weir_put_text(to, "Transfer-Encoding: chunked\r\n");
     }
     c->is_last = !may_keep_alive(ex);
     if (c->is_last) {
-        weir_buf_add_text(out, "Connection: close\r\n");
-    } else if (ex->request.version_minor == 0) {
-        weir_buf_add_text(out, "Connection: keep-alive\r\n");
+        return weir_put_text(to, "Connection: close\r\n");
     }
+    return ex->request.version_minor == 0 ? weir_put_text(to, "Connection: keep-alive\r\n") : to;
+}
+
+static char *put_status(char *to, int status)
+{
+    if (status == 200) {
+        return weir_put_text(to, "HTTP/1.1 200 OK\r\n");
+    }
+    to = weir_put_u64(weir_put_text(to, "HTTP/1.1 "), (uint64_t)status);
+    to = weir_put_str(weir_put_text(to, " "), weir_str_from(reason_phrase(status)));
+    return weir_put_text(to, "\r\n");
+}
+
+static void write_head(struct weir_http_exchange *ex, int status, int64_t n_body)
+{
+    struct weir_http_connection *c = ex->connection;
+    struct weir_buf *out = &c->out.fill;
+    char *head = weir_buf_reserve(out, ex->fields.len + WEIR_HTTP_OVERHEAD_BYTES);
+    if (!head) {
+        return; /* the connection is broken now */
+    }
+    char *to = put_status(head, status);
+    to = weir_put_str(to, weir_http_date_line(&c->server->date, time(NULL)));
+    to = put_framing(to, ex, status, n_body);
+    to = weir_put_text(weir_put_str(to, weir_buf_view(&ex->fields)), "\r\n");
+    weir_buf_commit(out, (size_t)(to - head));
 }
 
 static int begin(struct weir_http_exchange *ex, int status, int64_t n_body)
 {
     struct weir_http_connection *c = ex->connection;
-    struct weir_buf *out = &c->out.fill;
-    if (status == 200) {
-        weir_buf_add_text(out, "HTTP/1.1 200 OK\r\n");
-    } else {
-        weir_buf_add_text(out, "HTTP/1.1 ");
-        weir_buf_add_u64(out, (uint64_t)status);
-        weir_buf_add_char(out, ' ');
-        weir_buf_add_text(out, reason_phrase(status));
-        weir_buf_add_text(out, "\r\n");
-    }
-    weir_buf_add_str(out, weir_http_date_line(&c->server->date, time(NULL)));
-    add_framing(ex, status, n_body, out);
-    weir_buf_add_str(out, weir_buf_view(&ex->fields));
+    write_head(ex, status, n_body);
     weir_buf_reset(&ex->fields); /* trailers, from now on */
-    weir_buf_add_text(out, "\r\n");
-    c->state = WEIR_HTTP_RUN; /* what is left of the request's body is not wanted any more */
+    c->state = WEIR_HTTP_RUN;    /* what is left of the request's body is not wanted any more */
     return WEIR_OK;
 }
 

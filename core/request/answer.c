@@ -5,10 +5,15 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/put.h"
 #include "core/api/error_body.h"
 #include "core/server/worker.h"
 
-enum { MAX_BODY_BYTES = 64 * 1024 * 1024, POLICY_RETRY_US = 1000000, MAX_TIMES_BYTES = 256 };
+enum {
+    MAX_BODY_BYTES = 64 * 1024 * 1024,
+    POLICY_RETRY_US = 1000000,
+    MAX_TIMES_BYTES = 256 /* four numbers, and less than a hundred bytes around them */
+};
 
 static bool can_answer(const struct weir_request *r)
 {
@@ -16,48 +21,42 @@ static bool can_answer(const struct weir_request *r)
 }
 
 /* Milliseconds with two places, without printf: every answer has some. */
-static void add_ms(struct weir_buf *b, uint64_t from_us, uint64_t to_us)
+static char *put_ms(char *to, uint64_t from_us, uint64_t to_us)
 {
     uint64_t hundredths = to_us > from_us ? (to_us - from_us + 5) / 10 : 0;
-    weir_buf_add_u64(b, hundredths / 100);
+    to = weir_put_u64(to, hundredths / 100);
     const char places[] = {'.', (char)('0' + hundredths / 10 % 10), (char)('0' + hundredths % 10)};
-    weir_buf_add(b, places, sizeof(places));
+    return weir_put(to, places, sizeof(places));
 }
 
 /* W3C Server-Timing: queue until granted, prefill until the first chunk … */
-static void add_first_times(const struct weir_request *r, struct weir_buf *b)
+static char *put_first_times(char *to, const struct weir_request *r)
 {
-    weir_buf_add_text(b, "queue;dur=");
-    add_ms(b, r->enqueued_us, r->granted_us);
-    if (r->first_chunk_us) {
-        weir_buf_add_text(b, ", prefill;dur=");
-        add_ms(b, r->granted_us, r->first_chunk_us);
+    to = put_ms(weir_put_text(to, "queue;dur="), r->enqueued_us, r->granted_us);
+    if (!r->first_chunk_us) {
+        return to;
     }
+    return put_ms(weir_put_text(to, ", prefill;dur="), r->granted_us, r->first_chunk_us);
 }
 
 /* … decode until the last one; how much of the prompt the prefix cache had. */
-static void add_last_times(const struct weir_request *r, struct weir_buf *b)
+static char *put_last_times(char *to, const struct weir_request *r)
 {
-    weir_buf_add_text(b, b->len ? ", decode;dur=" : "decode;dur=");
-    add_ms(b, r->first_chunk_us, r->last_chunk_us);
-    weir_buf_add_text(b, ", cache;desc=\"");
-    weir_buf_add_u64(b, r->outcome.cached_tokens);
-    weir_buf_add_text(b, " tokens\"");
+    to = put_ms(weir_put_text(to, "decode;dur="), r->first_chunk_us, r->last_chunk_us);
+    to = weir_put_u64(weir_put_text(to, ", cache;desc=\""), r->outcome.cached_tokens);
+    return weir_put_text(to, " tokens\"");
 }
 
 static void add_headers(struct weir_request *r, bool whole)
 {
     (void)weir_http_add_own_header(r->ex, weir_str_from("x-request-id"), weir_str_from(r->id));
     if (r->granted_us) {
-        char memory[MAX_TIMES_BYTES];
-        struct weir_buf times;
-        weir_buf_init_fixed(&times, memory, sizeof(memory));
-        add_first_times(r, &times);
+        char times[MAX_TIMES_BYTES], *end = put_first_times(times, r);
         if (whole && r->first_chunk_us) {
-            add_last_times(r, &times);
+            end = put_last_times(weir_put_text(end, ", "), r);
         }
         (void)weir_http_add_own_header(r->ex, weir_str_from("Server-Timing"),
-                                       weir_buf_view(&times));
+                                       (weir_str){times, (size_t)(end - times)});
     }
     if (r->asked_model && r->model && r->model != r->asked_model) {
         (void)weir_http_add_header(r->ex, weir_str_from("x-weir-model"),
@@ -83,11 +82,9 @@ void weir_answer_stream_headers(struct weir_request *r)
 void weir_answer_stream_trailers(struct weir_request *r)
 {
     if (r->first_chunk_us && weir_http_takes_trailers(r->ex)) {
-        char memory[MAX_TIMES_BYTES];
-        struct weir_buf times;
-        weir_buf_init_fixed(&times, memory, sizeof(memory));
-        add_last_times(r, &times);
-        (void)weir_http_add_trailer(r->ex, weir_str_from("Server-Timing"), weir_buf_view(&times));
+        char times[MAX_TIMES_BYTES], *end = put_last_times(times, r);
+        (void)weir_http_add_trailer(r->ex, weir_str_from("Server-Timing"),
+                                    (weir_str){times, (size_t)(end - times)});
     }
 }
 
