@@ -152,7 +152,7 @@ static void follow_route(struct weir_request *r, void (*next)(struct weir_reques
     r->model = r->asked_model = r->next_model;
     r->next_model = NULL;
     r->n_fallbacks_tried = 0;
-    r->api.model = weir_str_from(weir_model_name(r->model));
+    r->api.model = weir_model_name_str(r->model);
     r->reply.model = r->api.model;
     weir_tenant_choose_class(r);
     weir_tenant_read_resources(r);
@@ -209,7 +209,7 @@ static int init_reply(struct weir_request *r)
         .include_usage = r->api.include_usage,
         .want_logprobs = g->want_logprobs,
         .id = make_id(r, g->kind == WEIR_GENERATION_CHAT ? chat_prefix : text_prefix),
-        .model = weir_str_from(weir_model_name(r->model)),
+        .model = weir_model_name_str(r->model),
         .created_s = weir_clock_wall_s(),
         .n_choices = g->n,
         .max_bytes = weir_worker_settings(r->worker)->max_response_bytes,
@@ -284,7 +284,7 @@ static void generate(struct weir_request *r, uint32_t kind)
         weir_answer_unknown_model(r, r->api.model);
         return;
     }
-    r->api.model = weir_str_from(weir_model_name(r->model));
+    r->api.model = weir_model_name_str(r->model);
     if (r->api.user.n && r->user.n == 0) {
         r->user = r->api.user;
     }

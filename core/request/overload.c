@@ -46,7 +46,7 @@ static void switch_model(struct weir_request *r, struct weir_model *model,
     }
     r->model = model;
     r->target = target;
-    r->api.model = r->reply.model = weir_str_from(weir_model_name(model));
+    r->api.model = r->reply.model = weir_model_name_str(model);
     weir_observe_model(weir_worker_observer(r->worker), r);
 }
 

@@ -35,18 +35,25 @@ static bool id_is_sane(weir_str s)
     return true;
 }
 
+/* Eight digits at once: a byte for each four bits, and those above 9 made letters. */
+static char *put_hex(char *to, uint32_t v)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    uint64_t x = (v & 0xffff) | (uint64_t)(v >> 16) << 32;
+    x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x | x << 4) & each * 15;
+    uint64_t is_letter = (x + each * 6) >> 4 & each;
+    x += each * '0' + is_letter * ('a' - '0' - 10);
+    memcpy(to, &x, sizeof(x));
+    return to + sizeof(x);
+}
+
 void weir_request_id_make(char out[WEIR_REQUEST_ID_BYTES])
 {
-    static const char digits[] = "0123456789abcdef";
+    uint64_t one = weir_random_u64(), two = weir_random_u64();
     memcpy(out, "req_", 4);
-    char *to = out + 4;
-    for (int half = 0; half < 2; half++) {
-        uint64_t random = weir_random_u64();
-        for (int i = 0; i < 12; i++, random >>= 4) {
-            *to++ = digits[random & 15];
-        }
-    }
-    *to = '\0';
+    char *to = put_hex(put_hex(out + 4, (uint32_t)one), (uint32_t)(one >> 32));
+    *put_hex(to, (uint32_t)two) = '\0';
 }
 
 /* The client's own id when it sent one that is safe to log, else a random one. */
@@ -119,7 +126,7 @@ static void complete_plugins(struct weir_request *r)
         .queue_us = r->granted_us ? r->granted_us - r->enqueued_us : 0,
         .first_token_us = r->first_chunk_us ? r->first_chunk_us - r->arrived_us : 0,
         .total_us = weir_worker_now_us(r->worker) - r->arrived_us,
-        .model = r->model ? weir_str_from(weir_model_name(r->model)) : (weir_str){NULL, 0},
+        .model = r->model ? weir_model_name_str(r->model) : (weir_str){NULL, 0},
         .target = r->replay   ? weir_str_from(r->replay->source)
                   : r->target ? weir_str_from(weir_target_name(r->target))
                               : (weir_str){NULL, 0},

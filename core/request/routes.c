@@ -7,27 +7,28 @@
 #include "core/request/request.h"
 
 static const struct weir_route public_routes[] = {
-    {"POST", "/v1/chat/completions", true, weir_generate_chat}, /* first: the most frequent */
-    {"POST", "/v1/completions", true, weir_generate_completion},
-    {"POST", "/v1/embeddings", true, weir_generate_embeddings},
-    {"GET", "/healthz/live", false, weir_endpoint_live},
-    {"GET", "/healthz/ready", false, weir_endpoint_ready},
-    {"GET", "/healthz/startup", false, weir_endpoint_startup},
-    {"GET", "/v1/models", true, weir_endpoint_models},
-    {"GET", "/v1/models/*", true, weir_endpoint_model},
-    {"POST", "/tokenize", true, weir_endpoint_tokenize},
-    {"POST", "/detokenize", true, weir_endpoint_detokenize},
+    {"POST", WEIR_STR_INIT("/v1/chat/completions"), true,
+     weir_generate_chat}, /* first: the most frequent */
+    {"POST", WEIR_STR_INIT("/v1/completions"), true, weir_generate_completion},
+    {"POST", WEIR_STR_INIT("/v1/embeddings"), true, weir_generate_embeddings},
+    {"GET", WEIR_STR_INIT("/healthz/live"), false, weir_endpoint_live},
+    {"GET", WEIR_STR_INIT("/healthz/ready"), false, weir_endpoint_ready},
+    {"GET", WEIR_STR_INIT("/healthz/startup"), false, weir_endpoint_startup},
+    {"GET", WEIR_STR_INIT("/v1/models"), true, weir_endpoint_models},
+    {"GET", WEIR_STR_INIT("/v1/models/*"), true, weir_endpoint_model},
+    {"POST", WEIR_STR_INIT("/tokenize"), true, weir_endpoint_tokenize},
+    {"POST", WEIR_STR_INIT("/detokenize"), true, weir_endpoint_detokenize},
 };
 
 /* The admin listener: probes work when nothing else does, the rest is core/admin's. */
 static const struct weir_route admin_routes[] = {
-    {"GET", "/healthz/live", false, weir_endpoint_live},
-    {"GET", "/healthz/ready", false, weir_endpoint_ready},
-    {"GET", "/healthz/startup", false, weir_endpoint_startup},
-    {"GET", "/metrics", false, weir_admin_run},
-    {NULL, "/admin", false, weir_admin_run},
-    {NULL, "/admin/", false, weir_admin_run},
-    {NULL, "/admin/*", false, weir_admin_run},
+    {"GET", WEIR_STR_INIT("/healthz/live"), false, weir_endpoint_live},
+    {"GET", WEIR_STR_INIT("/healthz/ready"), false, weir_endpoint_ready},
+    {"GET", WEIR_STR_INIT("/healthz/startup"), false, weir_endpoint_startup},
+    {"GET", WEIR_STR_INIT("/metrics"), false, weir_admin_run},
+    {NULL, WEIR_STR_INIT("/admin"), false, weir_admin_run},
+    {NULL, WEIR_STR_INIT("/admin/"), false, weir_admin_run},
+    {NULL, WEIR_STR_INIT("/admin/*"), false, weir_admin_run},
 };
 
 const struct weir_routes weir_routes_admin = {admin_routes,
@@ -38,11 +39,11 @@ const struct weir_routes weir_routes_public = {public_routes,
 
 static bool path_matches(const struct weir_route *route, weir_str path)
 {
-    size_t n = strlen(route->path) - 1;
-    if (route->path[n] == '*') {
-        return path.n > n && memcmp(path.p, route->path, n) == 0;
+    size_t n = route->path.n - 1;
+    if (route->path.p[n] == '*') {
+        return path.n > n && memcmp(path.p, route->path.p, n) == 0;
     }
-    return weir_str_is(path, route->path);
+    return weir_str_eq(path, route->path);
 }
 
 const struct weir_route *weir_routes_find(const struct weir_routes *routes, weir_str method,

@@ -10,7 +10,7 @@ struct weir_request;
 
 struct weir_route {
     const char *method; /* NULL: every one */
-    const char *path;
+    weir_str path;
     bool phases; /* plugins see it; false: health probes, which must work when plugins do not */
     void (*run)(struct weir_request *r); /* the body is complete and HEADERS passed */
 };

@@ -42,7 +42,7 @@ static bool has_line(weir_str text, weir_str line)
 bool weir_tenant_allows(struct weir_request *r, const struct weir_model *model)
 {
     const struct weir_tenant *tenant = tenant_of(r);
-    weir_str name = weir_str_from(weir_model_name(model));
+    weir_str name = weir_model_name_str(model);
     return (!tenant || weir_tenant_may_use(tenant, name)) &&
            (r->key_models.n == 0 || has_line(r->key_models, name));
 }

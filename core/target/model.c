@@ -11,6 +11,7 @@
 struct weir_model {
     struct weir_model_config config;
     char *name;
+    size_t n_name;
     uint64_t created_s;
     struct weir_queue *queue;
     struct weir_target *targets[WEIR_MODEL_MAX_TARGETS];
@@ -38,6 +39,7 @@ int weir_model_create(const struct weir_model_config *config, struct weir_model 
     (void)pthread_mutex_init(&m->refresh_lock, NULL);
     m->created_s = weir_clock_wall_us() / 1000000u;
     m->name = strdup(config->name);
+    m->n_name = strlen(config->name);
     weir_retry_budget_init(&m->retry_budget, config->retry_budget_percent);
     int r = m->name ? weir_queue_create(config->queue_limit, config->called, config->arg, &m->queue)
                     : WEIR_E_NOMEM;
@@ -214,6 +216,11 @@ const char *weir_model_name(const struct weir_model *m)
     return m->name;
 }
 
+weir_str weir_model_name_str(const struct weir_model *m)
+{
+    return (weir_str){m->name, m->n_name};
+}
+
 uint32_t weir_model_class_rank(const struct weir_model *m)
 {
     return m->config.class_rank;
@@ -367,7 +374,7 @@ struct weir_model *weir_models_find(const struct weir_models *models, weir_str n
         return models->list[0];
     }
     for (uint32_t i = 0; i < models->n; i++) {
-        if (weir_str_is(name, models->list[i]->name)) {
+        if (weir_str_eq(name, weir_model_name_str(models->list[i]))) {
             return models->list[i];
         }
     }

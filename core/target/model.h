@@ -67,6 +67,7 @@ void weir_model_refresh(struct weir_model *m);
 void weir_model_watch(struct weir_model *m);
 
 const char *weir_model_name(const struct weir_model *m);
+weir_str weir_model_name_str(const struct weir_model *m); /* the same, NUL-ended */
 uint32_t weir_model_class_rank(const struct weir_model *m);
 uint32_t weir_model_queue_timeout_ms(const struct weir_model *m);
 uint32_t weir_model_hedge_after_ms(const struct weir_model *m);
