@@ -3,9 +3,13 @@
 
 #include <math.h>
 
+#include "base/put.h"
 #include "error_body.h"
 
-enum { MAX_SPARE_BYTES = 4096 };
+enum {
+    MAX_SPARE_BYTES = 4096,
+    MAX_USAGE_BYTES = 256 /* four numbers, and a hundred bytes around them */
+};
 
 struct weir_reply_choice {
     bool opened;     /* streamed chat: the role went out */
@@ -182,10 +186,8 @@ static void add_completion_columns(struct weir_buf *b, struct weir_reply_choice 
     weir_buf_add_text(b, "]}");
 }
 
-static void write_head(const struct weir_reply *reply, struct weir_buf *b)
+static void write_behind_id(const struct weir_reply *reply, struct weir_buf *b)
 {
-    weir_buf_add_text(b, "{\"id\":\"");
-    weir_buf_add_str(b, reply->id);
     if (reply->kind != WEIR_GENERATION_CHAT) {
         weir_buf_add_text(b, "\",\"object\":\"text_completion\",\"created\":");
     } else if (reply->stream) {
@@ -197,6 +199,44 @@ static void write_head(const struct weir_reply *reply, struct weir_buf *b)
     weir_buf_add_text(b, ",\"model\":");
     weir_buf_add_json_str(b, reply->model);
     weir_buf_add_text(b, ",\"choices\":[");
+}
+
+static bool is_of(const struct weir_reply_frame *f, const struct weir_reply *reply)
+{
+    return f->created_s == reply->created_s && f->kind == reply->kind &&
+           f->stream == reply->stream && f->n_model == reply->model.n &&
+           memcmp(f->model, reply->model.p, f->n_model) == 0;
+}
+
+static void make_frame(struct weir_reply_frame *f, const struct weir_reply *reply)
+{
+    struct weir_buf text;
+    weir_buf_init_fixed(&text, f->text, sizeof(f->text));
+    write_behind_id(reply, &text);
+    f->created_s = 0;
+    if (reply->model.n <= sizeof(f->model) && !text.failed) {
+        memcpy(f->model, reply->model.p, reply->model.n);
+        f->n_model = reply->model.n;
+        f->n_text = text.len;
+        f->kind = reply->kind;
+        f->stream = reply->stream;
+        f->created_s = reply->created_s;
+    }
+}
+
+static void write_head(const struct weir_reply *reply, struct weir_buf *b)
+{
+    struct weir_reply_frame *f = reply->frame;
+    weir_buf_add_text(b, "{\"id\":\"");
+    weir_buf_add_str(b, reply->id);
+    if (f && !is_of(f, reply)) {
+        make_frame(f, reply);
+    }
+    if (f && f->created_s) {
+        weir_buf_add(b, f->text, f->n_text);
+    } else { /* too long to keep */
+        write_behind_id(reply, b);
+    }
 }
 
 /* All events of a stream begin alike; the text is made for the first. */
@@ -378,15 +418,15 @@ int weir_reply_add(struct weir_reply *reply, const weir_chunk *chunk, struct wei
 
 static void add_usage(struct weir_buf *b, const weir_outcome *outcome)
 {
-    weir_buf_add_text(b, "{\"prompt_tokens\":");
-    weir_buf_add_u64(b, outcome->prompt_tokens);
-    weir_buf_add_text(b, ",\"completion_tokens\":");
-    weir_buf_add_u64(b, outcome->completion_tokens);
-    weir_buf_add_text(b, ",\"total_tokens\":");
-    weir_buf_add_u64(b, outcome->prompt_tokens + outcome->completion_tokens);
-    weir_buf_add_text(b, ",\"prompt_tokens_details\":{\"cached_tokens\":");
-    weir_buf_add_u64(b, outcome->cached_tokens);
-    weir_buf_add_text(b, "}}");
+    char text[MAX_USAGE_BYTES], *to = text;
+    to = weir_put_u64(weir_put_text(to, "{\"prompt_tokens\":"), outcome->prompt_tokens);
+    to = weir_put_u64(weir_put_text(to, ",\"completion_tokens\":"), outcome->completion_tokens);
+    to = weir_put_u64(weir_put_text(to, ",\"total_tokens\":"),
+                      outcome->prompt_tokens + outcome->completion_tokens);
+    to = weir_put_u64(weir_put_text(to, ",\"prompt_tokens_details\":{\"cached_tokens\":"),
+                      outcome->cached_tokens);
+    to = weir_put_text(to, "}}");
+    weir_buf_add(b, text, (size_t)(to - text));
 }
 
 static void add_chat_message(const struct weir_reply *reply, struct weir_reply_choice *c,

@@ -16,6 +16,17 @@
 
 struct weir_reply_choice;
 
+/* What stands behind the id is the same in all answers of a model that are made in one second, and
+ * is kept here from reply to reply. Zeros: nothing is. */
+struct weir_reply_frame {
+    uint64_t created_s; /* 0: there is no text */
+    uint32_t kind;
+    bool stream;
+    size_t n_model, n_text;
+    char model[256];
+    char text[1024];
+};
+
 struct weir_reply {
     uint32_t kind; /* enum weir_generation_kind */
     bool stream;
@@ -28,6 +39,7 @@ struct weir_reply {
     weir_str model;
     uint64_t created_s; /* Unix time */
     size_t max_bytes;
+    struct weir_reply_frame *frame; /* borrowed; NULL: none */
     struct weir_buf spare; /* memory for the first choice's text, kept from reply to reply */
 };
 

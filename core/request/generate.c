@@ -213,6 +213,7 @@ static int init_reply(struct weir_request *r)
         .created_s = weir_clock_wall_s(),
         .n_choices = g->n,
         .max_bytes = weir_worker_settings(r->worker)->max_response_bytes,
+        .frame = weir_worker_reply_frame(r->worker),
         .spare = r->reply.spare,
     };
     return r->reply.id.p ? weir_reply_init(&r->reply, &r->arena) : WEIR_E_NOMEM;

@@ -38,6 +38,7 @@ struct weir_worker {
     struct weir_plugin_chain *chain; /* a reference; looked after at each tick */
     struct weir_http_server *http;
     struct weir_buf scratch;
+    struct weir_reply_frame reply_frame;
     struct weir_request *requests; /* live, newest first */
     struct weir_request *pool;     /* spare ones, linked by `next` */
     struct weir_heaps heaps;       /* that requests lie in */
@@ -426,6 +427,11 @@ struct weir_buf *weir_worker_scratch(struct weir_worker *w)
 {
     weir_buf_recycle(&w->scratch, MAX_SCRATCH_BYTES);
     return &w->scratch;
+}
+
+struct weir_reply_frame *weir_worker_reply_frame(struct weir_worker *w)
+{
+    return &w->reply_frame;
 }
 
 void weir_worker_leave_plugins(struct weir_worker *w)

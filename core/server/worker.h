@@ -72,6 +72,8 @@ struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w);
 /* An empty buffer for text that is made and handed on within one call. All requests share it: its
  * memory stays in the processor's cache. Bound: max_response_bytes. */
 struct weir_buf *weir_worker_scratch(struct weir_worker *w);
+/* Of all replies that are made on this loop. */
+struct weir_reply_frame *weir_worker_reply_frame(struct weir_worker *w);
 /* Gives back what chain() keeps, before the plugin host ends. A worker whose loop ends does so
  * itself. */
 void weir_worker_leave_plugins(struct weir_worker *w);

@@ -238,6 +238,56 @@ static void the_next_reply_uses_the_memory_of_the_last(void **state)
     weir_arena_finish(&arena);
 }
 
+/* A whole answer; free(). */
+static char *answer_of(weir_str model, uint32_t kind, uint64_t created_s,
+                       struct weir_reply_frame *frame)
+{
+    struct weir_reply r;
+    struct weir_arena arena;
+    struct weir_buf out;
+    weir_buf_init(&out, 10000);
+    init(&r, &arena, kind, false, 1);
+    r.model = model;
+    r.created_s = created_s;
+    r.frame = frame;
+    weir_chunk chunks[] = {text(0, "A"), end(0, WEIR_FINISH_STOP)};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(weir_reply_add(&r, &chunks[i], &out), 0);
+    }
+    assert_int_equal(weir_reply_end(&r, &outcome, &out), 0);
+    weir_reply_finish(&r);
+    weir_arena_finish(&arena);
+    return weir_buf_take(&out, NULL);
+}
+
+static void answers_are_the_same_with_a_frame(void **state)
+{
+    (void)state;
+    static char long_name[300];
+    memset(long_name, 'm', sizeof(long_name));
+    static const struct {
+        const char *model;
+        uint32_t kind;
+        uint64_t created_s;
+    } cases[] = {
+        {"one", WEIR_GENERATION_CHAT, 5},       {"one", WEIR_GENERATION_CHAT, 5},
+        {"two", WEIR_GENERATION_CHAT, 5},       {"two", WEIR_GENERATION_CHAT, 6},
+        {"two", WEIR_GENERATION_COMPLETION, 6}, {NULL, WEIR_GENERATION_COMPLETION, 6},
+        {NULL, WEIR_GENERATION_COMPLETION, 6},  {"two", WEIR_GENERATION_COMPLETION, 6},
+        {"twofold", WEIR_GENERATION_CHAT, 6},   {"\"", WEIR_GENERATION_CHAT, 6},
+    };
+    struct weir_reply_frame frame = {0};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        weir_str model = cases[i].model ? weir_str_from(cases[i].model)
+                                        : (weir_str){long_name, sizeof(long_name)};
+        char *with = answer_of(model, cases[i].kind, cases[i].created_s, &frame);
+        char *without = answer_of(model, cases[i].kind, cases[i].created_s, NULL);
+        assert_string_equal(with, without);
+        free(with);
+        free(without);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +297,7 @@ int main(void)
         cmocka_unit_test(completion_logprobs_come_in_columns),
         cmocka_unit_test(answers_over_the_limit_fail),
         cmocka_unit_test(the_next_reply_uses_the_memory_of_the_last),
+        cmocka_unit_test(answers_are_the_same_with_a_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
