@@ -14,10 +14,8 @@ enum role { ROLE_SYSTEM, ROLE_DEVELOPER, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL, R
 static const char *const role_names[ROLE__COUNT] = {"system", "developer", "user", "assistant",
                                                     "tool"};
 
-static int read_role(yyjson_val *message, const char *param, enum role *ret_role,
-                     weir_refusal *refusal)
+static int read_role(yyjson_val *v, const char *param, enum role *ret_role, weir_refusal *refusal)
 {
-    yyjson_val *v = yyjson_obj_get(message, "role");
     for (int i = 0; i < ROLE__COUNT && yyjson_is_str(v); i++) {
         if (yyjson_equals_str(v, role_names[i])) {
             *ret_role = (enum role)i;
@@ -121,19 +119,26 @@ static int check_tool_calls(yyjson_val *calls, const char *param, weir_refusal *
 static int check_message(yyjson_val *message, const char *param, enum role *ret_role,
                          weir_refusal *refusal)
 {
-    static const weir_str known[] = {
-        WEIR_STR_INIT("role"),         WEIR_STR_INIT("content"),
-        WEIR_STR_INIT("name"),         WEIR_STR_INIT("tool_calls"),
-        WEIR_STR_INIT("tool_call_id"), WEIR_STR_INIT("reasoning_content"),
-        WEIR_STR_INIT("refusal"),      {NULL, 0}};
+    enum { AUTHOR, CONTENT, NAME, CALLS, CALL_ID, REASONING, REFUSAL, N };
+    static const weir_str known[N] = {
+        [AUTHOR] = WEIR_STR_INIT("role"),
+        [CONTENT] = WEIR_STR_INIT("content"),
+        [NAME] = WEIR_STR_INIT("name"),
+        [CALLS] = WEIR_STR_INIT("tool_calls"),
+        [CALL_ID] = WEIR_STR_INIT("tool_call_id"),
+        [REASONING] = WEIR_STR_INIT("reasoning_content"),
+        [REFUSAL] = WEIR_STR_INIT("refusal"),
+    };
+    yyjson_val *found[N];
     if (!yyjson_is_obj(message)) {
         return weir_param_wrong_type(message, param, "an object", refusal);
     }
-    int r = read_role(message, param, ret_role, refusal);
-    if (r == 0) {
-        r = weir_param_known_keys(message, param, known, refusal);
+    yyjson_val *unknown = weir_param_members(message, known, N, found);
+    int r = read_role(found[AUTHOR], param, ret_role, refusal);
+    if (r == 0 && unknown) {
+        r = weir_param_unknown(unknown, param, refusal);
     }
-    yyjson_val *calls = yyjson_obj_get(message, "tool_calls");
+    yyjson_val *calls = found[CALLS];
     char name[MAX_PARAM];
     if (r == 0 && calls && !yyjson_is_null(calls)) {
         (void)snprintf(name, sizeof(name), "%s.tool_calls", param);
@@ -142,15 +147,13 @@ static int check_message(yyjson_val *message, const char *param, enum role *ret_
                 : weir_refuse(refusal, 400, name, "invalid_value",
                               "Only messages with role 'assistant' may have 'tool_calls'.");
     }
-    if (r == 0 && *ret_role == ROLE_TOOL &&
-        !yyjson_is_str(yyjson_obj_get(message, "tool_call_id"))) {
+    if (r == 0 && *ret_role == ROLE_TOOL && !yyjson_is_str(found[CALL_ID])) {
         (void)snprintf(name, sizeof(name), "%s.tool_call_id", param);
-        r = weir_param_wrong_type(yyjson_obj_get(message, "tool_call_id"), name, "a string",
-                                  refusal);
+        r = weir_param_wrong_type(found[CALL_ID], name, "a string", refusal);
     }
     if (r == 0) {
         bool optional = *ret_role == ROLE_ASSISTANT && yyjson_arr_size(calls) > 0;
-        r = check_content(yyjson_obj_get(message, "content"), param, optional, refusal);
+        r = check_content(found[CONTENT], param, optional, refusal);
     }
     return r;
 }

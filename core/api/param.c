@@ -97,6 +97,36 @@ int weir_param_str(yyjson_val *v, const char *param, size_t max_bytes, weir_str 
     return 0;
 }
 
+yyjson_val *weir_param_members(yyjson_val *object, const weir_str *known, size_t n_known,
+                               yyjson_val **found)
+{
+    yyjson_val *unknown = NULL, *key = unsafe_yyjson_get_first(object);
+    for (size_t k = 0; k < n_known; k++) {
+        found[k] = NULL;
+    }
+    for (size_t left = yyjson_obj_size(object); left > 0; left--) {
+        weir_str name = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
+        size_t k = 0;
+        while (k < n_known && !weir_str_eq(name, known[k])) {
+            k++;
+        }
+        if (k < n_known) {
+            found[k] = found[k] ? found[k] : key + 1;
+        } else if (!unknown) {
+            unknown = key;
+        }
+        key = unsafe_yyjson_get_next(key + 1);
+    }
+    return unknown;
+}
+
+int weir_param_unknown(yyjson_val *key, const char *param, weir_refusal *refusal)
+{
+    char name[64];
+    (void)snprintf(name, sizeof(name), "%s.%s", param, yyjson_get_str(key));
+    return weir_refuse(refusal, 400, name, "unknown_parameter", "Unknown parameter: '%s'.", name);
+}
+
 int weir_param_known_keys(yyjson_val *object, const char *param, const weir_str *known,
                           weir_refusal *refusal)
 {
@@ -107,10 +137,7 @@ int weir_param_known_keys(yyjson_val *object, const char *param, const weir_str 
             k++;
         }
         if (!k->p) {
-            char name[64];
-            (void)snprintf(name, sizeof(name), "%s.%s", param, yyjson_get_str(key));
-            return weir_refuse(refusal, 400, name, "unknown_parameter", "Unknown parameter: '%s'.",
-                               name);
+            return weir_param_unknown(key, param, refusal);
         }
     }
     return 0;
