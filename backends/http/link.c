@@ -201,6 +201,21 @@ static void on_body(void *arg, const char *bytes, size_t n)
 
 static const struct weir_upstream_h1_events h1_events = {on_head, on_body};
 
+/* Where the socket gets the bytes as they are, and no others are left, without a copy. */
+static void write_request(struct weir_upstream_link *link, const struct weir_upstream_job *job)
+{
+    struct weir_upstream_lane *l = link->lane;
+    bool is_direct = !link->tls && link->out.len == 0;
+    struct weir_buf *to = is_direct ? &link->out : &l->request_body;
+    size_t n_before;
+    weir_upstream_write_request(to, &l->upstream->settings, job->g, job->max_tokens, &n_before);
+    if (is_direct) {
+        link->n_gone = n_before;
+    } else if (!to->failed) {
+        weir_buf_add(&link->out, to->data + n_before, to->len - n_before);
+    }
+}
+
 void weir_upstream_link_take(struct weir_upstream_link *link, struct weir_upstream_job *job)
 {
     struct weir_upstream_lane *l = link->lane;
@@ -208,16 +223,16 @@ void weir_upstream_link_take(struct weir_upstream_link *link, struct weir_upstre
     job->link = link;
     link->n_requests++;
     weir_buf_reset(&l->request_body);
-    weir_upstream_write_body(&l->request_body, s, job->g, job->max_tokens);
     weir_upstream_job_sent(job);
     if (link->h2) {
+        weir_upstream_write_body(&l->request_body, s, job->g, job->max_tokens);
         weir_upstream_h2_take(link->h2, job, weir_buf_view(&l->request_body));
     } else {
         link->job = job;
         link->is_busy = true;
         weir_socket_want(&link->socket, job, WEIR_UPSTREAM_JOB_NEAR);
         weir_upstream_h1_begin(&link->h1, &h1_events, link);
-        weir_upstream_write_request(&link->out, s, job->g, weir_buf_view(&l->request_body));
+        write_request(link, job);
     }
     if (l->request_body.failed) {
         link->out.failed = true;

@@ -40,7 +40,7 @@ struct weir_upstream_link {
     uint32_t n_requests;
     struct weir_buf out;    /* plain bytes to send */
     struct weir_buf cipher; /* TLS: what the socket should get */
-    size_t n_gone;          /* at the front of the one that the socket gets: it has left */
+    size_t n_gone; /* at the front of the one that the socket gets: it has left, or was room */
 };
 
 /* WEIR_E_IO, WEIR_E_NOMEM: no link was made. */

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/put.h"
+
 /* A member's key with all that stands around it. */
 #define KEY(name) ((weir_str)WEIR_STR_INIT(",\"" name "\":"))
 
@@ -197,24 +199,49 @@ void weir_upstream_write_body(struct weir_buf *b, const struct weir_upstream_set
                                    : "}");
 }
 
-static void add_field(struct weir_buf *b, const char *name, weir_str value)
+/* Texts in front of each other, the last one first. */
+static char *put_before(char *at, weir_str text)
 {
-    if (value.n) {
-        weir_buf_add_text(b, name);
-        weir_buf_add_str(b, value);
-        weir_buf_add(b, "\r\n", 2);
-    }
+    at -= text.n;
+    memcpy(at, text.p, text.n);
+    return at;
+}
+
+static char *put_field_before(char *at, weir_str name, weir_str value)
+{
+    static const weir_str end = WEIR_STR_INIT("\r\n");
+    return value.n ? put_before(put_before(put_before(at, end), value), name) : at;
+}
+
+static char *put_head_before(char *at, const struct weir_upstream_settings *s,
+                             const weir_generation *g, uint64_t n_body)
+{
+    static const weir_str end = WEIR_STR_INIT("\r\n\r\n"), id = WEIR_STR_INIT("x-request-id: "),
+                          trace = WEIR_STR_INIT("traceparent: "),
+                          events = WEIR_STR_INIT("Accept: text/event-stream\r\nContent-Length: "),
+                          json = WEIR_STR_INIT("Accept: application/json\r\nContent-Length: ");
+    char digits[WEIR_PUT_U64_BYTES];
+    size_t n_digits = (size_t)(weir_put_u64(digits, n_body) - digits);
+    at = put_before(put_before(at, end), (weir_str){digits, n_digits});
+    at = put_before(at, g->stream ? events : json);
+    at = put_field_before(at, trace, g->traceparent);
+    at = put_field_before(at, id, g->request_id);
+    return put_before(at, weir_buf_view(&s->heads[g->kind]));
 }
 
 void weir_upstream_write_request(struct weir_buf *b, const struct weir_upstream_settings *s,
-                                 const weir_generation *g, weir_str body)
+                                 const weir_generation *g, uint32_t max_tokens,
+                                 size_t *ret_n_before)
 {
-    weir_buf_add_str(b, weir_buf_view(&s->heads[g->kind]));
-    add_field(b, "x-request-id: ", g->request_id);
-    add_field(b, "traceparent: ", g->traceparent);
-    weir_buf_add_text(b, g->stream ? "Accept: text/event-stream\r\nContent-Length: "
-                                   : "Accept: application/json\r\nContent-Length: ");
-    weir_buf_add_u64(b, body.n);
-    weir_buf_add_text(b, "\r\n\r\n");
-    weir_buf_add_str(b, body);
+    enum { OWN_BYTES = 128 }; /* at most, of what put_head_before() has in its text */
+    size_t n = s->heads[g->kind].len + g->request_id.n + g->traceparent.n + OWN_BYTES;
+    *ret_n_before = 0;
+    if (!weir_buf_reserve(b, n)) {
+        return;
+    }
+    weir_buf_commit(b, n);
+    weir_upstream_write_body(b, s, g, max_tokens);
+    if (!b->failed) {
+        *ret_n_before = (size_t)(put_head_before(b->data + n, s, g, b->len - n) - b->data);
+    }
 }

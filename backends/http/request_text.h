@@ -10,6 +10,8 @@
 /* The JSON body. max_tokens 0: not limited. */
 void weir_upstream_write_body(struct weir_buf *b, const struct weir_upstream_settings *s,
                               const weir_generation *g, uint32_t max_tokens);
-/* HTTP/1.1: head and body. `body` was written before. */
+/* HTTP/1.1: head and body, into an empty buffer. The head names the body's length and is written
+ * last, right before it: the request begins behind the first *ret_n_before bytes. */
 void weir_upstream_write_request(struct weir_buf *b, const struct weir_upstream_settings *s,
-                                 const weir_generation *g, weir_str body);
+                                 const weir_generation *g, uint32_t max_tokens,
+                                 size_t *ret_n_before);

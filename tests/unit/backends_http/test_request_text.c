@@ -168,13 +168,46 @@ static void urls_are_taken_apart(void **state)
     }
 }
 
+static void head_stands_right_before_the_body(void **state)
+{
+    (void)state;
+    struct weir_upstream_settings s;
+    struct weir_buf b;
+    size_t n_before;
+    weir_buf_init(&b, 100000);
+    assert_int_equal(read_settings(&s, "{\"url\":\"http://h/v1\",\"model\":\"m\"}", NULL), 0);
+    weir_generation g = plain_chat();
+    for (int i = 0; i < 3; i++) {
+        g.stream = i == 1;
+        g.request_id = weir_str_from(i == 1 ? "" : "req-7");
+        g.traceparent = weir_str_from(i == 2 ? "00-aa-bb-01" : "");
+        weir_buf_reset(&b);
+        weir_upstream_write_request(&b, &s, &g, 0, &n_before);
+        assert_false(b.failed);
+        const char *request = b.data + n_before, *body = strstr(request, "\r\n\r\n") + 4;
+        char length[64];
+        (void)snprintf(length, sizeof(length), "\r\nContent-Length: %zu\r\n\r\n{", strlen(body));
+        assert_int_equal(strncmp(request, "POST /v1/chat/completions HTTP/1.1\r\n", 36), 0);
+        assert_non_null(strstr(request, length));
+        assert_int_equal(strstr(request, "\r\nx-request-id: req-7\r\n") != NULL, i != 1);
+        assert_int_equal(strstr(request, "\r\ntraceparent: 00-aa-bb-01\r\n") != NULL, i == 2);
+        assert_int_equal(strstr(request, "\r\nAccept: text/event-stream\r\n") != NULL, i == 1);
+    }
+    weir_buf_finish(&b);
+    weir_buf_init(&b, 200); /* too small */
+    weir_upstream_write_request(&b, &s, &g, 0, &n_before);
+    assert_true(b.failed);
+    assert_int_equal(n_before, 0);
+    weir_buf_finish(&b);
+    weir_upstream_settings_finish(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_left_to_the_upstream),
-        cmocka_unit_test(every_field_goes_out),
-        cmocka_unit_test(completions_take_text_or_tokens),
-        cmocka_unit_test(urls_are_taken_apart),
+        cmocka_unit_test(defaults_are_left_to_the_upstream), cmocka_unit_test(every_field_goes_out),
+        cmocka_unit_test(completions_take_text_or_tokens),   cmocka_unit_test(urls_are_taken_apart),
+        cmocka_unit_test(head_stands_right_before_the_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
