@@ -8,17 +8,18 @@
 #include "core/store/memory_map.h"
 
 enum {
-    NEAR_IDS = 64, /* slots of a neighbourhood */
-    NEAR_STEP = 6, /* between ids that differ in their last digit */
+    GROUP_DIGITS = 2,
     FIRST_SLOTS = 16,
-    MAX_SLOTS = 2048,  /* 32 KiB */
+    MAX_SLOTS = 512,   /* 20 KiB */
     MAX_BITS = 20,     /* of the directory */
     CLEAN_EVERY = 4096 /* ids: then one table is cleaned, so that no number comes round again */
 };
 
-struct slot {
+struct slot { /* a group */
     uint64_t hash;
-    uint32_t tag, number; /* 0: free */
+    uint64_t members[2]; /* a bit each */
+    uint32_t tag;
+    uint32_t first, last; /* numbers; last 0: free */
 };
 
 struct weir_store_id_table {
@@ -27,22 +28,27 @@ struct weir_store_id_table {
     struct slot slots[];
 };
 
-/* Of "run-1234" and "run-1234/0" the 4 is where in its neighbourhood the id stands. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Of "run-1234" and "run-1234/0" the 34 is the member. */
 struct weir_store_id weir_store_id_of(weir_str text, uint64_t seed)
 {
     bool is_part = text.n > 2 && text.p[text.n - 2] == '/';
-    size_t n = is_part ? text.n - 2 : text.n;
-    unsigned last = (unsigned char)text.p[n - 1];
-    if (last < '0' || last > '9') {
-        XXH128_hash_t h = XXH3_128bits_withSeed(text.p, text.n, seed);
-        return (struct weir_store_id){.hash = h.low64, .tag = (uint32_t)h.high64};
+    size_t n = is_part ? text.n - 2 : text.n, n_digits = 0;
+    uint32_t member = 0;
+    while (n_digits < GROUP_DIGITS && n_digits < n && is_digit(text.p[n - 1 - n_digits])) {
+        member += (uint32_t)(text.p[n - 1 - n_digits] - '0') * (n_digits ? 10 : 1);
+        n_digits++;
     }
     /* Another seed for each ending: no two texts have their beginning in common then. */
     uint64_t ending = is_part ? 256 + (unsigned char)text.p[text.n - 1] : 1;
-    XXH128_hash_t h = XXH3_128bits_withSeed(text.p, n - 1, seed + ending);
-    return (struct weir_store_id){.hash = (h.low64 & ~(uint64_t)(NEAR_IDS - 1)) |
-                                          (last - '0') * NEAR_STEP,
-                                  .tag = (uint32_t)h.high64};
+    XXH128_hash_t h =
+        n_digits ? XXH3_128bits_withSeed(text.p, n - n_digits, seed + ending * 4 + n_digits)
+                 : XXH3_128bits_withSeed(text.p, text.n, seed);
+    return (struct weir_store_id){.hash = h.low64, .tag = (uint32_t)h.high64, .member = member};
 }
 
 void weir_store_ids_init(struct weir_store_ids *ids)
@@ -85,17 +91,17 @@ static void destroy(struct weir_store_shard *s, struct weir_store_ids *ids,
 
 static bool is_alive(const struct weir_store_ids *ids, const struct slot *at)
 {
-    return at->number - ids->oldest < weir_store_ids_count(ids);
+    return at->last - ids->oldest < weir_store_ids_count(ids);
 }
 
-/* There is a free slot. One whose id is forgotten may be taken: others' ways over it stay. */
+/* There is a free slot. One whose group is forgotten may be taken: others' ways over it stay. */
 static void put(const struct weir_store_ids *ids, struct weir_store_id_table *t, struct slot slot)
 {
     uint32_t mask = t->n_slots - 1, i = (uint32_t)slot.hash & mask;
-    while (t->slots[i].number && is_alive(ids, &t->slots[i])) {
+    while (t->slots[i].last && is_alive(ids, &t->slots[i])) {
         i = (i + 1) & mask;
     }
-    t->n_taken += t->slots[i].number == 0;
+    t->n_taken += t->slots[i].last == 0;
     t->slots[i] = slot;
 }
 
@@ -103,7 +109,7 @@ static uint32_t count_alive(const struct weir_store_ids *ids, const struct weir_
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < t->n_slots; i++) {
-        n += t->slots[i].number && is_alive(ids, &t->slots[i]);
+        n += t->slots[i].last && is_alive(ids, &t->slots[i]);
     }
     return n;
 }
@@ -160,7 +166,7 @@ static bool split(struct weir_store_shard *s, struct weir_store_ids *ids, size_t
         return false;
     }
     for (uint32_t i = 0; i < t->n_slots; i++) {
-        if (t->slots[i].number && is_alive(ids, &t->slots[i])) {
+        if (t->slots[i].last && is_alive(ids, &t->slots[i])) {
             put(ids, t->slots[i].hash >> (63 - t->bits) & 1 ? high : low, t->slots[i]);
         }
     }
@@ -180,7 +186,7 @@ static bool resize(struct weir_store_shard *s, struct weir_store_ids *ids, size_
         return false;
     }
     for (uint32_t i = 0; i < t->n_slots; i++) {
-        if (t->slots[i].number && is_alive(ids, &t->slots[i])) {
+        if (t->slots[i].last && is_alive(ids, &t->slots[i])) {
             put(ids, to, t->slots[i]);
         }
     }
@@ -250,45 +256,74 @@ void weir_store_ids_finish(struct weir_store_shard *s, struct weir_store_ids *id
     ids->bits = 0;
 }
 
-uint32_t weir_store_ids_find(const struct weir_store_ids *ids, struct weir_store_id id)
+/* The living group; NULL: none. */
+static struct slot *find_group(const struct weir_store_ids *ids, struct weir_store_id id)
 {
     if (!ids->tables) {
-        return 0;
+        return NULL;
     }
-    const struct weir_store_id_table *t = ids->tables[place_of(ids, id.hash)];
+    struct weir_store_id_table *t = ids->tables[place_of(ids, id.hash)];
     uint32_t mask = t->n_slots - 1, i = (uint32_t)id.hash & mask;
-    /* Who counts its ids comes with the next one soon: both lines that it and its neighbours are
-     * in. They are in the same page, so that nothing waits for this. */
-    __builtin_prefetch(&t->slots[(i + NEAR_STEP) & mask], 1);
-    __builtin_prefetch(&t->slots[(i + 2 * NEAR_STEP - 1) & mask], 1);
-    for (; t->slots[i].number; i = (i + 1) & mask) {
-        const struct slot *at = &t->slots[i];
+    for (; t->slots[i].last; i = (i + 1) & mask) {
+        struct slot *at = &t->slots[i];
         if (at->hash == id.hash && at->tag == id.tag && is_alive(ids, at)) {
-            return at->number;
+            return at;
         }
     }
-    return 0;
+    return NULL;
+}
+
+bool weir_store_ids_find(const struct weir_store_ids *ids, struct weir_store_id id,
+                         uint32_t *ret_first, uint32_t *ret_last)
+{
+    const struct slot *at = find_group(ids, id);
+    if (!at || !(at->members[id.member / 64] >> id.member % 64 & 1)) {
+        return false;
+    }
+    if (ret_first) {
+        *ret_first = at->first;
+        *ret_last = at->last;
+    }
+    return true;
+}
+
+/* A slot for a group that has none; NULL: no room. */
+static struct weir_store_id_table *make_room(struct weir_store_shard *s, struct weir_store_ids *ids,
+                                             uint64_t hash, bool may_grow)
+{
+    if (!ids->tables && !begin(s, ids)) {
+        return NULL;
+    }
+    size_t place = place_of(ids, hash);
+    while (!has_room(ids->tables[place])) {
+        if (!clean(s, ids, place, may_grow)) {
+            return NULL;
+        }
+        place = place_of(ids, hash); /* a table that was split has another */
+    }
+    return ids->tables[place];
 }
 
 bool weir_store_ids_add(struct weir_store_shard *s, struct weir_store_ids *ids,
                         struct weir_store_id id, bool may_grow)
 {
-    if (!ids->tables && !begin(s, ids)) {
-        return false;
-    }
-    size_t place = place_of(ids, id.hash);
-    while (!has_room(ids->tables[place])) {
-        if (!clean(s, ids, place, may_grow)) {
+    uint32_t number = ids->newest + 1 ? ids->newest + 1 : 1; /* 0 is no number */
+    uint64_t bit = UINT64_C(1) << id.member % 64;
+    struct slot *at = find_group(ids, id);
+    if (at) {
+        at->members[id.member / 64] |= bit;
+        at->last = number;
+    } else {
+        struct weir_store_id_table *t = make_room(s, ids, id.hash, may_grow);
+        if (!t) {
             return false;
         }
-        place = place_of(ids, id.hash); /* a table that was split has another */
+        struct slot slot = {.hash = id.hash, .tag = id.tag, .first = number, .last = number};
+        slot.members[id.member / 64] = bit;
+        put(ids, t, slot);
     }
-    ids->newest++;
-    if (ids->newest == 0) { /* 0 is no number */
-        ids->newest++;
-    }
-    put(ids, ids->tables[place], (struct slot){id.hash, id.tag, ids->newest});
-    if (ids->newest % CLEAN_EVERY == 0) {
+    ids->newest = number;
+    if (number % CLEAN_EVERY == 0) {
         clean_next(s, ids);
     }
     return true;

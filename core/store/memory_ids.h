@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Ids that the memory store remembers so that nothing counts twice: 16 bytes each.
+/* Ids that the memory store remembers so that nothing counts twice: 40 bytes for a hundred of them.
  *
  * Why not entries: each request leaves one or more behind, for a minute or for forty days, and
  * nearly all that is ever asked about one is that it is not there.
- * A text is remembered as 96 bits of a hash under the process's secret, with a number that rises
- * with each id; what is older than `oldest` is forgotten, which costs nothing. Extendible hashing
+ * Who counts its ids, as plugins do, has a hundred that differ in their last two digits alone. They
+ * are one group, which is remembered as 96 bits of a hash under the process's secret, with a bit
+ * for each member; so the next id finds its line of the cache at hand. An id without digits at its
+ * end is a group by itself. Each id has a number, which rises; a group of which the newest is older
+ * than `oldest` is forgotten, which costs nothing. Extendible hashing
  * (Fagin, Nievergelt, Pippenger and Strong 1979) over small tables with linear probing, so that
  * growth never stops anybody for longer than one of them takes to copy, some microseconds.
- * Ids that differ in their last digit stand near each other: who counts its ids, as plugins do,
- * finds the next one in a page of memory, and in lines of the cache, that are at hand. Ownership:
- * the tables are the set's; their bytes are accounted to the store. Threads: under the shard's
- * lock. Errors: false, no room. Bounds: 2^31 numbers alive. */
+ * Ownership: the tables are the set's; their bytes are accounted to the store. Threads: under the
+ * shard's lock. Errors: false, no room. Bounds: 2^31 numbers alive. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,9 +21,10 @@
 
 struct weir_store_shard;
 
-struct weir_store_id { /* a text's hash; `tag` may be changed by what the id belongs to */
+struct weir_store_id { /* hash and tag: the group's; `tag` may be changed by what it belongs to */
     uint64_t hash;
     uint32_t tag;
+    uint32_t member; /* 0 to 99 */
 };
 struct weir_store_id weir_store_id_of(weir_str text, uint64_t seed);
 
@@ -38,13 +40,15 @@ struct weir_store_ids {
 
 void weir_store_ids_init(struct weir_store_ids *ids);
 void weir_store_ids_finish(struct weir_store_shard *s, struct weir_store_ids *ids);
-/* The number that it was added with, 0: it is not there. */
-uint32_t weir_store_ids_find(const struct weir_store_ids *ids, struct weir_store_id id);
+/* Is it there? Then *ret_first and *ret_last, unless NULL, say which numbers its group has; its own
+ * is one of them. */
+bool weir_store_ids_find(const struct weir_store_ids *ids, struct weir_store_id id,
+                         uint32_t *ret_first, uint32_t *ret_last);
 /* Adds it, whether it is there or not, with the number newest + 1. `may_grow` false: within the
  * tables that there are. */
 bool weir_store_ids_add(struct weir_store_shard *s, struct weir_store_ids *ids,
                         struct weir_store_id id, bool may_grow);
-/* Numbers below `oldest` are forgotten. */
+/* Groups with numbers below `oldest` alone are forgotten. */
 void weir_store_ids_forget(struct weir_store_shard *s, struct weir_store_ids *ids, uint32_t oldest);
 
 static inline uint32_t weir_store_ids_count(const struct weir_store_ids *ids)

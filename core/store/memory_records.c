@@ -189,6 +189,22 @@ static bool add_entry(struct weir_store_place *p, const struct weir_store_call *
     return true;
 }
 
+/* Where an id stands that is remembered; 0: it is not. */
+static uint32_t place_of(const struct weir_store_entry *log, struct weir_store_id id, weir_str text)
+{
+    uint32_t first, last;
+    if (!weir_store_ids_find(&log->log.ids, id, &first, &last)) {
+        return 0;
+    }
+    for (uint32_t place = first; place <= last; place++) {
+        const struct weir_store_bytes *b = log->list.at[place - 1];
+        if (weir_str_eq((weir_str){b->bytes, b->name_len}, text)) {
+            return place;
+        }
+    }
+    return 0;
+}
+
 void weir_store_memory_append(struct weir_store_place *p, const struct weir_store_call *c,
                               struct weir_store_answer *a)
 {
@@ -200,7 +216,7 @@ void weir_store_memory_append(struct weir_store_place *p, const struct weir_stor
     struct weir_store_id id =
         weir_store_id_of(c->id, p->tenant_hash ^ e->hash ^ p->shard->map->secret);
     forget_ids(p, e);
-    uint32_t known = weir_store_ids_find(&e->log.ids, id);
+    uint32_t known = place_of(e, id, c->id);
     if (known) {
         a->result.rc = WEIR_E_BUSY;
         a->result.number = known;

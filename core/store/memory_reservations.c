@@ -11,7 +11,13 @@ enum { FIRST_SLOTS = 16, FIRST_DUE = 8, STEP_US = 1000 * 1000 };
 
 static bool is_same(const struct weir_store_reservation *r, struct weir_store_id id)
 {
-    return r->id.hash == id.hash && r->id.tag == id.tag;
+    return r->id.hash == id.hash && r->id.tag == id.tag && r->id.member == id.member;
+}
+
+/* Those of a group, which are many, stand beside each other. */
+static uint32_t home_of(struct weir_store_id id)
+{
+    return (uint32_t)id.hash + id.member;
 }
 
 struct weir_store_reservation *
@@ -22,7 +28,7 @@ weir_store_reservation_find(const struct weir_store_shard *s, struct weir_store_
     if (all->n == 0) {
         return NULL;
     }
-    uint32_t mask = all->n_slots - 1, i = (uint32_t)id.hash & mask;
+    uint32_t mask = all->n_slots - 1, i = home_of(id) & mask;
     bool is_behind = after == NULL;
     for (struct weir_store_reservation *r; (r = all->slots[i]); i = (i + 1) & mask) {
         if (is_behind && is_same(r, id)) {
@@ -36,7 +42,7 @@ weir_store_reservation_find(const struct weir_store_shard *s, struct weir_store_
 static void link_slot(struct weir_store_reservation **slots, uint32_t n_slots,
                       struct weir_store_reservation *r)
 {
-    uint32_t i = (uint32_t)r->id.hash & (n_slots - 1);
+    uint32_t i = home_of(r->id) & (n_slots - 1);
     while (slots[i]) {
         i = (i + 1) & (n_slots - 1);
     }
@@ -46,12 +52,12 @@ static void link_slot(struct weir_store_reservation **slots, uint32_t n_slots,
 /* Knuth, volume 3, 6.4, algorithm R. */
 static void unlink_slot(struct weir_store_reservations *all, const struct weir_store_reservation *r)
 {
-    uint32_t mask = all->n_slots - 1, hole = (uint32_t)r->id.hash & mask;
+    uint32_t mask = all->n_slots - 1, hole = home_of(r->id) & mask;
     while (all->slots[hole] != r) {
         hole = (hole + 1) & mask;
     }
     for (uint32_t i = (hole + 1) & mask; all->slots[i]; i = (i + 1) & mask) {
-        uint32_t home = (uint32_t)all->slots[i]->id.hash & mask;
+        uint32_t home = home_of(all->slots[i]->id) & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             all->slots[hole] = all->slots[i];
             hole = i;
@@ -326,7 +332,7 @@ static struct weir_store_id of_budget(struct weir_store_id id,
 bool weir_store_is_settled(const struct weir_store_shard *s, struct weir_store_id id,
                            const struct weir_store_entry *budget)
 {
-    return weir_store_ids_find(&s->reservations.settled, of_budget(id, budget)) != 0;
+    return weir_store_ids_find(&s->reservations.settled, of_budget(id, budget), NULL, NULL);
 }
 
 /* A step for each second at most, and never more of them than there is room for. */

@@ -19,8 +19,27 @@ static uint64_t below(uint64_t n)
 static struct weir_store_id name_id(uint32_t i)
 {
     char text[24];
-    int n = snprintf(text, sizeof(text), "request-%u", i);
+    int n = snprintf(text, sizeof(text), "%u-request", i);
     return weir_store_id_of((weir_str){text, (size_t)n}, 42);
+}
+
+/* As plugins count theirs: in groups. */
+static struct weir_store_id counted_id(uint32_t i)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "request-%u/0", i);
+    return weir_store_id_of((weir_str){text, (size_t)n}, 42);
+}
+
+/* The only number of its group; 0: it is not there. */
+static uint32_t number_of(const struct weir_store_ids *ids, struct weir_store_id id)
+{
+    uint32_t first = 0, last = 0;
+    if (!weir_store_ids_find(ids, id, &first, &last)) {
+        return 0;
+    }
+    assert_int_equal(first, last);
+    return first;
 }
 
 /* ---- ids ---- */
@@ -40,29 +59,75 @@ static void ids_are_found_until_they_are_forgotten(void **state)
     (void)state;
     weir_store_ids_init(&ids);
     for (uint32_t i = 1; i <= N; i++) {
-        assert_int_equal(weir_store_ids_find(&ids, name_id(i)), 0);
+        assert_int_equal(number_of(&ids, name_id(i)), 0);
         assert_true(weir_store_ids_add(s, &ids, name_id(i), true));
-        assert_int_equal(weir_store_ids_find(&ids, name_id(i)), i);
+        assert_int_equal(number_of(&ids, name_id(i)), i);
         if (i > WINDOW) {
             weir_store_ids_forget(s, &ids, i - WINDOW + 1);
-            assert_int_equal(weir_store_ids_find(&ids, name_id(i - WINDOW)), 0);
+            assert_int_equal(number_of(&ids, name_id(i - WINDOW)), 0);
             uint32_t known = i - (uint32_t)below(WINDOW);
-            assert_int_equal(weir_store_ids_find(&ids, name_id(known)), known);
+            assert_int_equal(number_of(&ids, name_id(known)), known);
         }
     }
     for (uint32_t i = N - WINDOW + 1; i <= N; i++) {
-        assert_int_equal(weir_store_ids_find(&ids, name_id(i)), i);
+        assert_int_equal(number_of(&ids, name_id(i)), i);
     }
-    assert_true(ids.n_bytes >= WINDOW * 16 && ids.n_bytes < WINDOW * 16 * 8);
+    assert_true(ids.n_bytes >= WINDOW * 40 && ids.n_bytes < WINDOW * 40 * 8);
     assert_int_equal(map.n_bytes, ids.n_bytes);
     weir_store_ids_forget(s, &ids, N + 1);
     assert_int_equal(ids.n_bytes, 0);
     assert_int_equal(map.n_bytes, 0);
-    assert_int_equal(weir_store_ids_find(&ids, name_id(N)), 0);
+    assert_int_equal(number_of(&ids, name_id(N)), 0);
     assert_true(weir_store_ids_add(s, &ids, name_id(1), true)); /* it begins anew */
-    assert_int_equal(weir_store_ids_find(&ids, name_id(1)), N + 1);
+    assert_int_equal(number_of(&ids, name_id(1)), N + 1);
     weir_store_ids_finish(s, &ids);
     weir_store_map_finish(&map);
+}
+
+static void counted_ids_are_found_in_their_group(void **state)
+{
+    enum { N = 300000, WINDOW = 9000, GROUP = 100 };
+    struct weir_store_map map;
+    struct weir_store_shard *s = open_shard(&map, 1 << 24);
+    struct weir_store_ids ids;
+    (void)state;
+    weir_store_ids_init(&ids);
+    for (uint32_t i = 1; i <= N; i++) {
+        uint32_t first, last;
+        assert_false(weir_store_ids_find(&ids, counted_id(i), NULL, NULL));
+        assert_true(weir_store_ids_add(s, &ids, counted_id(i), true));
+        if (i <= WINDOW + GROUP) {
+            continue;
+        }
+        weir_store_ids_forget(s, &ids, i - WINDOW + 1);
+        assert_false(weir_store_ids_find(&ids, counted_id(i - WINDOW - GROUP), NULL, NULL));
+        uint32_t known = i - (uint32_t)below(WINDOW);
+        assert_true(weir_store_ids_find(&ids, counted_id(known), &first, &last));
+        assert_true(first <= known && known <= last && last - first < GROUP);
+    }
+    assert_true(ids.n_bytes < WINDOW * 4);
+    weir_store_ids_finish(s, &ids);
+    assert_int_equal(map.n_bytes, 0);
+    weir_store_map_finish(&map);
+}
+
+static void no_two_texts_are_one_id(void **state)
+{
+    static const char *const texts[] = {"run-1",   "run-01",    "run-001",  "run-10",    "run-1/0",
+                                        "run-1/1", "run-01/0",  "run-10/0", "run-",      "run-/0",
+                                        "1",       "01",        "10",       "001",       "/0",
+                                        "1/0",     "run-1/x",   "run-x/1",  "run-1/00",  "run-1/10",
+                                        "r",       "run-1/0/0", "run-11",   "run-1/0/1", "run-111"};
+    enum { N = sizeof(texts) / sizeof(texts[0]) };
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        struct weir_store_id a = weir_store_id_of(weir_str_from(texts[i]), 42);
+        assert_in_range(a.member, 0, 99);
+        for (int k = 0; k < i; k++) {
+            struct weir_store_id b = weir_store_id_of(weir_str_from(texts[k]), 42);
+            assert_false(a.hash == b.hash && a.tag == b.tag && a.member == b.member);
+        }
+    }
 }
 
 static void numbers_come_round(void **state)
@@ -76,12 +141,12 @@ static void numbers_come_round(void **state)
     ids.oldest = ids.newest + 1;
     for (uint32_t i = 0; i < 2000; i++) {
         assert_true(weir_store_ids_add(s, &ids, name_id(i), true));
-        assert_int_equal(weir_store_ids_find(&ids, name_id(i)), ids.newest);
+        assert_int_equal(number_of(&ids, name_id(i)), ids.newest);
         assert_true(ids.newest != 0);
         if (i >= 100) {
             weir_store_ids_forget(s, &ids, ids.oldest + 1 + (ids.oldest + 1 == 0));
-            assert_int_equal(weir_store_ids_find(&ids, name_id(i - 100)), 0);
-            assert_true(weir_store_ids_find(&ids, name_id(i - 98)) != 0);
+            assert_int_equal(number_of(&ids, name_id(i - 100)), 0);
+            assert_true(number_of(&ids, name_id(i - 98)) != 0);
         }
     }
     weir_store_ids_finish(s, &ids);
@@ -100,11 +165,11 @@ static void without_room_nothing_is_added(void **state)
     while (weir_store_ids_add(s, &ids, name_id(n), true)) {
         n++;
     }
-    assert_true(n > 200 && ids.n_bytes <= 20000);
+    assert_true(n > 100 && ids.n_bytes <= 20000);
     for (uint32_t i = 0; i < n; i++) {
-        assert_true(weir_store_ids_find(&ids, name_id(i)) != 0);
+        assert_true(number_of(&ids, name_id(i)) != 0);
     }
-    assert_int_equal(weir_store_ids_find(&ids, name_id(n)), 0);
+    assert_int_equal(number_of(&ids, name_id(n)), 0);
     weir_store_ids_forget(s, &ids, ids.oldest + n / 4);
     assert_true(weir_store_ids_add(s, &ids, name_id(n), false));
     weir_store_ids_finish(s, &ids);
@@ -294,6 +359,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_found_until_they_are_forgotten),
+        cmocka_unit_test(counted_ids_are_found_in_their_group),
+        cmocka_unit_test(no_two_texts_are_one_id),
         cmocka_unit_test(numbers_come_round),
         cmocka_unit_test(without_room_nothing_is_added),
         cmocka_unit_test(budgets_hold_what_a_plain_list_holds),
