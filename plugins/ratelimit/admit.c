@@ -386,12 +386,26 @@ static void release_item(struct limiter *l, struct shard *sh, struct held *h, un
     }
 }
 
+/* Limits of requests: those that ran are used up. */
+static const unsigned requests = ((1u << PERIOD__COUNT) - 1) << RESOURCE_REQUESTS * PERIOD__COUNT;
+
+/* Is there nothing to give back in a shard, and nobody who may go? Then it need not be locked. */
+static bool is_used_up(const struct shard *sh, const struct admission *a, bool refused)
+{
+    bool all = !refused;
+    for (uint32_t i = 0; i < a->n && all; i++) {
+        const struct held *h = &a->held[i];
+        all = h->s->e.shard != sh->entries ||
+              (subject_stays(h->s) && !h->counted && !(h->has & ~requests));
+    }
+    return all;
+}
+
 /* Everything that the admission has in a shard. `refused`: requests too, else only places and the
  * tokens that were not used. */
 static void release_shard(struct limiter *l, struct shard *sh, struct admission *a, bool refused,
                           uint64_t used, uint64_t now_us)
 {
-    const unsigned requests = ((1u << PERIOD__COUNT) - 1) << RESOURCE_REQUESTS * PERIOD__COUNT;
     for (uint32_t i = 0; i < a->n; i++) {
         struct held *h = &a->held[i];
         if (h->s->e.shard != sh->entries) {
@@ -400,7 +414,6 @@ static void release_shard(struct limiter *l, struct shard *sh, struct admission 
         for (unsigned bits = h->counted; bits; bits &= bits - 1) {
             uncount(h, (unsigned)__builtin_ctz(bits), a->tokens);
         }
-        /* Requests that ran are used up. */
         for (unsigned bits = h->has & (refused ? ~0u : ~requests); bits; bits &= bits - 1) {
             unsigned item = (unsigned)__builtin_ctz(bits);
             uint64_t need = subject_need(item, a->tokens);
@@ -420,7 +433,8 @@ static void release_shard(struct limiter *l, struct shard *sh, struct admission 
 static void unpin(const struct shard *sh, const struct admission *a)
 {
     for (uint32_t i = 0; i < a->n; i++) {
-        a->held[i].s->e.pins -= a->held[i].s->e.shard == sh->entries;
+        struct subject *s = a->held[i].s;
+        s->e.pins -= s->e.shard == sh->entries && !subject_stays(s);
     }
 }
 
@@ -436,6 +450,9 @@ static void release(struct limiter *l, struct admission *a, bool refused, uint64
             continue;
         }
         last = sh;
+        if (is_used_up(sh, a, refused)) {
+            continue;
+        }
         pthread_mutex_lock(&sh->entries->lock);
         release_shard(l, sh, a, refused, used, now_us);
         bool is_given = l->direct && direct_give(l, sh, a);

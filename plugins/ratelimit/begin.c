@@ -5,7 +5,7 @@
 static void hold(struct subject *s, struct admission *a)
 {
     if (s->active) {
-        s->e.pins++;
+        s->e.pins += !subject_stays(s);
         a->held[a->n++] = (struct held){.s = s, .need = s->active};
     }
 }

@@ -8,7 +8,7 @@
 static bool is_idle(const struct level_entry *e)
 {
     const struct subject *s = (const struct subject *)e;
-    if (s->is_dirty || s->slots.reserved || s->slots.running) {
+    if (subject_stays(s) || s->is_dirty || s->slots.reserved || s->slots.running) {
         return false;
     }
     for (unsigned i = 0; i < LIMIT_MAX_RATES; i++) {

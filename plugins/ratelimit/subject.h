@@ -48,6 +48,11 @@ int subject_update(struct subject *s, const struct level_source *from, bool leas
 
 /* Under which the store keeps a rate, or with NULL the places. */
 void subject_key(const struct subject *s, const struct rate *rate, struct text *to);
+/* The only one of its level never goes, and needs no pin. */
+static inline bool subject_stays(const struct subject *s)
+{
+    return s->e.level == LEVEL_GLOBAL;
+}
 /* Units of a request at limit `item`. */
 static inline uint64_t subject_need(unsigned item, uint64_t tokens)
 {
