@@ -101,22 +101,22 @@ static weir_str next_tenant(const struct reservation *r)
 
 static void settle_next(struct reservation *r);
 
-/* In one piece of memory: the room, where there is one and it has space. */
-static struct reservation *keep(const struct reservation *draft, struct reservation_room *room)
+/* In one piece of memory. */
+static struct reservation *keep(const struct reservation *draft)
 {
     size_t n_holds = draft->n * sizeof(*draft->holds);
     size_t n_more = draft->at_hand ? draft->n * sizeof(*draft->at_hand) : draft->text_len;
-    bool in_room = room && draft->at_hand && draft->n <= LEDGER_FEW;
-    struct reservation *r = in_room ? &room->reservation : malloc(sizeof(*r) + n_holds + n_more);
+    struct reservation *r = malloc(sizeof(*r) + n_holds + n_more);
     if (!r) {
         return NULL;
     }
     *r = *draft;
-    r->in_room = in_room;
-    r->holds = in_room ? room->holds : (struct hold *)(r + 1);
+    r->in_room = false;
+    r->more = NULL;
+    r->holds = (struct hold *)(r + 1);
     memcpy(r->holds, draft->holds, n_holds);
     if (draft->at_hand) {
-        r->at_hand = in_room ? room->at_hand : (weir_store_holding *)(r->holds + draft->n);
+        r->at_hand = (weir_store_holding *)(r->holds + draft->n);
         memcpy(r->at_hand, draft->at_hand, n_more);
     } else {
         r->text = (char *)(r->holds + draft->n);
@@ -134,12 +134,15 @@ static void drop_unsettled(struct reservation *r)
 void ledger_put_off(struct reservation *r)
 {
     struct ledger *l = r->ledger;
-    struct reservation *dropped = NULL, *own = r->in_room ? keep(r, NULL) : r;
+    struct reservation *dropped = NULL, *own = r->in_room ? keep(r) : r;
     if (!own) {
         drop_unsettled(r);
         return;
     }
-    r = own; /* it outlives the request */
+    if (own != r) { /* it outlives the request */
+        ledger_free(r);
+        r = own;
+    }
     pthread_mutex_lock(&l->lock);
     r->next = NULL;
     *(l->last_pending ? &l->last_pending->next : &l->pending) = r;
@@ -372,48 +375,68 @@ static void make_id(struct reservation *r)
     text_add_u64(&id, atomic_fetch_add_explicit(&l->last_id, 1, memory_order_relaxed));
 }
 
-static void forget(struct reservation *draft)
+static void begin(struct reservation *r, struct ledger *l, const struct level_ids *ids)
 {
-    if (draft->at_hand) {
-        direct_let_go(draft);
+    r->ledger = l;
+    r->req = ids->req;
+    r->began_us = weir_host_turn_wall_us(l->host);
+    if (l->prices) {
+        r->price = price_book_find(l->prices, level_ids_model(ids), r->began_us);
     }
-    ledger_unpin(draft, 0);
 }
 
-enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, weir_req *req,
+static enum reserve_result begin_direct(struct ledger *l, const struct level_ids *ids,
+                                        const struct usage *most, struct reservation_room *room,
+                                        struct reservation **ret)
+{
+    struct reservation *r = &room->reservation;
+    r->in_room = true;
+    r->holds = room->holds;
+    r->at_hand = room->at_hand;
+    r->cap = LEDGER_FEW;
+    begin(r, l, ids);
+    enum reserve_result result = ledger_add_holds(r, ids, most);
+    if (result == RESERVE_OK && r->n) {
+        *ret = r;
+        return RESERVE_OK;
+    }
+    direct_let_go(r);
+    ledger_unpin(r, 0);
+    free(r->more);
+    return result;
+}
+
+static enum reserve_result begin_by_keys(struct ledger *l, const struct level_ids *ids,
+                                         const struct usage *most, struct reservation **ret)
+{
+    struct hold holds[LEDGER_MAX_HOLDS];
+    char bytes[LEDGER_TEXT_BYTES];
+    struct text tenant = text_on(bytes, LEVEL_KEY_BYTES);
+    text_add(&tenant, ids->tenant);
+    if (tenant.n < ids->tenant.n) {
+        return RESERVE_BROKEN;
+    }
+    struct reservation draft = {.tenant_len = (uint32_t)tenant.n,
+                                .text_len = (uint32_t)tenant.n,
+                                .holds = holds,
+                                .cap = LEDGER_MAX_HOLDS,
+                                .text = bytes};
+    begin(&draft, l, ids);
+    enum reserve_result result = ledger_add_holds(&draft, ids, most);
+    struct reservation *r = result == RESERVE_OK && draft.n ? keep(&draft) : NULL;
+    if (!r) {
+        ledger_unpin(&draft, 0);
+        return result == RESERVE_OK && draft.n ? RESERVE_BROKEN : result;
+    }
+    make_id(r);
+    *ret = r;
+    return RESERVE_OK;
+}
+
+enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids,
                                  const struct usage *most, struct reservation_room *room,
                                  struct reservation **ret)
 {
-    struct hold holds[LEDGER_MAX_HOLDS];
-    weir_store_holding at_hand[LEDGER_MAX_HOLDS];
-    char bytes[LEDGER_TEXT_BYTES];
-    struct reservation draft = {.ledger = l,
-                                .req = req,
-                                .began_us = weir_host_turn_wall_us(l->host),
-                                .holds = holds,
-                                .at_hand = l->direct ? at_hand : NULL,
-                                .text = bytes};
     *ret = NULL;
-    if (!l->direct) {
-        struct text tenant = text_on(bytes, LEVEL_KEY_BYTES);
-        text_add(&tenant, ids->tenant);
-        draft.tenant_len = draft.text_len = (uint32_t)tenant.n;
-        if (tenant.n < ids->tenant.n) {
-            return RESERVE_BROKEN;
-        }
-    }
-    if (l->prices) {
-        draft.price = price_book_find(l->prices, level_ids_model(ids), draft.began_us);
-    }
-    enum reserve_result result = ledger_add_holds(&draft, ids, most);
-    struct reservation *r = result == RESERVE_OK && draft.n ? keep(&draft, room) : NULL;
-    if (!r) {
-        forget(&draft);
-        return result == RESERVE_OK && draft.n ? RESERVE_BROKEN : result;
-    }
-    if (!l->direct) {
-        make_id(r);
-    }
-    *ret = r;
-    return RESERVE_OK;
+    return l->direct ? begin_direct(l, ids, most, room, ret) : begin_by_keys(l, ids, most, ret);
 }

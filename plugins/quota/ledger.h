@@ -107,13 +107,15 @@ struct reservation {
     bool in_room;              /* the memory is the request's */
     uint64_t unsure_us;        /* since when a settlement may have happened; 0: it has not */
     uint32_t tenant_len, text_len;
+    uint32_t cap;                /* holds that there is room for */
+    void *more;                  /* their memory, when the request's room was too small */
     struct hold *holds;          /* [n] */
     weir_store_holding *at_hand; /* [n]; NULL: the ledger is not direct */
     char *text;                  /* tenant, then keys; where it is not direct */
 };
 
-/* Room for a reservation of few holds beside the request's own state, where the store answers at
- * once: nothing is allocated for it then. */
+/* Room for a reservation in the request's own state, where the store answers at once: for few holds
+ * nothing is allocated then. Zeroed at first. */
 enum { LEDGER_FEW = 4 };
 struct reservation_room {
     struct reservation reservation;
@@ -156,7 +158,7 @@ void ledger_finish(struct ledger *l);
 
 /* The reservation of a request for at most `most`; NULL in *ret when it has no budget. `room` is
  * the request's, until its end. */
-enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids, weir_req *r,
+enum reserve_result ledger_begin(struct ledger *l, const struct level_ids *ids,
                                  const struct usage *most, struct reservation_room *room,
                                  struct reservation **ret);
 /* On RESERVE_WAIT the request is suspended; again when it is resumed. */

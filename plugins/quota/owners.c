@@ -143,13 +143,31 @@ static void add_key(struct text *to, const struct owner *o, const struct budget 
     window_key_add(to, (enum window_period)b->period, b->rolling, zone, w);
 }
 
+static bool make_room(struct reservation *r)
+{
+    if (!r->at_hand || r->cap == LEDGER_MAX_HOLDS) {
+        return false;
+    }
+    struct hold *holds = malloc(LEDGER_MAX_HOLDS * (sizeof(*holds) + sizeof(*r->at_hand)));
+    if (!holds) {
+        return false;
+    }
+    weir_store_holding *at_hand = (weir_store_holding *)(holds + LEDGER_MAX_HOLDS);
+    memcpy(holds, r->holds, r->n * sizeof(*holds));
+    memcpy(at_hand, r->at_hand, r->n * sizeof(*at_hand));
+    r->more = r->holds = holds;
+    r->at_hand = at_hand;
+    r->cap = LEDGER_MAX_HOLDS;
+    return true;
+}
+
 /* Everything that one window of a budget needs. False: no room. */
 static bool add_hold(struct reservation *r, struct owner *o, uint32_t at, const struct zone *zone,
                      const struct window *w, const struct budget_window *known, bool is_binding,
                      const struct usage *most)
 {
     const struct budget *b = &o->set.list[at];
-    if (r->n == LEDGER_MAX_HOLDS || LEDGER_TEXT_BYTES - r->text_len < LEDGER_KEY_BYTES) {
+    if ((r->n == r->cap && !make_room(r)) || LEDGER_TEXT_BYTES - r->text_len < LEDGER_KEY_BYTES) {
         return false;
     }
     struct hold *h = &r->holds[r->n];
@@ -483,6 +501,7 @@ void ledger_drop(struct reservation *r)
 
 void ledger_free(struct reservation *r)
 {
+    free(r->more);
     if (!r->in_room) {
         free(r);
     }

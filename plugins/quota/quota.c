@@ -162,8 +162,7 @@ static int on_phase(void *instance, weir_req *r, int phase)
     struct level_ids ids;
     const struct usage most = most_of(q, r);
     level_ids_read(q->ledger.host, r, &ids);
-    enum reserve_result result =
-        ledger_begin(&q->ledger, &ids, r, &most, &s->room, &s->reservation);
+    enum reserve_result result = ledger_begin(&q->ledger, &ids, &most, &s->room, &s->reservation);
     if (result == RESERVE_OK) {
         return s->reservation ? decide(q, r, s) : WEIR_CONTINUE;
     }

@@ -287,6 +287,28 @@ static void every_level_has_its_own_budget_alone_too(void **state)
     assert_int_equal(fake_budget_taken(w, "acme", "quota/tenant//tokens/month/2026-02-01"), 15);
 }
 
+static void many_budgets_have_room_too(void **state)
+{
+    (void)state;
+    struct fake_host *h = alone(
+        CONFIG("{\"tenant\":{\"tokens_per_day\":{\"limit\":1000,\"rolling\":true},"
+               "\"requests_per_day\":{\"limit\":9,\"rolling\":true},\"tokens_per_month\":5000,"
+               "\"tokens_per_week\":{\"limit\":3000,\"rolling\":true},\"tokens_per_hour\":900,"
+               "\"tokens_per_minute\":{\"limit\":900,\"rolling\":true}}}",
+               "deny"));
+    struct fake_request *r = fake_ask(h, "acme", "alice", 100, 200);
+    assert_int_equal(r->verdict, WEIR_CONTINUE);
+    assert_int_equal(fake_ask(h, "acme", "alice", 100, 600)->status, 429);
+    assert_int_equal(fake_budget_taken(w, "acme", MONTH_KEY), 300);
+    w->fault = FAKE_STORE_IS_FULL; /* it moves out of the request */
+    fake_complete(r, 100, 50);
+    w->fault = FAKE_STORE_WORKS;
+    for (int i = 0; i < 3; i++) {
+        fake_advance(w, 1000000);
+    }
+    assert_int_equal(fake_budget_taken(w, "acme", MONTH_KEY), 150);
+}
+
 static void what_is_held_goes_back_when_another_level_has_no_price(void **state)
 {
     (void)state;
@@ -472,6 +494,7 @@ int main(void)
         cmocka_unit_test_teardown(thresholds_warn_once, end),
         cmocka_unit_test_teardown(every_level_has_its_own_budget, end),
         cmocka_unit_test_teardown(every_level_has_its_own_budget_alone_too, end),
+        cmocka_unit_test_teardown(many_budgets_have_room_too, end),
         cmocka_unit_test_teardown(what_is_held_goes_back_when_another_level_has_no_price, end),
         cmocka_unit_test_teardown(a_client_that_leaves_while_waiting_costs_nothing, end),
         cmocka_unit_test_teardown(a_stranger_may_resume_at_any_time, end),
