@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/fetch.h"
 #include "weir/types.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -141,6 +142,15 @@ static bool is_full(const struct weir_store_chunk *c)
     return !c->free && c->fresh + c->block_bytes > CHUNK_BYTES;
 }
 
+/* Who leaves something behind does so again soon: the next block, which nobody has touched since
+ * the kernel cleared it, comes meanwhile. Its page is at hand. */
+static void fetch_next(const struct weir_store_chunk *c)
+{
+    if (c->fresh + c->block_bytes <= CHUNK_BYTES) {
+        weir_fetch((const char *)c + c->fresh, c->block_bytes);
+    }
+}
+
 void *weir_store_block_get(struct weir_store_blocks *b, size_t n_bytes)
 {
     if (n_bytes > WEIR_STORE_MAX_BLOCK) {
@@ -162,6 +172,7 @@ void *weir_store_block_get(struct weir_store_blocks *b, size_t n_bytes)
     } else {
         block = (struct block *)(void *)((char *)c + c->fresh);
         c->fresh += block_bytes;
+        fetch_next(c);
     }
     c->n_used++;
     if (is_full(c)) {
