@@ -553,6 +553,6 @@ void limiter_end(struct limiter *l, struct admission *a, uint64_t tokens_used)
         return;
     }
     stop_waiting(a);
-    release(l, a, !a->admitted, tokens_used, true, limiter_now(l));
+    release(l, a, !a->admitted, tokens_used, true, limiter_turn(l));
     a->n = 0;
 }

@@ -125,7 +125,7 @@ uint64_t bucket_left(const struct bucket *b, uint64_t now_us)
         return b->depth;
     }
     uint64_t left = b->left > 0 ? (uint64_t)b->left : 0;
-    left += now_us == b->left_at_us ? 0 : refill(b, now_us - b->left_at_us);
+    left += now_us > b->left_at_us ? refill(b, now_us - b->left_at_us) : 0;
     return left < b->depth ? left : b->depth;
 }
 

@@ -8,6 +8,11 @@ uint64_t limiter_now(const struct limiter *l)
     return l->host->now_us(l->host);
 }
 
+uint64_t limiter_turn(const struct limiter *l)
+{
+    return l->direct ? weir_host_turn_us(l->host) : limiter_now(l);
+}
+
 int limiter_init(struct limiter *l)
 {
     int rc = level_table_init(&l->table, &subject_type);

@@ -135,6 +135,9 @@ static inline struct shard *limiter_shard(struct limiter *l, const struct subjec
     return &l->shards[s->e.shard - l->table.shards];
 }
 uint64_t limiter_now(const struct limiter *l);
+/* For a request: where limits are at hand that of the loop's turn, as the store has. Two threads'
+ * may differ by a turn, but time does not go back within the store. Leases want the exact one. */
+uint64_t limiter_turn(const struct limiter *l);
 /* What the admission's limits in a shard have left now, into its view. [locked] */
 void limiter_look(const struct shard *sh, struct admission *a, uint64_t now_us);
 /* Takes from balances and places what the admission lacks in a shard. [locked] */

@@ -154,7 +154,7 @@ static int on_phase(void *instance, weir_req *r, int phase)
     }
     uint64_t prompt, answer;
     level_tokens_read(rl->limiter.host, r, rl->settings.assumed_tokens, &prompt, &answer);
-    uint64_t now_us = limiter_now(&rl->limiter);
+    uint64_t now_us = limiter_turn(&rl->limiter);
     if (limiter_begin(&rl->limiter, &ids, r, prompt + answer, now_us, &s->admission) < 0) {
         return WEIR_FAIL;
     }
