@@ -3,13 +3,14 @@
 /* The level in this process: an answer in each place, the least used go first.
  *
  * A place is one of a tenant's, as in the store: a number that the answer's key chooses. Another
- * answer with the same place replaces it. In shards, each with a lock and a table of buckets, a
- * line of the cache each: a miss reads one, and nothing of the megabytes of answers. Who has to go
- * is found by a hand that goes round all places and passes each that was used since it came by
- * last. Answers that were replaced are handed out again to be written over: with every place taken,
- * a miss costs no malloc and no cold line of a free list. Bounds: bytes in all, split evenly over
- * the shards; MEMORY_SPARES blocks a shard besides. Ownership: the level holds a reference to each
- * answer. Threads: any. */
+ * answer with the same place replaces it. In shards, each with a lock and a table of buckets, each
+ * a line of the cache: a miss reads one, and nothing of the megabytes of answers. Who has to go is
+ * found by a hand that goes round all places and passes each that was used since it came by last.
+ * Answers that were replaced are handed out again to be written over: with every place taken, a
+ * miss costs no malloc and no cold line of a free list.
+ * Bounds: bytes in all, split evenly over the shards; MEMORY_SPARES blocks a shard besides, and a
+ * line of the table for each 4 KiB.
+ * Ownership: the level holds a reference to each answer. Threads: any. */
 #include "answer.h"
 
 struct memory;
