@@ -70,13 +70,13 @@ void weir_keyed_hash_add(struct weir_keyed_hash *h, const void *text, size_t n)
         weir_siphash_add(&h->siphash, words, 1 + (n + 7) / 8);
         return;
     }
-    weir_siphash_add(&h->siphash, words, 1);
     const char *p = text;
     for (size_t i = 0; i < n; i += WEIR_KEYED_HASH_BLOCK_BYTES) {
         size_t left = n - i;
-        shorten(h->key->nh, p + i,
-                left < WEIR_KEYED_HASH_BLOCK_BYTES ? left : WEIR_KEYED_HASH_BLOCK_BYTES, words);
-        weir_siphash_add(&h->siphash, words, NH_WORDS);
+        size_t n_block = left < WEIR_KEYED_HASH_BLOCK_BYTES ? left : WEIR_KEYED_HASH_BLOCK_BYTES;
+        size_t first = i > 0; /* the length stands before the first block only */
+        shorten(h->key->nh, p + i, n_block, words + 1);
+        weir_siphash_add(&h->siphash, words + first, 1 + NH_WORDS - first);
     }
 }
 

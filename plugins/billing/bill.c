@@ -309,6 +309,18 @@ static void find_price(struct bill *bill)
                  weir_str_from(b->book ? price_book_currency(b->book) : ""));
 }
 
+static void take_extra(struct bill *bill, struct billing_facts *f, const struct bill_extra *extra)
+{
+    if (extra->id) {
+        billing_copy(f->id, sizeof(f->id), weir_str_from(extra->id));
+    }
+    if (extra->month) {
+        billing_copy(f->month, sizeof(f->month), weir_str_from(extra->month));
+    }
+    billing_copy(bill->idem, sizeof(bill->idem), weir_str_from(extra->idem));
+    bill->replay = extra->replay;
+}
+
 /* Where the plugin looks for keys itself, a request without `extra` has none. */
 static struct bill *make_bill(struct billing *b, weir_req *r, const struct bill_extra *extra)
 {
@@ -326,15 +338,13 @@ static struct bill *make_bill(struct billing *b, weir_req *r, const struct bill_
     memset(bill, 0, offsetof(struct bill, texts));
     bill->b = b;
     bill->refs = 1;
-    bill->replay = extra && extra->replay;
     (void)pthread_mutex_init(&bill->lock, NULL);
     billing_make_id(b, bill->job);
-    billing_copy(f.id, sizeof(f.id), weir_str_from(extra && extra->id ? extra->id : bill->job));
-    if (extra && extra->month) {
-        billing_copy(f.month, sizeof(f.month), weir_str_from(extra->month));
+    memcpy(f.id, bill->job, sizeof(f.id));
+    if (extra) {
+        take_extra(bill, &f, extra);
     }
     bill->facts = f;
-    billing_copy(bill->idem, sizeof(bill->idem), weir_str_from(extra ? extra->idem : ""));
     bill->stream = f.stream;
     bill->has_marks = bill->stream && b->has_jobs;
     bill->is_open = !b->has_jobs;

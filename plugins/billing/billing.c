@@ -43,7 +43,7 @@ void billing_make_id(struct billing *b, char ret_id[BILLING_ID_BYTES])
     /* Relaxed: only the number has to be new. */
     uint64_t n = atomic_fetch_add_explicit(&b->next_id, 1, memory_order_relaxed);
     struct billing_text t = {.bytes = ret_id, .cap = BILLING_ID_BYTES - 1};
-    billing_text_literal(&t, b->nonce);
+    billing_text_add(&t, (weir_str){b->nonce, sizeof(b->nonce) - 1});
     billing_text_literal(&t, "-");
     billing_text_number(&t, (int64_t)n);
     ret_id[t.n] = '\0';
