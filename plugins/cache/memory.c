@@ -230,21 +230,33 @@ static struct at find(const struct memory *m, const struct shard *s, uint64_t pl
     }
 }
 
-/* Twice as many lines. */
-static bool grow(void **lines, uint32_t *n)
+/* Twice as many lines, in place of those; NULL: those stay. */
+static void *grow(void *lines, uint32_t *n)
 {
     uint32_t more = *n ? *n * 2 : FIRST_PLACES;
     void *grown = more > *n ? make_lines(more) : NULL;
     if (!grown) {
-        return false;
+        return NULL;
     }
     if (*n) {
-        memcpy(grown, *lines, (size_t)*n * LINE_BYTES);
+        memcpy(grown, lines, (size_t)*n * LINE_BYTES);
     }
-    free(*lines);
-    *lines = grown;
+    free(lines);
     *n = more;
-    return true;
+    return grown;
+}
+
+/* Under the lock. A bucket for one that is full; 0: no memory. */
+static uint32_t make_extra(struct shard *s)
+{
+    if (s->n_used_extra + 1 >= s->n_extra) {
+        struct bucket *extra = grow(s->extra, &s->n_extra);
+        if (!extra) {
+            return 0;
+        }
+        s->extra = extra;
+    }
+    return ++s->n_used_extra;
 }
 
 /* An entry that is free, for a place that has none. */
@@ -262,12 +274,13 @@ static struct at make_entry(const struct memory *m, struct shard *s, uint64_t pl
             break;
         }
     }
-    if (s->n_used_extra + 1 >= s->n_extra && !grow((void **)&s->extra, &s->n_extra)) {
+    uint32_t more = make_extra(s);
+    if (!more) {
         return (struct at){NULL, 0};
     }
     b = last ? &s->extra[last] : b; /* they may have moved */
-    b->more = ++s->n_used_extra;
-    return (struct at){&s->extra[b->more], 0};
+    b->more = more;
+    return (struct at){&s->extra[more], 0};
 }
 
 /* Under the lock, under which alone references are made: the last one is ours. An answer that
@@ -306,9 +319,11 @@ static bool make_place(struct shard *s)
     if (s->free) {
         return true;
     }
-    if (!grow((void **)&s->places, &s->n_places)) {
+    struct place *places = grow(s->places, &s->n_places);
+    if (!places) {
         return false;
     }
+    s->places = places;
     for (uint32_t i = s->n_places - 1; i > 0 && i >= before; i--) {
         s->places[i].next = s->free;
         s->free = i;
