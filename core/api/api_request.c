@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/random.h"
 #include "embedding_input.h"
 #include "json_arena.h"
 #include "messages.h"
@@ -630,8 +629,5 @@ int weir_api_request_parse(yyjson_val *body, uint32_t kind, struct weir_arena *a
     }
     int r = check_together(&rd);
     ret_request->generation.seed_given = ret_request->seed_given;
-    if (r == 0 && !ret_request->seed_given) {
-        ret_request->generation.sampling.seed = weir_random_u64();
-    }
     return r;
 }

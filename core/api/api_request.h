@@ -21,7 +21,7 @@ struct weir_api_request {
     weir_str user;
     bool stream;
     bool include_usage; /* stream_options.include_usage */
-    bool seed_given;
+    bool seed_given;    /* else the caller draws one */
 };
 
 /* `kind`: enum weir_generation_kind. *ret_request is empty, all zeros. */

@@ -279,6 +279,9 @@ static void generate(struct weir_request *r, uint32_t kind)
         weir_answer_refusal(r, &r->refusal);
         return;
     }
+    if (!r->api.seed_given) {
+        r->api.generation.sampling.seed = weir_random_u64(weir_worker_random(r->worker));
+    }
     r->model = weir_models_find(weir_worker_models(r->worker), r->api.model);
     if (!r->model || !weir_tenant_allows(r, r->model)) {
         r->model = NULL; /* and not a word more than for a model that does not exist */

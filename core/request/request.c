@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "core/admin/call.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
@@ -48,9 +47,9 @@ static char *put_hex(char *to, uint32_t v)
     return to + sizeof(x);
 }
 
-void weir_request_id_make(char out[WEIR_REQUEST_ID_BYTES])
+void weir_request_id_make(struct weir_random *random, char out[WEIR_REQUEST_ID_BYTES])
 {
-    uint64_t one = weir_random_u64(), two = weir_random_u64();
+    uint64_t one = weir_random_u64(random), two = weir_random_u64(random);
     memcpy(out, "req_", 4);
     char *to = put_hex(put_hex(out + 4, (uint32_t)one), (uint32_t)(one >> 32));
     *put_hex(to, (uint32_t)two) = '\0';
@@ -63,7 +62,7 @@ static void choose_id(struct weir_request *r)
     if (id_is_sane(given)) {
         (void)snprintf(r->id, sizeof(r->id), "%.*s", (int)given.n, given.p);
     } else {
-        weir_request_id_make(r->id);
+        weir_request_id_make(weir_worker_random(r->worker), r->id);
     }
 }
 

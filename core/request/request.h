@@ -13,6 +13,7 @@
 #include <yyjson.h>
 
 #include "base/arena.h"
+#include "base/random.h"
 #include "core/api/api_request.h"
 #include "core/api/reply.h"
 #include "core/config/service_class.h"
@@ -154,7 +155,7 @@ struct weir_request {
 };
 
 /* A random id: "req_…". */
-void weir_request_id_make(char out[WEIR_REQUEST_ID_BYTES]);
+void weir_request_id_make(struct weir_random *random, char out[WEIR_REQUEST_ID_BYTES]);
 
 /* Called by the worker's HTTP server. */
 struct weir_request *weir_request_create(struct weir_worker *worker, struct weir_http_exchange *ex);

@@ -39,6 +39,7 @@ struct weir_worker {
     struct weir_http_server *http;
     struct weir_buf scratch;
     struct weir_reply_frame reply_frame;
+    struct weir_random random;
     struct weir_request *requests; /* live, newest first */
     struct weir_request *pool;     /* spare ones, linked by `next` */
     struct weir_heaps heaps;       /* that requests lie in */
@@ -105,14 +106,13 @@ static void on_closed(void *user, struct weir_http_exchange *ex, enum weir_http_
 static void on_problem(void *user, struct weir_http_exchange *ex,
                        const struct weir_http_problem_info *problem, struct weir_buf *ret_body)
 {
-    (void)user;
     char id[WEIR_REQUEST_ID_BYTES];
     struct weir_request *r = weir_http_user(ex);
     if (r) { /* its head was good; the body was not, or did not come */
         r->status = (uint32_t)problem->status;
         r->error_code = problem->code;
     } else {
-        weir_request_id_make(id);
+        weir_request_id_make(weir_worker_random(user), id);
     }
     (void)weir_http_add_header(ex, weir_str_from("x-request-id"), weir_str_from(r ? r->id : id));
     if (problem->status == 503) {
@@ -432,6 +432,11 @@ struct weir_buf *weir_worker_scratch(struct weir_worker *w)
 struct weir_reply_frame *weir_worker_reply_frame(struct weir_worker *w)
 {
     return &w->reply_frame;
+}
+
+struct weir_random *weir_worker_random(struct weir_worker *w)
+{
+    return &w->random;
 }
 
 void weir_worker_leave_plugins(struct weir_worker *w)

@@ -74,6 +74,7 @@ struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w);
 struct weir_buf *weir_worker_scratch(struct weir_worker *w);
 /* Of all replies that are made on this loop. */
 struct weir_reply_frame *weir_worker_reply_frame(struct weir_worker *w);
+struct weir_random *weir_worker_random(struct weir_worker *w);
 /* Gives back what chain() keeps, before the plugin host ends. A worker whose loop ends does so
  * itself. */
 void weir_worker_leave_plugins(struct weir_worker *w);
