@@ -9,6 +9,7 @@
  * generation until its end) is in the request's own arena. Threads: all [loop-thread]; other
  * threads reach it through the items posted to the inbox. Invariants: at most one answer; `holds`
  * reaches 0 exactly once; the phases run in order. */
+#include <sys/queue.h> /* TAILQ_* */
 #include <uv.h>
 #include <yyjson.h>
 
@@ -54,6 +55,8 @@ struct weir_request_flow {
 
 struct weir_request {
     struct weir_request *next, *prev; /* the worker's list of live requests */
+    TAILQ_ENTRY(weir_request) ready;  /* the worker's list of those that have come whole */
+    bool is_ready;
 
     /* What each event of a stream reads lies together, up to `route`. */
     struct weir_worker *worker;

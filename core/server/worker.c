@@ -31,6 +31,8 @@ struct weir_worker {
     uv_loop_t loop;
     uv_timer_t tick;
     uv_prepare_t turn; /* the last thing before the loop sleeps */
+    uv_idle_t ready_turn;
+    TAILQ_HEAD(, weir_request) ready; /* come whole in this turn */
     struct weir_inbox inbox;
     struct weir_inbox_item drain_item, stop_item;
     struct weir_tenants_reader *tenants_reader;
@@ -64,12 +66,35 @@ static void on_headers(void *user, struct weir_http_exchange *ex)
     weir_request_headers(r);
 }
 
+static void drop_ready(struct weir_worker *w, struct weir_request *r)
+{
+    if (r->is_ready) {
+        TAILQ_REMOVE(&w->ready, r, ready);
+        r->is_ready = false;
+    }
+}
+
+/* Before the loop sends what this turn produced and sleeps. */
+static void on_ready(uv_idle_t *handle)
+{
+    struct weir_worker *w = handle->data;
+    for (struct weir_request *r; (r = TAILQ_FIRST(&w->ready)) != NULL;) {
+        drop_ready(w, r);
+        weir_request_body(r);
+    }
+    (void)uv_idle_stop(handle);
+}
+
+/* What a turn reads is worked on when all is read: reading and policies are more code than the
+ * processor's first cache holds, and taking turns they would push each other out. */
 static void on_request(void *user, struct weir_http_exchange *ex)
 {
-    (void)user;
+    struct weir_worker *w = user;
     struct weir_request *r = weir_http_user(ex);
     if (r) {
-        weir_request_body(r);
+        TAILQ_INSERT_TAIL(&w->ready, r, ready);
+        r->is_ready = true;
+        (void)uv_idle_start(&w->ready_turn, on_ready); /* nothing, when it is started already */
     }
 }
 
@@ -95,9 +120,9 @@ static void close_if_idle(struct weir_worker *w);
 
 static void on_closed(void *user, struct weir_http_exchange *ex, enum weir_http_end why)
 {
-    (void)user;
     struct weir_request *r = weir_http_user(ex);
     if (r) {
+        drop_ready(user, r);
         weir_request_closed(r, why);
     }
 }
@@ -192,6 +217,7 @@ static void close_if_idle(struct weir_worker *w)
     weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
     weir_inbox_finish(&w->inbox);
     uv_close((uv_handle_t *)&w->turn, NULL);
+    uv_close((uv_handle_t *)&w->ready_turn, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
 }
 
@@ -225,6 +251,7 @@ static void undo_create(struct weir_worker *w, bool has_inbox, bool has_plugin_l
         weir_inbox_finish(&w->inbox);
     }
     uv_close((uv_handle_t *)&w->turn, NULL);
+    uv_close((uv_handle_t *)&w->ready_turn, NULL);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&w->loop);
     free(w);
@@ -252,6 +279,9 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
     w->turn.data = w;
     (void)uv_prepare_start(&w->turn, on_turn);
     uv_unref((uv_handle_t *)&w->turn);
+    TAILQ_INIT(&w->ready);
+    (void)uv_idle_init(&w->loop, &w->ready_turn);
+    w->ready_turn.data = w;
     bool has_inbox = weir_inbox_init(&w->inbox, &w->loop) == 0;
     bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
     if (!has_plugin_loop || weir_tenants_reader_add(server->tenants, &w->tenants_reader) < 0 ||
