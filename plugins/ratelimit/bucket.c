@@ -72,7 +72,7 @@ bool bucket_spend(struct bucket *b, uint64_t units, uint64_t now_us, bool fresh)
 
 void bucket_note(struct bucket *b, uint64_t units, uint64_t now_us)
 {
-    uint64_t elapsed = now_us - b->seen_us;
+    uint64_t elapsed = now_us > b->seen_us ? now_us - b->seen_us : 0; /* loops differ by a turn */
     if (elapsed >= INTERVAL_US) {
         uint64_t per_s = scaled(b->seen_units, 1000000, elapsed);
         b->per_s = elapsed >= (uint64_t)INTERVAL_US * 10 ? per_s : (b->per_s + per_s) / 2;
