@@ -1,77 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pieces.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 
 #include "heap.h"
 
-enum { STEP_BYTES = 64, N_SIZES = 32, MOST_KEPT = 64 };
+enum { STEP_BYTES = 64, MOST_KEPT = 64 };
 
-struct piece {
-    struct piece *next;
+struct weir_piece {
+    struct weir_piece *next;
 };
 
-struct kept {
-    struct piece *first[N_SIZES];
-    uint32_t n[N_SIZES];
-};
-
-/* NULL: it keeps nothing. The model: reading it is no call. */
-static _Thread_local struct kept *own __attribute__((tls_model("initial-exec")));
-
-/* N_SIZES: none. */
+/* WEIR_PIECES_SIZES: none. */
 static inline size_t size_of(size_t n_bytes)
 {
     size_t size = n_bytes ? (n_bytes - 1) / STEP_BYTES : 0;
-    return size < N_SIZES ? size : N_SIZES;
+    return size < WEIR_PIECES_SIZES && !WEIR_HEAP_IS_SANITIZED ? size : WEIR_PIECES_SIZES;
 }
 
-void weir_pieces_begin(void)
+void weir_pieces_finish(struct weir_pieces *kept)
 {
-    if (!WEIR_HEAP_IS_SANITIZED && !own) {
-        own = calloc(1, sizeof(*own));
-    }
-}
-
-void weir_pieces_end(void)
-{
-    for (size_t i = 0; own && i < N_SIZES; i++) {
-        while (own->first[i]) {
-            struct piece *p = own->first[i];
-            own->first[i] = p->next;
+    for (size_t i = 0; i < WEIR_PIECES_SIZES; i++) {
+        while (kept->first[i]) {
+            struct weir_piece *p = kept->first[i];
+            kept->first[i] = p->next;
             free(p);
         }
+        kept->n[i] = 0;
     }
-    free(own);
-    own = NULL;
 }
 
-void *weir_pieces_take(size_t n_bytes)
+void *weir_pieces_take(struct weir_pieces *kept, size_t n_bytes)
 {
     size_t size = size_of(n_bytes);
-    if (!own || size == N_SIZES) {
-        return malloc(size == N_SIZES || WEIR_HEAP_IS_SANITIZED ? n_bytes
-                                                                : (size + 1) * STEP_BYTES);
+    if (size == WEIR_PIECES_SIZES) {
+        return malloc(n_bytes);
     }
-    struct piece *p = own->first[size];
+    struct weir_piece *p = kept ? kept->first[size] : NULL;
     if (!p) {
-        return malloc((size + 1) * STEP_BYTES);
+        return malloc((size + 1) * STEP_BYTES); /* whoever gets it back may hand it out as that */
     }
-    own->first[size] = p->next;
-    own->n[size]--;
+    kept->first[size] = p->next;
+    kept->n[size]--;
     return p;
 }
 
-void weir_pieces_give(void *piece, size_t n_bytes)
+void weir_pieces_give(struct weir_pieces *kept, void *piece, size_t n_bytes)
 {
     size_t size = size_of(n_bytes);
-    if (!piece || !own || size == N_SIZES || own->n[size] == MOST_KEPT) {
+    if (!piece || !kept || size == WEIR_PIECES_SIZES || kept->n[size] == MOST_KEPT) {
         free(piece);
         return;
     }
-    struct piece *p = piece;
-    p->next = own->first[size];
-    own->first[size] = p;
-    own->n[size]++;
+    struct weir_piece *p = piece;
+    p->next = kept->first[size];
+    kept->first[size] = p;
+    kept->n[size]++;
 }

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/pieces.h"
 #include "core/plugin/host_store.h"
 #include "core/plugin/plugins_internal.h"
 #include "weir/answer.h"
@@ -42,12 +41,19 @@ static const void *get_ext(const weir_host *h, const char *id)
     return NULL;
 }
 
+/* The calling thread's; NULL: it is no loop's. */
+static struct weir_pieces *pieces(void)
+{
+    struct weir_plugin_loop *loop = weir_plugin_loop_own();
+    return loop ? weir_plugin_loop_pieces(loop) : NULL;
+}
+
 static void *alloc(const weir_host *h, size_t n_bytes)
 {
     if (n_bytes > PTRDIFF_MAX - sizeof(union alloc_head)) {
         return NULL;
     }
-    union alloc_head *head = weir_pieces_take(sizeof(*head) + n_bytes);
+    union alloc_head *head = weir_pieces_take(pieces(), sizeof(*head) + n_bytes);
     if (!head) {
         return NULL;
     }
@@ -68,7 +74,7 @@ static void release(const weir_host *h, void *p)
     size_t n_bytes = head->n_bytes;
     atomic_fetch_sub_explicit(&inst->alive, WEIR_INSTANCE_ONE_ALLOC + n_bytes,
                               memory_order_relaxed);
-    weir_pieces_give(head, sizeof(*head) + n_bytes);
+    weir_pieces_give(pieces(), head, sizeof(*head) + n_bytes);
 }
 
 static void write_log(const weir_host *h, int level, weir_req *r, weir_str message)

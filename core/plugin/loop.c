@@ -17,6 +17,7 @@ struct weir_plugin_loop {
     uint64_t random;                /* of the last draw */
     uint32_t n_drawn;               /* of the first requests */
     uint32_t n_until_next;          /* that is timed */
+    struct weir_pieces pieces;
     pthread_mutex_t lock;           /* all below */
     struct weir_plugin_task *first, **last;
     struct weir_plugin_timers timers;
@@ -82,6 +83,7 @@ void weir_plugin_loop_destroy(struct weir_plugin_loop *loop)
     }
     own_loop = own_loop == loop ? NULL : own_loop;
     weir_plugin_timers_finish(&loop->timers);
+    weir_pieces_finish(&loop->pieces);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
 }
@@ -99,6 +101,11 @@ void weir_plugin_loop_adopt(struct weir_plugin_loop *loop)
 struct weir_plugin_loop *weir_plugin_loop_own(void)
 {
     return own_loop;
+}
+
+struct weir_pieces *weir_plugin_loop_pieces(struct weir_plugin_loop *loop)
+{
+    return &loop->pieces;
 }
 
 void weir_plugin_loop_turned(struct weir_plugin_loop *loop)

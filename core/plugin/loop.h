@@ -10,6 +10,7 @@
  * Errors: WEIR_E_NOMEM from timer_start. Tasks need no memory, so post cannot fail.
  * Invariant: tasks run in the order of posting; a removed task or stopped timer does not run unless
  * it was being run already. */
+#include "base/pieces.h"
 #include "core/plugin/timers.h"
 
 /* Time, injected so that tests decide it. Callable from any thread. */
@@ -46,6 +47,8 @@ void weir_plugin_loop_adopt(struct weir_plugin_loop *loop);
 void weir_plugin_loop_turned(struct weir_plugin_loop *loop);
 /* The loop whose thread this is, or NULL. */
 struct weir_plugin_loop *weir_plugin_loop_own(void);
+/* What plugins gave back on it. On the loop's thread. */
+struct weir_pieces *weir_plugin_loop_pieces(struct weir_plugin_loop *loop);
 /* Its clock, read once in a turn: what happens in one turn happens at once. On the loop's thread.
  */
 uint64_t weir_plugin_loop_turn_us(struct weir_plugin_loop *loop);

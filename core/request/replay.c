@@ -4,8 +4,8 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* each EVP digest makes and frees a context */
 #include <openssl/sha.h>
 
-#include "base/keyed_hash.h"
 #include "core/request/request.h"
+#include "core/server/worker.h"
 
 /* ---- the copy ---- */
 
@@ -78,27 +78,22 @@ struct digest {
     SHA256_CTX sha;
 };
 
-/* Each thread keeps the long key of the secret that it was asked for last: there is one cache. */
-static const struct weir_keyed_hash_key *key_of(const uint8_t secret[WEIR_ANSWER_SECRET_BYTES])
+static const struct weir_keyed_hash_key *key_of(struct weir_replay_secret *last,
+                                                const uint8_t secret[WEIR_ANSWER_SECRET_BYTES])
 {
-    static _Thread_local struct {
-        bool is_made;
-        uint8_t secret[WEIR_ANSWER_SECRET_BYTES];
-        struct weir_keyed_hash_key key;
-    } last;
-    if (!last.is_made || memcmp(last.secret, secret, sizeof(last.secret)) != 0) {
-        memcpy(last.secret, secret, sizeof(last.secret));
-        weir_keyed_hash_make_key(&last.key, secret);
-        last.is_made = true;
+    if (!last->is_made || memcmp(last->secret, secret, sizeof(last->secret)) != 0) {
+        memcpy(last->secret, secret, sizeof(last->secret));
+        weir_keyed_hash_make_key(&last->key, secret);
+        last->is_made = true;
     }
-    return &last.key;
+    return &last->key;
 }
 
-static void begin(struct digest *d, const uint8_t *secret)
+static void begin(struct digest *d, struct weir_worker *w, const uint8_t *secret)
 {
     d->is_own = secret != NULL;
     if (secret) {
-        weir_keyed_hash_begin(&d->own, key_of(secret));
+        weir_keyed_hash_begin(&d->own, key_of(weir_worker_replay_secret(w), secret));
     } else {
         (void)SHA256_Init(&d->sha);
     }
@@ -234,7 +229,7 @@ int weir_replay_key(const struct weir_request *r, const uint8_t *secret, weir_an
     *out = (weir_answer_key){.struct_size = sizeof(*out),
                              .flags = (draws ? WEIR_ANSWER_DRAWN : 0) |
                                       (g->max_tokens ? WEIR_ANSWER_LIMITED : 0)};
-    begin(&digest, secret);
+    begin(&digest, r->worker, secret);
     add_request(&digest, r, &sampling);
     end(&digest, out->digest);
     return 0;

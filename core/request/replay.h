@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "base/keyed_hash.h"
 #include "weir/answer.h"
 
 struct weir_request;
@@ -22,6 +23,13 @@ struct weir_replay {
 
 int weir_replay_make(struct weir_arena *arena, weir_str source, const weir_chunk *chunks, size_t n,
                      const weir_outcome *outcome, struct weir_replay **ret_replay);
+
+/* A worker keeps the long key of the secret that it was asked for last: there is one cache. */
+struct weir_replay_secret {
+    bool is_made;
+    uint8_t secret[WEIR_ANSWER_SECRET_BYTES];
+    struct weir_keyed_hash_key key;
+};
 
 /* weir_ext_answer.key, or with a secret own_key, of a request whose body was read. */
 int weir_replay_key(const struct weir_request *r, const uint8_t *secret, weir_answer_key *out);

@@ -9,10 +9,10 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
-#include "base/pieces.h"
 #include "base/slice.h"
 #include "core/api/error_body.h"
 #include "core/metrics/metrics.h"
+#include "core/request/replay.h"
 #include "core/request/request.h"
 #include "core/server/server.h"
 #include "core/store/store.h"
@@ -33,6 +33,7 @@ struct weir_worker {
     uv_prepare_t turn; /* the last thing before the loop sleeps */
     uv_idle_t ready_turn;
     TAILQ_HEAD(, weir_request) ready; /* come whole in this turn */
+    struct weir_replay_secret replay_secret;
     struct weir_inbox inbox;
     struct weir_inbox_item drain_item, stop_item;
     struct weir_tenants_reader *tenants_reader;
@@ -338,9 +339,7 @@ static void *thread_main(void *arg)
     }
     weir_slice_wish(WEIR_SLICE_LOOP_US);
     weir_metrics_own(w->settings.index);
-    weir_pieces_begin();
     weir_worker_run(w);
-    weir_pieces_end();
     return NULL;
 }
 
@@ -451,6 +450,11 @@ struct weir_plugin_chain *weir_worker_chain(struct weir_worker *w)
 {
     weir_plugins_update(w->server->plugins, &w->chain);
     return w->chain;
+}
+
+struct weir_replay_secret *weir_worker_replay_secret(struct weir_worker *w)
+{
+    return &w->replay_secret;
 }
 
 struct weir_buf *weir_worker_scratch(struct weir_worker *w)

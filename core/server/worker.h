@@ -21,6 +21,7 @@ struct weir_worker;
 struct weir_request;
 struct weir_routes;
 struct weir_observer;
+struct weir_replay_secret;
 
 enum { WEIR_WORKER_ADMIN = 0x7fffffff };
 
@@ -75,6 +76,8 @@ struct weir_buf *weir_worker_scratch(struct weir_worker *w);
 /* Of all replies that are made on this loop. */
 struct weir_reply_frame *weir_worker_reply_frame(struct weir_worker *w);
 struct weir_random *weir_worker_random(struct weir_worker *w);
+/* For weir_replay_key(). */
+struct weir_replay_secret *weir_worker_replay_secret(struct weir_worker *w);
 /* Gives back what chain() keeps, before the plugin host ends. A worker whose loop ends does so
  * itself. */
 void weir_worker_leave_plugins(struct weir_worker *w);

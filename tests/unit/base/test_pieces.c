@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/pieces.h"
 
-#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,80 +16,67 @@ static void use(unsigned char *p, size_t n, int value)
     memset(p, value, n);
 }
 
-static void take_and_give(void)
+static void take_and_give(struct weir_pieces *kept)
 {
     unsigned char *pieces[PIECES];
     for (size_t n = 0; n < SIZES; n += n < 200 ? 1 : 67) {
         for (int i = 0; i < PIECES; i++) {
-            pieces[i] = weir_pieces_take(n);
+            pieces[i] = weir_pieces_take(kept, n);
             use(pieces[i], n, i);
         }
         for (int i = 0; i < PIECES; i++) {
             for (size_t k = 0; k < n; k++) { /* nobody else has it */
                 assert_int_equal(pieces[i][k], i);
             }
-            weir_pieces_give(pieces[i], n);
+            weir_pieces_give(kept, pieces[i], n);
         }
     }
-    weir_pieces_give(NULL, 100);
+    weir_pieces_give(kept, NULL, 100);
 }
 
-static void who_did_not_begin_gets_libcs(void **state)
+static void who_keeps_none_gets_libcs(void **state)
 {
     (void)state;
-    take_and_give();
-    weir_pieces_end(); /* nothing to end */
+    take_and_give(NULL);
 }
 
 static void what_was_given_back_is_taken_again(void **state)
 {
     (void)state;
-    weir_pieces_begin();
-    weir_pieces_begin();
-    take_and_give();
-    void *first = weir_pieces_take(100);
-    weir_pieces_give(first, 100);
-    void *again = weir_pieces_take(128); /* of the same 64 bytes */
+    struct weir_pieces kept = {0};
+    take_and_give(&kept);
+    void *first = weir_pieces_take(&kept, 100);
+    weir_pieces_give(&kept, first, 100);
+    void *again = weir_pieces_take(&kept, 128); /* of the same 64 bytes */
     assert_true(WEIR_HEAP_IS_SANITIZED || again == first);
-    void *larger = weir_pieces_take(129);
+    void *larger = weir_pieces_take(&kept, 129);
     assert_ptr_not_equal(larger, again);
-    weir_pieces_give(larger, 129);
-    weir_pieces_give(again, 128);
-    weir_pieces_end();
-    take_and_give();
-    weir_pieces_begin();
-    take_and_give();
-    weir_pieces_end();
+    weir_pieces_give(&kept, larger, 129);
+    weir_pieces_give(&kept, again, 128);
+    weir_pieces_finish(&kept);
+    take_and_give(&kept);
+    weir_pieces_finish(&kept);
 }
 
-static void *give(void *piece)
-{
-    weir_pieces_begin();
-    weir_pieces_give(piece, 500);
-    void *again = weir_pieces_take(500);
-    use(again, 500, 1);
-    weir_pieces_give(again, 500);
-    weir_pieces_end();
-    return NULL;
-}
-
-static void another_thread_may_give_it_back(void **state)
+static void another_one_may_get_it_back(void **state)
 {
     (void)state;
-    pthread_t thread;
-    weir_pieces_begin();
-    void *piece = weir_pieces_take(500);
-    assert_int_equal(pthread_create(&thread, NULL, give, piece), 0);
-    pthread_join(thread, NULL);
-    weir_pieces_end();
+    struct weir_pieces one = {0}, other = {0};
+    void *piece = weir_pieces_take(&one, 500);
+    weir_pieces_give(&other, piece, 500);
+    void *again = weir_pieces_take(&other, 512);
+    use(again, 512, 1);
+    weir_pieces_give(NULL, again, 512);
+    weir_pieces_finish(&one);
+    weir_pieces_finish(&other);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_did_not_begin_gets_libcs),
+        cmocka_unit_test(who_keeps_none_gets_libcs),
         cmocka_unit_test(what_was_given_back_is_taken_again),
-        cmocka_unit_test(another_thread_may_give_it_back),
+        cmocka_unit_test(another_one_may_get_it_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
