@@ -339,7 +339,7 @@ struct weir_metric_series *weir_metric_series(struct weir_metric_family *family,
     if (!family) {
         return NULL;
     }
-    weir_str cut[WEIR_METRICS_MAX_LABELS]; /* [n_labels] */
+    weir_str cut[WEIR_METRICS_MAX_LABELS] = {{NULL, 0}};
     for (uint32_t i = 0; i < family->n_labels; i++) {
         cut[i] = i < n_values ? values[i] : (weir_str){NULL, 0};
         if (cut[i].n > WEIR_METRICS_MAX_LABEL_BYTES) {
