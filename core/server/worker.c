@@ -25,6 +25,8 @@ enum {
     MAX_SCRATCH_BYTES = 256 * 1024
 };
 
+TAILQ_HEAD(ready_requests, weir_request);
+
 struct weir_worker {
     struct weir_server *server;
     struct weir_worker_settings settings;
@@ -32,7 +34,7 @@ struct weir_worker {
     uv_timer_t tick;
     uv_prepare_t turn; /* the last thing before the loop sleeps */
     uv_idle_t ready_turn;
-    TAILQ_HEAD(, weir_request) ready; /* come whole in this turn */
+    struct ready_requests ready; /* come whole in this turn */
     struct weir_replay_secret replay_secret;
     struct weir_inbox inbox;
     struct weir_inbox_item drain_item, stop_item;

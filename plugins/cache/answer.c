@@ -33,7 +33,8 @@ static int reserve(struct answer_writer *w, size_t n)
         if (!a) {
             return WEIR_E_NOMEM;
         }
-        w->room = (struct answer_room){a, cap};
+        w->room.a = a;
+        w->room.cap = cap;
     }
     return 0;
 }
