@@ -4,8 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "core/store/memory.h"
-#include "tests/support/cmocka.h"
+#include "memory_rig.h"
 
 #define LIMIT(name, units_, limit_, period, burst_)                                                \
     ((weir_store_limit){.key = WEIR_STR_INIT(name),                                                \
@@ -14,37 +13,10 @@
                         .period_us = (period),                                                     \
                         .burst = (burst_)})
 
-static const weir_str tenant = WEIR_STR_INIT("acme");
-static _Atomic uint64_t now = 1000000;
-
-static uint64_t random_state = 7;
-
-static uint64_t below(uint64_t n)
-{
-    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (random_state >> 33) % n;
-}
-
-static uint64_t now_us(void *arg)
-{
-    (void)arg;
-    return atomic_load(&now);
-}
-
-static struct weir_store *create(size_t max_entries)
-{
-    struct weir_store *s = NULL;
-    assert_int_equal(
-        weir_store_memory_create(
-            &(struct weir_store_memory_options){.max_entries = max_entries, .now_us = now_us}, &s),
-        0);
-    return s;
-}
-
 static weir_store_limit_state *at_hand(struct weir_store *s, weir_store_limit l)
 {
     weir_store_limit_state *h = NULL;
-    assert_int_equal(weir_store_limit_open(s, tenant, &l, &h), 0);
+    assert_int_equal(weir_store_limit_open(s, rig_tenant, &l, &h), 0);
     return h;
 }
 
@@ -63,9 +35,9 @@ static struct said by_name(struct weir_store *s, enum weir_store_op op, weir_sto
 {
     struct said said = {WEIR_E_INTERNAL, 0};
     assert_int_equal(
-        weir_store_call(s,
-                        &(struct weir_store_call){.op = op, .tenant = tenant, .levels = &l, .n = 1},
-                        keep, &said),
+        weir_store_call(
+            s, &(struct weir_store_call){.op = op, .tenant = rig_tenant, .levels = &l, .n = 1},
+            keep, &said),
         0);
     return said;
 }
@@ -93,16 +65,16 @@ static void they_say_what_the_names_say(void **state)
         {WEIR_STR_INIT("d"), 1, 7, UINT64_C(86400) * 1000000, 2},
     };
     enum { N = sizeof(limits) / sizeof(limits[0]) };
-    struct weir_store *named = create(0), *held = create(0);
+    struct weir_store *named = rig_create(0), *held = rig_create(0);
     weir_store_limit_state *h[N];
     for (int i = 0; i < N; i++) {
         h[i] = at_hand(held, limits[i]);
     }
     for (int k = 0; k < 20000; k++) {
-        int i = (int)below(N);
+        int i = (int)rig_below(N);
         weir_store_limit l = limits[i];
-        l.units = below(l.burst < 1000 ? l.burst + 2 : 100000);
-        if (below(4) == 0) {
+        l.units = rig_below(l.burst < 1000 ? l.burst + 2 : 100000);
+        if (rig_below(4) == 0) {
             l.units = l.units ? l.units : 1;
             (void)by_name(named, WEIR_STORE_GIVE, l);
             give(held, h[i], l.units);
@@ -111,7 +83,7 @@ static void they_say_what_the_names_say(void **state)
             assert_int_equal(a.rc, b.rc);
             assert_int_equal(a.left, b.left);
         }
-        atomic_fetch_add(&now, below(k % 100 ? 50000 : 90000000));
+        rig_wait(rig_below(k % 100 ? 50000 : 90000000));
     }
     for (int i = 0; i < N; i++) {
         held->driver->limit_close(held, h[i]);
@@ -123,7 +95,7 @@ static void they_say_what_the_names_say(void **state)
 static void it_is_the_limit_of_that_name_also_for_others_who_hold_it(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     const weir_store_limit l = LIMIT("rpm", 1, 5, 3600000000, 5);
     weir_store_limit_state *a = at_hand(s, l), *b = at_hand(s, l);
     assert_int_equal(take(s, a, 1).left, 4);
@@ -143,7 +115,7 @@ static void it_is_the_limit_of_that_name_also_for_others_who_hold_it(void **stat
 static void all_are_taken_or_none(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     weir_store_limit_state *h[] = {at_hand(s, LIMIT("x", 1, 10, 3600000000, 10)),
                                    at_hand(s, LIMIT("y", 1, 1, 3600000000, 1))};
     const uint64_t units[] = {1, 1};
@@ -161,16 +133,16 @@ static void all_are_taken_or_none(void **state)
 static void erased_and_expired_ones_begin_anew(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     weir_store_limit_state *h = at_hand(s, LIMIT("z", 1, 2, 60000000, 2));
     struct said gone;
     assert_int_equal(take(s, h, 2).left, 0);
     assert_int_equal(
-        weir_store_call(s, &(struct weir_store_call){.op = WEIR_STORE_ERASE, .tenant = tenant},
+        weir_store_call(s, &(struct weir_store_call){.op = WEIR_STORE_ERASE, .tenant = rig_tenant},
                         keep, &gone),
         0);
     assert_int_equal(take(s, h, 1).left, 1);
-    atomic_fetch_add(&now, UINT64_C(600) * 1000000);
+    rig_wait(UINT64_C(600) * 1000000);
     /* Somebody's new entries push out what has expired. */
     for (int i = 0; i < 200; i++) {
         char key[16];
@@ -188,12 +160,12 @@ static void erased_and_expired_ones_begin_anew(void **state)
 static void without_room_nothing_is_taken(void **state)
 {
     (void)state;
-    struct weir_store *s = create(1);
+    struct weir_store *s = rig_create(1);
     const weir_store_limit other = LIMIT("other", 1, 1, 3600000000, 1);
     weir_store_limit_state *h = at_hand(s, LIMIT("z", 1, 2, 60000000, 2));
     assert_int_equal(by_name(s, WEIR_STORE_TAKE, other).rc, 0);
     assert_int_equal(take(s, h, 1).rc, WEIR_E_NOMEM);
-    atomic_fetch_add(&now, UINT64_C(7200) * 1000000);
+    rig_wait(UINT64_C(7200) * 1000000);
     for (int i = 0; i < 64; i++) { /* each looks at some slots */
         (void)take(s, h, 0);
     }
@@ -220,7 +192,7 @@ static void *take_many(void *arg)
 static void threads_together_never_exceed_it(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, take_many, s), 0);

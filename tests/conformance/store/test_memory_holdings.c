@@ -5,40 +5,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "core/store/memory.h"
-#include "tests/support/cmocka.h"
-
-static const weir_str tenant = WEIR_STR_INIT("acme");
-static _Atomic uint64_t now = 1000000;
-
-static uint64_t random_state = 7;
-
-static uint64_t below(uint64_t n)
-{
-    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (random_state >> 33) % n;
-}
-
-static uint64_t now_us(void *arg)
-{
-    (void)arg;
-    return atomic_load(&now);
-}
-
-static struct weir_store *create(size_t max_entries)
-{
-    struct weir_store *s = NULL;
-    assert_int_equal(
-        weir_store_memory_create(
-            &(struct weir_store_memory_options){.max_entries = max_entries, .now_us = now_us}, &s),
-        0);
-    return s;
-}
+#include "memory_rig.h"
 
 static weir_store_budget_state *at_hand(struct weir_store *s, const char *key)
 {
     weir_store_budget_state *b = NULL;
-    assert_int_equal(weir_store_budget_open(s, tenant, weir_str_from(key), &b), 0);
+    assert_int_equal(weir_store_budget_open(s, rig_tenant, weir_str_from(key), &b), 0);
     return b;
 }
 
@@ -81,7 +53,7 @@ static struct said by_name(struct weir_store *s, enum weir_store_op op,
     struct said said = {.rc = WEIR_E_INTERNAL};
     assert_int_equal(weir_store_call(s,
                                      &(struct weir_store_call){.op = op,
-                                                               .tenant = tenant,
+                                                               .tenant = rig_tenant,
                                                                .id = weir_str_from(id),
                                                                .holds = holds,
                                                                .n = n,
@@ -104,7 +76,7 @@ static void erase(struct weir_store *s)
 {
     struct said said = {.rc = WEIR_E_INTERNAL};
     assert_int_equal(
-        weir_store_call(s, &(struct weir_store_call){.op = WEIR_STORE_ERASE, .tenant = tenant},
+        weir_store_call(s, &(struct weir_store_call){.op = WEIR_STORE_ERASE, .tenant = rig_tenant},
                         keep, &said),
         0);
 }
@@ -124,25 +96,25 @@ static void they_say_what_the_names_say(void **state)
     (void)state;
     static const char *const keys[N_BUDGETS] = {"a", "b", "c", "d"};
     static const uint64_t limits[N_BUDGETS] = {5000, 100000, WEIR_STORE_MAX_UNITS, 90000};
-    struct weir_store *named = create(0), *held = create(0);
+    struct weir_store *named = rig_create(0), *held = rig_create(0);
     weir_store_budget_state *b[N_BUDGETS];
     static struct open all[N_OPEN];
     for (int i = 0; i < N_BUDGETS; i++) {
         b[i] = at_hand(held, keys[i]);
     }
     for (uint32_t k = 0; k < 20000; k++) {
-        struct open *o = &all[below(N_OPEN)];
+        struct open *o = &all[rig_below(N_OPEN)];
         weir_store_hold holds[N_BUDGETS];
         struct said a;
         uint32_t by = 0;
         int rc;
         if (!o->is_open) {
-            o->first = (uint32_t)below(N_BUDGETS);
-            o->n = 1 + (uint32_t)below(N_BUDGETS - o->first);
+            o->first = (uint32_t)rig_below(N_BUDGETS);
+            o->n = 1 + (uint32_t)rig_below(N_BUDGETS - o->first);
             (void)snprintf(o->id, sizeof(o->id), "id-%u", k);
         }
         for (uint32_t i = 0; i < o->n; i++) {
-            holds[i] = (weir_store_hold){weir_str_from(keys[o->first + i]), below(50),
+            holds[i] = (weir_store_hold){weir_str_from(keys[o->first + i]), rig_below(50),
                                          limits[o->first + i] * (1 + k / 2000)};
             if (!o->is_open) {
                 o->at_hand[i] = of(b[o->first + i], 0, 0);
@@ -164,7 +136,7 @@ static void they_say_what_the_names_say(void **state)
         for (uint32_t i = 0; i < o->n; i++) {
             assert_int_equal(a.left[i], o->at_hand[i].left);
         }
-        atomic_fetch_add(&now, below(1000));
+        rig_wait(rig_below(1000));
     }
     for (int i = 0; i < N_BUDGETS; i++) {
         held->driver->budget_close(held, b[i]);
@@ -176,7 +148,7 @@ static void they_say_what_the_names_say(void **state)
 static void it_is_the_budget_of_that_name_also_for_others_who_hold_it(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     weir_store_budget_state *a = at_hand(s, "k"), *b = at_hand(s, "k");
     weir_store_holding one = of(a, 40, 100), two = of(b, 50, 100), three = of(b, 11, 100);
     assert_int_equal(hold(s, &one), 0);
@@ -202,7 +174,7 @@ static void it_is_the_budget_of_that_name_also_for_others_who_hold_it(void **sta
 static void all_are_held_or_none(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     weir_store_budget_state *x = at_hand(s, "x"), *y = at_hand(s, "y"), *again = at_hand(s, "y");
     weir_store_holding h[] = {of(x, 5, 100), of(y, 5, 7)};
     uint32_t by = 9;
@@ -227,7 +199,7 @@ static void all_are_held_or_none(void **state)
 static void what_was_held_of_an_erased_one_is_gone(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     weir_store_budget_state *b = at_hand(s, "z");
     weir_store_holding before = of(b, 60, 100), after = of(b, 100, 100);
     assert_int_equal(hold(s, &before), 0);
@@ -237,7 +209,7 @@ static void what_was_held_of_an_erased_one_is_gone(void **state)
     assert_int_equal(before.left, -7);
     assert_int_equal(settle(s, &after, 3), 0);
     assert_int_equal(after.left, 90);
-    atomic_fetch_add(&now, (WEIR_STORE_BUDGET_IDLE_MS + 1) * 1000);
+    rig_wait((WEIR_STORE_BUDGET_IDLE_MS + 1) * 1000);
     weir_store_holding late = of(b, 100, 100);
     assert_int_equal(hold(s, &late), 0); /* nobody touched it for 40 days */
     s->driver->budget_close(s, b);
@@ -247,7 +219,7 @@ static void what_was_held_of_an_erased_one_is_gone(void **state)
 static void a_closed_one_stays_until_all_is_settled(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     weir_store_budget_state *b = at_hand(s, "z");
     weir_store_holding one = of(b, 10, 100), two = of(b, 20, 100);
     assert_int_equal(hold(s, &one), 0);
@@ -263,7 +235,7 @@ static void a_closed_one_stays_until_all_is_settled(void **state)
 static void without_room_nothing_happens(void **state)
 {
     (void)state;
-    struct weir_store *s = create(1);
+    struct weir_store *s = rig_create(1);
     weir_store_budget_state *a = at_hand(s, "a"), *b = at_hand(s, "b");
     weir_store_holding one = of(a, 10, 100), two = of(b, 10, 100);
     assert_int_equal(hold(s, &one), 0);
@@ -301,7 +273,7 @@ static void *spend(void *arg)
 static void threads_together_never_exceed_it(void **state)
 {
     (void)state;
-    struct weir_store *s = create(0);
+    struct weir_store *s = rig_create(0);
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, spend, s), 0);
