@@ -343,7 +343,8 @@ struct answer *memory_find(struct memory *m, uint64_t place,
     struct place *p = at.bucket && at.bucket->entries[at.i].tag == tag_of(digest)
                           ? &s->places[at.bucket->entries[at.i].place]
                           : NULL;
-    if (p && p->made_us >= oldest_us &&
+    /* All of the place's bits: equal requests of two tenants have equal digests. */
+    if (p && p->where == place && p->made_us >= oldest_us &&
         memcmp(p->answer->digest, digest, sizeof(p->answer->digest)) == 0) {
         found = answer_ref(p->answer);
         p->is_seen = true;

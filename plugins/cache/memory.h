@@ -32,7 +32,8 @@ int memory_create(size_t max_bytes, struct memory **ret_memory);
 int memory_share(size_t max_bytes, struct memory **ret_memory);
 void memory_destroy(struct memory *m); /* NULL ok; a shared one goes with the last who has it */
 
-/* A tenant's place: two that have some forty bits in common share it. */
+/* A tenant's place. Two that have some forty bits in common take it from each other; one's answer
+ * is never found in the other's. */
 uint64_t memory_place(weir_str tenant, uint64_t number);
 /* A reference to the answer in a place, if it is the one asked for and not older than `oldest_us`
  * (wall clock); or NULL, with a spare answer (or none) in *ret_spare, which the caller frees. */

@@ -134,6 +134,23 @@ static void a_place_has_one_answer_and_gives_it_to_its_own_request_only(void **s
     memory_destroy(m);
 }
 
+/* In a table as small as this one places that differ above these bits stand in the same entry. */
+static void another_place_of_the_same_entry_does_not_give_it(void **state)
+{
+    (void)state;
+    enum { BUCKETS = 64 };
+    struct memory *m = create(3 * ANSWER_BYTES);
+    const uint64_t other = place_of(1) + ((uint64_t)SHARDS * BUCKETS << 32);
+    uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
+    struct answer_room spare;
+    name(digest, 1);
+    add(m, 1, 1, "t", "m");
+    assert_null(memory_find(m, other, digest, 0, &spare));
+    free(spare.a);
+    assert_true(has(m, 1, 0));
+    memory_destroy(m);
+}
+
 static void a_replaced_answer_is_written_over(void **state)
 {
     (void)state;
@@ -315,6 +332,7 @@ int main(void)
         cmocka_unit_test(more_places_than_the_table_has_lines_for_are_told_apart),
         cmocka_unit_test(a_tenants_or_a_models_answers_are_dropped),
         cmocka_unit_test(a_place_has_one_answer_and_gives_it_to_its_own_request_only),
+        cmocka_unit_test(another_place_of_the_same_entry_does_not_give_it),
         cmocka_unit_test(a_replaced_answer_is_written_over),
         cmocka_unit_test(who_takes_over_has_the_answers),
         cmocka_unit_test(threads_may_use_it_together),
