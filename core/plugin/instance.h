@@ -72,7 +72,7 @@ struct weir_instance_watch { /* of tenants */
     void *arg;
 };
 
-#define WEIR_INSTANCE_ONE_ALLOC (UINT64_C(1) << 44)
+#define WEIR_INSTANCE_ONE_ALLOC (UINT64_C(1) << 40) /* 1 TiB, and 16 million allocations */
 
 struct weir_plugin_instance {
     weir_host host; /* impl points back here */
