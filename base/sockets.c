@@ -29,9 +29,8 @@ static void call_again(struct weir_socket *s)
 static void tell_closed(struct weir_socket *s)
 {
     struct weir_sockets *set = s->set;
-    if (--set->n_members == 0) {
-        uv_unref((uv_handle_t *)&set->poll);
-    }
+    set->n_members--;
+    weir_poller_release(set->poller);
     s->events->closed(s); /* the memory may be gone */
 }
 
@@ -101,28 +100,9 @@ static void take_event(struct weir_socket *s, uint32_t what)
     read_input(s);
 }
 
-static void fetch_event(const struct weir_sockets *set, int at)
+static void on_ready(struct weir_poller_member *m, uint32_t what)
 {
-    if (at < set->n_events) {
-        weir_fetch(set->events[at].data.ptr, set->n_near);
-    }
-}
-
-static void on_ready(uv_poll_t *poll, int status, int what)
-{
-    (void)status;
-    (void)what;
-    struct weir_sockets *set = poll->data;
-    set->n_events = epoll_wait(set->epoll, set->events, WEIR_SOCKETS_EVENTS, 0);
-    fetch_event(set, 0);
-    for (set->at = 0; set->at < set->n_events; set->at++) {
-        const struct epoll_event *e = &set->events[set->at];
-        fetch_event(set, set->at + 1);
-        if (e->data.ptr) {
-            take_event(e->data.ptr, e->events);
-        }
-    }
-    set->n_events = 0;
+    take_event((struct weir_socket *)m, what);
 }
 
 /* What is put off meanwhile waits for the turn after this. */
@@ -155,18 +135,16 @@ static void on_spin(uv_idle_t *spinner)
 int weir_socket_open(struct weir_socket *s, struct weir_sockets *set, int fd,
                      const struct weir_socket_events *events)
 {
-    struct epoll_event e = {
-        .events =
-            EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, /* edges: asking for all costs nothing */
-        .data.ptr = s,
-    };
-    if (epoll_ctl(set->epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
-        return -errno;
+    /* Edges: asking for all costs nothing. */
+    enum { WHAT = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+    int r = weir_poller_add(set->poller, fd, (uint32_t)WHAT, &s->member);
+    if (r < 0) {
+        return r;
     }
-    *s = (struct weir_socket){.set = set, .events = events, .fd = fd};
-    if (set->n_members++ == 0) {
-        uv_ref((uv_handle_t *)&set->poll);
-    }
+    *s = (struct weir_socket){
+        .member = {on_ready, set->n_near}, .set = set, .events = events, .fd = fd};
+    set->n_members++;
+    weir_poller_hold(set->poller);
     return 0;
 }
 
@@ -217,20 +195,14 @@ void weir_socket_tune(int fd, int keepalive_s)
 
 void weir_socket_close(struct weir_socket *s)
 {
-    struct weir_sockets *set = s->set;
     if (s->fd < 0) {
         return;
     }
     /* Not left to close(): a child process that has yet to exec would keep it in. */
-    (void)epoll_ctl(set->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+    weir_poller_remove(s->set->poller, s->fd, &s->member);
     (void)close(s->fd);
     s->fd = -1;
     s->is_reading = s->is_waiting = false;
-    for (int i = set->at + 1; i < set->n_events; i++) {
-        if (set->events[i].data.ptr == s) {
-            set->events[i].data.ptr = NULL;
-        }
-    }
     call_again(s);
 }
 
@@ -300,28 +272,24 @@ int weir_sockets_open(struct weir_sockets *set, uv_loop_t *loop, size_t n_near)
 {
     set->n_near = (uint32_t)n_near;
     set->n_members = 0;
-    set->at = set->n_events = 0;
     LIST_INIT(&set->again);
-    set->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (set->epoll < 0) {
-        return -errno;
+    set->poller = weir_poller_of(loop);
+    set->n_handles = 1;
+    if (!set->poller) {
+        int r = weir_poller_open(&set->own, loop);
+        if (r < 0) {
+            return r;
+        }
+        set->poller = &set->own;
+        set->n_handles = 2;
     }
-    int r = uv_poll_init(loop, &set->poll, set->epoll);
-    if (r < 0) {
-        (void)close(set->epoll);
-        return r;
-    }
-    (void)uv_idle_init(loop, &set->spinner); /* it and both starts cannot fail */
-    set->poll.data = set->spinner.data = set;
-    (void)uv_poll_start(&set->poll, UV_READABLE, on_ready);
-    uv_unref((uv_handle_t *)&set->poll);
-    set->n_handles = 2;
+    (void)uv_idle_init(loop, &set->spinner); /* cannot fail */
+    set->spinner.data = set;
     return 0;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void count_closed(struct weir_sockets *set)
 {
-    struct weir_sockets *set = handle->data;
     if (--set->n_handles > 0) {
         return;
     }
@@ -329,16 +297,26 @@ static void on_handle_closed(uv_handle_t *handle)
         struct weir_socket *s = LIST_FIRST(&set->again);
         LIST_REMOVE(s, again);
         s->is_again = false;
-        set->n_members--;
-        s->events->closed(s);
+        tell_closed(s);
     }
-    (void)close(set->epoll);
     set->closed(set);
+}
+
+static void on_poller_closed(struct weir_poller *p)
+{
+    count_closed((struct weir_sockets *)((char *)p - offsetof(struct weir_sockets, own)));
+}
+
+static void on_spinner_closed(uv_handle_t *handle)
+{
+    count_closed(handle->data);
 }
 
 void weir_sockets_close(struct weir_sockets *set, void (*closed)(struct weir_sockets *set))
 {
     set->closed = closed;
-    uv_close((uv_handle_t *)&set->poll, on_handle_closed);
-    uv_close((uv_handle_t *)&set->spinner, on_handle_closed);
+    uv_close((uv_handle_t *)&set->spinner, on_spinner_closed);
+    if (set->poller == &set->own) {
+        weir_poller_close(&set->own, on_poller_closed);
+    }
 }

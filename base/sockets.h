@@ -3,9 +3,9 @@
 /* Connected stream sockets on a libuv loop, read and written without libuv's streams.
  *
  * Why: a stream of libuv's is level-triggered, so that each socket that had something is asked
- * again in the loop's next turn; and it reads through two callbacks and read(2). A set has an epoll
- * instance of its own, edge-triggered, which the loop watches as one descriptor: a socket costs one
- * event and one recv(2) for what has come.
+ * again in the loop's next turn; and it reads through two callbacks and read(2). These are
+ * members of the loop's poller (poller.h), edge-triggered: a socket costs one event and one
+ * recv(2) for what has come. On a loop that shares no poller a set has its own.
  * Life: a set is opened on a loop, and closed when all its sockets are closed. A socket is opened
  * or connected, closed once, and told `closed`, as its last event, out of the loop: its memory must
  * stay until then. A set's memory stays until its own `closed`.
@@ -18,19 +18,15 @@
  * Bounds: one socket reads WEIR_SOCKETS_READS times the set's buffer in a turn of the loop, then
  * the others have their turn. An open set keeps the loop alive while it has sockets. */
 #include <stdbool.h>
-#include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "buf.h"
 #include "fetch.h"
+#include "poller.h"
 
-enum {
-    WEIR_SOCKETS_READ_BYTES = 64 * 1024,
-    WEIR_SOCKETS_READS = 4,
-    WEIR_SOCKETS_EVENTS = 512 /* taken from the kernel at once */
-};
+enum { WEIR_SOCKETS_READ_BYTES = 64 * 1024, WEIR_SOCKETS_READS = 4 };
 
 struct weir_socket;
 
@@ -48,20 +44,19 @@ struct weir_socket_events {
 LIST_HEAD(weir_socket_list, weir_socket);
 
 struct weir_sockets {
-    uv_poll_t poll;    /* the epoll instance */
-    uv_idle_t spinner; /* while `again` has members */
-    int epoll;
+    struct weir_poller *poller; /* the loop's, or own */
+    struct weir_poller own;
+    uv_idle_t spinner;  /* while `again` has members */
     uint32_t n_near;    /* bytes from a socket on that its owner reads with each event */
     uint32_t n_members; /* not yet told `closed` */
     uint32_t n_handles;
     struct weir_socket_list again; /* for the next turn: closed, not read to the end, or due */
     void (*closed)(struct weir_sockets *set);
-    struct epoll_event events[WEIR_SOCKETS_EVENTS];
-    int at, n_events; /* of the batch being told */
     char input[WEIR_SOCKETS_READ_BYTES];
 };
 
 struct weir_socket {
+    struct weir_poller_member member;
     struct weir_sockets *set;
     const struct weir_socket_events *events;
     const void *wanted; /* the owner reads it with each input; NULL: nothing */

@@ -25,7 +25,7 @@ enum {
 /* Ends the main loop's run; weir_server_finish() takes everything down in order. */
 static void begin_stop(struct weir_server *s)
 {
-    uv_stop(weir_worker_loop(s->admin));
+    weir_worker_end_run(s->admin);
 }
 
 void weir_server_drain(struct weir_server *s)
@@ -141,7 +141,7 @@ void weir_server_finish(struct weir_server *s)
     bound_the_end(STOP_GRACE_S);
     weir_shedding_destroy(s->shedding);
     if (s->store && s->admin) {
-        weir_server_finish_store(s->store, weir_worker_loop(s->admin));
+        weir_server_finish_store(s->store, s->admin);
     }
     if (s->admin) {
         weir_worker_leave_plugins(s->admin); /* its loop still has to end */

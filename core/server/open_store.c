@@ -94,21 +94,21 @@ int weir_server_open_store(const struct weir_config *config, struct weir_metrics
     return rc < 0 ? rc : weir_store_metrics_start(*ret_store, metrics);
 }
 
-void weir_server_await_store(struct weir_store *store, uv_loop_t *main_loop)
+void weir_server_await_store(struct weir_store *store, struct weir_worker *admin)
 {
     uint64_t end_us = weir_clock_mono_us() + WAIT_AT_START_US;
     while (!weir_store_is_up(store) && weir_clock_mono_us() < end_us) {
-        (void)uv_run(main_loop, UV_RUN_ONCE); /* the loop's tick ends a turn */
+        weir_worker_run_once(admin); /* the loop's tick ends a turn */
     }
     if (!weir_store_is_up(store)) {
         weir_log(WEIR_LOG_WARN, "store", NULL, "starting without it; it is tried again and again");
     }
 }
 
-void weir_server_finish_store(struct weir_store *store, uv_loop_t *main_loop)
+void weir_server_finish_store(struct weir_store *store, struct weir_worker *admin)
 {
     uint64_t end_us = weir_clock_mono_us() + WAIT_AT_END_US;
     while (!weir_store_is_idle(store) && weir_clock_mono_us() < end_us) {
-        (void)uv_run(main_loop, UV_RUN_ONCE);
+        weir_worker_run_once(admin);
     }
 }

@@ -226,7 +226,7 @@ static int attach_store(struct weir_server *s, struct weir_error *err)
 {
     int r = weir_worker_attach_store(s->admin, true, err);
     if (r == 0) {
-        weir_server_await_store(s->store, weir_worker_loop(s->admin));
+        weir_server_await_store(s->store, s->admin);
     }
     return r;
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
+#include "base/poller.h"
 #include "base/slice.h"
 #include "core/api/error_body.h"
 #include "core/metrics/metrics.h"
@@ -31,8 +32,8 @@ struct weir_worker {
     struct weir_server *server;
     struct weir_worker_settings settings;
     uv_loop_t loop;
+    struct weir_poller poller; /* of the listeners' connections, and of targets' */
     uv_timer_t tick;
-    uv_prepare_t turn; /* the last thing before the loop sleeps */
     uv_idle_t ready_turn;
     struct ready_requests ready; /* come whole in this turn */
     struct weir_replay_secret replay_secret;
@@ -176,13 +177,6 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
-/* Started before all others of the loop, so that libuv runs it as the last. */
-static void on_turn(uv_prepare_t *turn)
-{
-    struct weir_worker *w = turn->data;
-    weir_plugin_loop_turned(w->plugin_loop.loop);
-}
-
 static struct weir_worker *from_item(struct weir_inbox_item *item, size_t offset)
 {
     return (struct weir_worker *)(void *)((char *)item - offset);
@@ -219,9 +213,9 @@ static void close_if_idle(struct weir_worker *w)
     weir_worker_leave_plugins(w);
     weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
     weir_inbox_finish(&w->inbox);
-    uv_close((uv_handle_t *)&w->turn, NULL);
     uv_close((uv_handle_t *)&w->ready_turn, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
+    weir_poller_close(&w->poller, NULL);
 }
 
 static void stop_on_loop(struct weir_inbox_item *item)
@@ -244,8 +238,8 @@ static const struct weir_http_handler handler = {
     .on_drained = on_drained,
 };
 
-/* Closes what create() has opened so far, which takes a turn of the loop, and frees. */
-static void undo_create(struct weir_worker *w, bool has_inbox, bool has_plugin_loop)
+/* Closes what open() has opened so far, which takes a turn of the loop. */
+static void undo_open(struct weir_worker *w, bool has_poller, bool has_inbox, bool has_plugin_loop)
 {
     if (has_plugin_loop) {
         weir_plugin_loop_uv_close(&w->plugin_loop, NULL);
@@ -253,11 +247,33 @@ static void undo_create(struct weir_worker *w, bool has_inbox, bool has_plugin_l
     if (has_inbox) {
         weir_inbox_finish(&w->inbox);
     }
-    uv_close((uv_handle_t *)&w->turn, NULL);
-    uv_close((uv_handle_t *)&w->ready_turn, NULL);
+    if (has_poller) {
+        weir_poller_close(&w->poller, NULL);
+    }
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&w->loop);
-    free(w);
+}
+
+/* All that create() opens and that may fail. */
+static int open_parts(struct weir_worker *w)
+{
+    const struct weir_worker_settings *o = &w->settings;
+    int r = uv_loop_init(&w->loop);
+    if (r < 0) {
+        return r;
+    }
+    bool has_poller = weir_poller_open(&w->poller, &w->loop) == 0;
+    bool has_inbox = has_poller && weir_inbox_init(&w->inbox, &w->loop) == 0;
+    bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
+    if (has_poller) {
+        weir_poller_share(&w->poller);
+    }
+    if (!has_plugin_loop || weir_tenants_reader_add(w->server->tenants, &w->tenants_reader) < 0 ||
+        weir_http_server_create(&w->loop, &o->http, &handler, w, &w->http) < 0) {
+        undo_open(w, has_poller, has_inbox, has_plugin_loop);
+        return UV_ENOMEM;
+    }
+    return 0;
 }
 
 int weir_worker_create(struct weir_server *server, const struct weir_worker_settings *settings,
@@ -270,28 +286,17 @@ int weir_worker_create(struct weir_server *server, const struct weir_worker_sett
     w->server = server;
     w->settings = *settings;
     weir_buf_init(&w->scratch, settings->max_response_bytes);
+    TAILQ_INIT(&w->ready);
     w->drain_item.run = drain_on_loop;
     w->stop_item.run = stop_on_loop;
     atomic_store_explicit(&w->heartbeat_us, weir_clock_mono_us(), memory_order_relaxed);
-    int r = uv_loop_init(&w->loop);
+    int r = open_parts(w);
     if (r < 0) {
         free(w);
-        return weir_error_set(err, WEIR_E_IO, "cannot make an event loop: %s", uv_strerror(r));
+        return weir_error_set(err, WEIR_E_IO, "cannot set up a worker: %s", uv_strerror(r));
     }
-    (void)uv_prepare_init(&w->loop, &w->turn);
-    w->turn.data = w;
-    (void)uv_prepare_start(&w->turn, on_turn);
-    uv_unref((uv_handle_t *)&w->turn);
-    TAILQ_INIT(&w->ready);
     (void)uv_idle_init(&w->loop, &w->ready_turn);
     w->ready_turn.data = w;
-    bool has_inbox = weir_inbox_init(&w->inbox, &w->loop) == 0;
-    bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
-    if (!has_plugin_loop || weir_tenants_reader_add(server->tenants, &w->tenants_reader) < 0 ||
-        weir_http_server_create(&w->loop, &settings->http, &handler, w, &w->http) < 0) {
-        undo_create(w, has_inbox, has_plugin_loop);
-        return weir_error_set(err, WEIR_E_NOMEM, "cannot set up a worker");
-    }
     weir_http_server_use_tls(w->http, settings->tls);
     (void)uv_timer_init(&w->loop, &w->tick);
     w->tick.data = w;
@@ -319,11 +324,30 @@ int weir_worker_listen_along(struct weir_worker *w, const struct weir_worker *fi
     return weir_http_server_listen_along(w->http, first->http, address, err);
 }
 
+static void on_turned(void *user)
+{
+    struct weir_worker *w = user;
+    if (w->plugin_loop.loop) { /* else it was closed in this turn */
+        weir_plugin_loop_turned(w->plugin_loop.loop);
+    }
+}
+
 void weir_worker_run(struct weir_worker *w)
 {
     weir_plugin_loop_adopt(w->plugin_loop.loop);
-    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    weir_poller_run(&w->poller, on_turned, w);
     weir_plugin_loop_adopt(NULL);
+}
+
+void weir_worker_run_once(struct weir_worker *w)
+{
+    (void)uv_run(&w->loop, UV_RUN_ONCE);
+    on_turned(w);
+}
+
+void weir_worker_end_run(struct weir_worker *w)
+{
+    weir_poller_stop(&w->poller);
 }
 
 static void *thread_main(void *arg)

@@ -46,8 +46,11 @@ int weir_worker_start(struct weir_worker *w, struct weir_error *err);
 /* Lets the calling thread, which runs this loop, use the store. A worker with a thread of its own
  * does so itself. */
 int weir_worker_attach_store(struct weir_worker *w, bool is_main, struct weir_error *err);
-/* Runs the loop on the calling thread until stop(). */
+/* Runs the loop on the calling thread until stop(), or end_run(). */
 void weir_worker_run(struct weir_worker *w);
+void weir_worker_end_run(struct weir_worker *w);
+/* One turn, which sleeps until there is something, outside run(). */
+void weir_worker_run_once(struct weir_worker *w);
 /* Stops accepting; running requests go on. [any-thread] */
 void weir_worker_drain(struct weir_worker *w);
 bool weir_worker_is_drained(const struct weir_worker *w); /* [any-thread] */

@@ -64,6 +64,16 @@ static void release_op(struct weir_redis_loop *l, struct weir_redis_op *op)
     l->n_spare++;
 }
 
+static void on_spin(uv_idle_t *spinner)
+{
+    (void)spinner;
+}
+
+static void call_prepare(struct weir_redis_loop *l)
+{
+    (void)uv_idle_start(&l->spinner, on_spin); /* nothing, when it is started already */
+}
+
 /* At the end of those that wait to be told; its deadline counts from the loop's next turn, so that
  * a loop that did not turn for a while is not mistaken for a slow store. */
 static void add_untold(struct weir_redis_loop *l, struct weir_redis_op *op)
@@ -75,6 +85,7 @@ static void add_untold(struct weir_redis_loop *l, struct weir_redis_op *op)
     l->newest = op;
     l->n_untold++;
     l->has_fresh = true;
+    call_prepare(l);
 }
 
 static void remove_untold(struct weir_redis_loop *l, struct weir_redis_op *op)
@@ -166,6 +177,7 @@ static void send_op(struct weir_redis_connection *c, struct weir_redis_op *op)
     *c->last = op;
     c->last = &op->next;
     c->n++;
+    call_prepare(c->loop);
 }
 
 /* The connection has gone: what was sent may have happened. */
@@ -400,6 +412,7 @@ static void on_timer(uv_timer_t *timer)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct weir_redis_loop *l = prepare->data;
+    (void)uv_idle_stop(&l->spinner);
     if (l->has_fresh) {
         uint64_t now_us = weir_clock_mono_us();
         uint64_t deadline_us = now_us + (uint64_t)l->r->options.timeout_ms * 1000;
@@ -474,9 +487,10 @@ int weir_redis_loop_create(struct weir_redis *r, uv_loop_t *uv, struct weir_redi
         return WEIR_E_IO;
     }
     (void)uv_prepare_init(uv, &l->prepare); /* these cannot fail: they only fill the struct */
+    (void)uv_idle_init(uv, &l->spinner);
     (void)uv_timer_init(uv, &l->timer);
-    l->prepare.data = l->timer.data = l;
-    l->n_handles = 3;
+    l->prepare.data = l->spinner.data = l->timer.data = l;
+    l->n_handles = 4;
     (void)uv_prepare_start(&l->prepare, on_prepare);
     *ret_loop = l;
     return 0;
@@ -510,5 +524,6 @@ void weir_redis_loop_close(struct weir_redis_loop *l)
     refuse_waiting(l);
     weir_waker_close(&l->waker, on_waker_closed);
     uv_close((uv_handle_t *)&l->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&l->spinner, on_handle_closed);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);
 }

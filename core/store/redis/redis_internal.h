@@ -33,6 +33,7 @@ struct weir_redis_loop { /* loop.c; [its thread], but `waker` and `next` */
     struct weir_redis_loop *next; /* under r->lock */
     uv_loop_t *uv;
     uv_prepare_t prepare; /* writes what this turn asked for */
+    uv_idle_t spinner;    /* while there is such: what comes behind `prepare` does not wait */
     uv_timer_t timer;     /* the first deadline */
     struct weir_waker waker;
     uint32_t n_handles; /* not closed */

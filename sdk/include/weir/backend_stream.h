@@ -223,7 +223,9 @@ typedef struct weir_backend_stream {
     /* Both or none: the target works on the requests' own loops. A loop is a `uv_loop_t *` of the
      * libuv that the host runs on; the plugin links that same shared library. loop_begin() names
      * one, for each loop, before it turns: the target opens handles on it later, on the loop's
-     * thread, when a generation comes. [main] */
+     * thread, when a generation comes. The loop's data is the host's. A prepare handle may run
+     * before the last events of a turn: work that they leave for it needs an active idle handle,
+     * or the loop sleeps first. [main] */
     void (*loop_begin)(void *target, uint32_t loop, void *uv_loop);
     /* No generation is left on this loop and none will come: closes all handles. WEIR_E_BUSY: the
      * loop must turn a few times more, ask again. [loop] */

@@ -25,8 +25,11 @@ struct end {
 struct fixture {
     uv_loop_t loop;
     uv_timer_t guard;
+    struct weir_poller poller; /* shared, where is_run */
+    uv_idle_t idle;
     struct weir_sockets set;
     struct end ends[2];
+    bool is_run; /* the thread waits in the poller */
     bool is_closed, guard_fired;
 };
 
@@ -70,13 +73,28 @@ static void on_guard(uv_timer_t *guard)
     f->guard_fired = true;
 }
 
-static int start(void **state)
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static int start(void **state, bool is_run)
 {
     static struct fixture f;
-    f = (struct fixture){0};
+    memset(&f, 0, sizeof(f));
+    f.is_run = is_run;
     *state = &f;
     if (uv_loop_init(&f.loop) < 0 || uv_timer_init(&f.loop, &f.guard) < 0 ||
-        weir_sockets_open(&f.set, &f.loop, sizeof(struct weir_socket)) < 0) {
+        uv_idle_init(&f.loop, &f.idle) < 0) {
+        return -1;
+    }
+    if (is_run) {
+        if (weir_poller_open(&f.poller, &f.loop) < 0) {
+            return -1;
+        }
+        weir_poller_share(&f.poller);
+    }
+    if (weir_sockets_open(&f.set, &f.loop, sizeof(struct weir_socket)) < 0) {
         return -1;
     }
     f.guard.data = &f;
@@ -95,6 +113,16 @@ static int start(void **state)
     return uv_timer_start(&f.guard, on_guard, GUARD_MS, 0);
 }
 
+static int start_watched(void **state)
+{
+    return start(state, false);
+}
+
+static int start_run(void **state)
+{
+    return start(state, true);
+}
+
 static void on_set_closed(struct weir_sockets *set)
 {
     struct fixture *f = (struct fixture *)((char *)set - offsetof(struct fixture, set));
@@ -110,23 +138,43 @@ static int finish(void **state)
         (void)close(f->ends[i].peer);
     }
     weir_sockets_close(&f->set, on_set_closed);
+    if (f->is_run) {
+        weir_poller_close(&f->poller, NULL);
+    }
     uv_close((uv_handle_t *)&f->guard, NULL);
+    uv_close((uv_handle_t *)&f->idle, NULL);
     (void)uv_run(&f->loop, UV_RUN_DEFAULT);
     return f->is_closed ? uv_loop_close(&f->loop) : -1; /* each was told once, before the set */
+}
+
+static void stop(void *poller)
+{
+    weir_poller_stop(poller);
+}
+
+static void run_once(struct fixture *f)
+{
+    if (f->is_run) {
+        weir_poller_run(&f->poller, stop, &f->poller);
+    } else {
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    }
 }
 
 #define RUN_UNTIL(f, condition)                                                                    \
     while (!(condition)) {                                                                         \
         assert_false((f)->guard_fired);                                                            \
-        uv_run(&(f)->loop, UV_RUN_ONCE);                                                           \
+        run_once(f);                                                                               \
     }
 
 /* Whatever is on its way is told in these turns. */
 static void run_idle(struct fixture *f)
 {
+    (void)uv_idle_start(&f->idle, on_idle);
     for (int i = 0; i < 5; i++) {
-        uv_run(&f->loop, UV_RUN_NOWAIT);
+        run_once(f);
     }
+    (void)uv_idle_stop(&f->idle);
 }
 
 static void put(const struct end *e, const char *text)
@@ -335,7 +383,11 @@ static void a_reset_peer_is_told_so(void **state)
     (void)close(fd);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
+#define TEST(name)                                                                                 \
+    {"watched: " #name, name, start_watched, finish, NULL},                                        \
+    {                                                                                              \
+        "run: " #name, name, start_run, finish, NULL                                               \
+    }
 
 int main(void)
 {
