@@ -11,10 +11,14 @@
 static int machine_runs(const struct weir_cpu_isa *isa)
 {
 #if defined(__x86_64__)
+    const int has_avx512 = __builtin_cpu_supports("avx512f") &&
+                           __builtin_cpu_supports("avx512bw") &&
+                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (isa == &weir_cpu_isa_avx512_vnni) {
+        return has_avx512 && __builtin_cpu_supports("avx512vnni");
+    }
     if (isa == &weir_cpu_isa_avx512) {
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vnni");
+        return has_avx512;
     }
     if (isa == &weir_cpu_isa_avx2) {
         /* Every processor with AVX2 has F16C, which older compilers can not ask for. */
@@ -34,6 +38,7 @@ static int machine_runs(const struct weir_cpu_isa *isa)
 
 static const struct weir_cpu_isa *const tables[] = {
 #if defined(__x86_64__)
+    &weir_cpu_isa_avx512_vnni,
     &weir_cpu_isa_avx512,
     &weir_cpu_isa_avx2,
 #elif defined(__aarch64__)

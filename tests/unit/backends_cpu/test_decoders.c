@@ -15,7 +15,7 @@
 enum { STREAMS = 16, ROWS_MAX = 16, GOLDEN_TOKENS = 300, GEN = 12 };
 
 static const char *const names[] = {"llama", "qwen2", "qwen3", "gemma3"};
-static const char *const isas[] = {"avx512", "avx2", "neon+i8mm", "neon", "scalar"};
+static const char *const isas[] = {"avx512+vnni", "avx512", "avx2", "neon+i8mm", "neon", "scalar"};
 enum { N_ISAS = sizeof(isas) / sizeof(isas[0]) };
 static const char *const kv_types[] = {"f16", "int8"};
 static int is_short;
