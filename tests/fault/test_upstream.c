@@ -108,7 +108,7 @@ static int live(void *arg)
     struct life *life = arg;
     struct weir_upstream *u = NULL;
     struct weir_error err = {0};
-    uv_loop_t loop;
+    uv_loop_t loop = {0}; /* uv_loop_init() keeps its data */
     current = life;
     life->rc = 0;
     memset(life->n_finished, 0, sizeof(life->n_finished));

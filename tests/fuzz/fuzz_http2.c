@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct counts counts = {0};
     struct weir_http_limits limits;
     struct weir_http_server *s;
-    uv_loop_t loop;
+    uv_loop_t loop = {0}; /* uv_loop_init() keeps its data */
     weir_http_limits_init(&limits);
     limits.max_head_bytes = 2000;
     limits.max_target_bytes = 300;
