@@ -238,7 +238,7 @@ static const struct weir_http_handler handler = {
     .on_drained = on_drained,
 };
 
-/* Closes what open() has opened so far, which takes a turn of the loop. */
+/* Closes what open_parts() has opened so far, which takes a turn of the loop. */
 static void undo_open(struct weir_worker *w, bool has_poller, bool has_inbox, bool has_plugin_loop)
 {
     if (has_plugin_loop) {
@@ -263,11 +263,11 @@ static int open_parts(struct weir_worker *w)
         return r;
     }
     bool has_poller = weir_poller_open(&w->poller, &w->loop) == 0;
-    bool has_inbox = has_poller && weir_inbox_init(&w->inbox, &w->loop) == 0;
-    bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
     if (has_poller) {
         weir_poller_share(&w->poller);
     }
+    bool has_inbox = has_poller && weir_inbox_init(&w->inbox, &w->loop) == 0;
+    bool has_plugin_loop = has_inbox && weir_plugin_loop_uv_init(&w->plugin_loop, &w->loop) == 0;
     if (!has_plugin_loop || weir_tenants_reader_add(w->server->tenants, &w->tenants_reader) < 0 ||
         weir_http_server_create(&w->loop, &o->http, &handler, w, &w->http) < 0) {
         undo_open(w, has_poller, has_inbox, has_plugin_loop);

@@ -7,9 +7,11 @@
 
 #define ISA_TABLE weir_cpu_isa_avx2
 #define ISA_NAME "avx2"
+#define ISA_Q8_FLIP 0
 
 enum {
     ROWS = 8,
+    FLOAT_COLS = 3,  /* x 4 sums = 12 of 16 registers */
     TILES = 1,       /* of a strip */
     TILES_ALONE = 4, /* of a strip of one token: more streams fill more of the bandwidth */
 };
@@ -45,9 +47,10 @@ INLINE vi vi_and(vi a, vi b)
     return _mm256_and_si256(a, b);
 }
 
-INLINE vi vi_or(vi a, vi b)
+/* a | b & mask */
+INLINE vi vi_or_masked(vi a, vi b, vi mask)
 {
-    return _mm256_or_si256(a, b);
+    return _mm256_or_si256(a, _mm256_and_si256(b, mask));
 }
 
 INLINE vi vi_sll16(vi a, int n)

@@ -12,44 +12,26 @@
  * Up to 8 tokens the tiles are unpacked in registers as they stream through. With more they are
  * expanded to bytes and float scales in L1, a chunk of columns at a time, and meet the tokens
  * there. Both ways run the same body, so an output is the same float operations in one order. */
-#include <immintrin.h>
-
+#include "backends/cpu/linear/avx512.h"
 #include "backends/cpu/linear/isa_tables.h"
 
+#define ISA_TABLE weir_cpu_isa_avx512_vnni
+#define ISA_NAME "avx512+vnni"
+#define ISA_Q8_FLIP 0x80
+
 enum {
-    ROWS = 16,
     TILES = 3,       /* of a strip */
     TILES_ALONE = 6, /* of a strip of one token: more streams fill more of the bandwidth */
     DIRECT_MAX = 8,  /* tokens up to which unpacking per group beats expanding */
     CHUNK_MAX = 20,  /* blocks expanded at once: TILES * 640 bytes each, in L1 */
 };
 
-#include "backends/cpu/linear/strip.h"
+#include "backends/cpu/linear/x86_impl.h"
 
 struct expanded {
     _Alignas(64) uint8_t quants[CHUNK_MAX][8 * PLANE];
     _Alignas(64) float scales[CHUNK_MAX][2][ROWS]; /* s and m, or s of both halves */
 };
-
-INLINE __m512i load_plane(const uint8_t *planes, unsigned i)
-{
-    return _mm512_loadu_si512(planes + (size_t)i * PLANE);
-}
-
-INLINE __m512i nibbles(const uint8_t *planes, unsigned g)
-{
-    __m512i x = load_plane(planes, g % 4);
-    x = g < 4 ? x : _mm512_srli_epi16(x, 4);
-    return _mm512_and_si512(x, _mm512_set1_epi8(0x0f));
-}
-
-/* nibbles | (high & mask), where the wanted bits of `high` lie `shift` places too low. */
-INLINE __m512i with_high(__m512i nibble, __m512i high, int shift, char mask)
-{
-    high = shift >= 0 ? _mm512_slli_epi16(high, (unsigned)shift)
-                      : _mm512_srli_epi16(high, (unsigned)-shift);
-    return _mm512_ternarylogic_epi32(nibble, high, _mm512_set1_epi8(mask), 0xf8); /* a | b & c */
-}
 
 /* Plane g of a block as unsigned bytes: u for OFFSET kinds, w / s + 128 for the others. */
 INLINE __m512i plane(enum form form, const uint8_t *q, unsigned g)
@@ -70,80 +52,6 @@ INLINE __m512i plane(enum form form, const uint8_t *q, unsigned g)
             _mm512_set1_epi8(128 - 32));
     default: return load_plane(q, g);
     }
-}
-
-struct scales {
-    __m512 s;
-    __m512 second; /* m, or s of the second half */
-};
-
-INLINE __m512 halves(const uint8_t *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
-
-INLINE __m512 bytes_u8(const uint8_t *p)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
-
-INLINE __m512 bytes_i8(const uint8_t *p)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
-
-INLINE struct scales load_scales(enum form form, const uint8_t *scales, uint32_t block)
-{
-    struct scales out = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    const uint8_t *p;
-    switch (form) {
-    case FORM_Q4_0:
-    case FORM_Q5_0:
-    case FORM_Q8_0: out.s = halves(scales + (size_t)block * 2 * ROWS); break;
-    case FORM_Q4_1:
-    case FORM_Q5_1:
-        p = scales + (size_t)block * 4 * ROWS;
-        out.s = halves(p);
-        out.second = halves(p + 2 * ROWS);
-        break;
-    case FORM_Q4_K:
-    case FORM_Q5_K: {
-        p = scales + (size_t)(block / 8) * 20 * ROWS;
-        const uint8_t *q = p + 4 * ROWS + (size_t)(block % 8) * 2 * ROWS;
-        __m512 minus_dmin = _mm512_xor_ps(halves(p + 2 * ROWS), _mm512_set1_ps(-0.0f));
-        out.s = _mm512_mul_ps(halves(p), bytes_u8(q));
-        out.second = _mm512_mul_ps(minus_dmin, bytes_u8(q + ROWS));
-        break;
-    }
-    case FORM_Q6_K: {
-        p = scales + (size_t)(block / 8) * 18 * ROWS;
-        const uint8_t *q = p + 2 * ROWS + (size_t)(block % 8) * 2 * ROWS;
-        out.s = _mm512_mul_ps(halves(p), bytes_i8(q));
-        out.second = _mm512_mul_ps(halves(p), bytes_i8(q + ROWS));
-        break;
-    }
-    default: {
-        const float *f = (const float *)(const void *)scales + (size_t)block * 2 * ROWS;
-        out.s = _mm512_load_ps(f);
-        out.second = _mm512_load_ps(f + ROWS);
-        break;
-    }
-    }
-    return out;
-}
-
-/* Which lanes of tile `tile` are rows. */
-INLINE __mmask16 row_mask(uint32_t n_rows, uint32_t tile)
-{
-    uint32_t left = n_rows - tile * ROWS;
-    return left >= ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
-}
-
-INLINE __m512i broadcast_word(const int8_t *four)
-{
-    int32_t word;
-    memcpy(&word, four, sizeof(word));
-    return _mm512_set1_epi32(word);
 }
 
 /* The integer sums of one block, or of half `half` of a HALVES block. */
@@ -195,7 +103,7 @@ INLINE void run_strip(enum form form, unsigned tiles, unsigned tokens, const str
     for (unsigned c = 0; c < tokens; c++) {
 #pragma GCC unroll 8
         for (unsigned t = 0; t < tiles; t++) {
-            __mmask16 rows = row_mask(s->n_rows, t);
+            row_mask rows = row_mask_of(s->n_rows, t);
             const float *y = s->y + c * s->ldy + (size_t)t * ROWS;
             acc[c][t] = s->resumes ? _mm512_maskz_loadu_ps(rows, y) : _mm512_setzero_ps();
         }
@@ -229,7 +137,7 @@ INLINE void run_strip(enum form form, unsigned tiles, unsigned tokens, const str
     for (unsigned c = 0; c < tokens; c++) {
 #pragma GCC unroll 8
         for (unsigned t = 0; t < tiles; t++) {
-            __mmask16 rows = row_mask(s->n_rows, t);
+            row_mask rows = row_mask_of(s->n_rows, t);
             _mm512_mask_storeu_ps(s->y + c * s->ldy + (size_t)t * ROWS, rows, acc[c][t]);
         }
     }
@@ -415,204 +323,15 @@ static void span_pass(enum form form, const struct weir_cpu_span *w,
     }
 }
 
-static void span_quantised(enum form form, const struct weir_cpu_span *w,
+static void span_quantised(uint32_t type, const struct weir_cpu_span *w,
                            const struct weir_cpu_act *a, uint32_t n_tokens, float *y, size_t ldy)
 {
     uint32_t per_pass = tokens_per_pass(a->n_blocks);
     for (uint32_t token = 0; token < n_tokens; token += per_pass) {
         uint32_t n = n_tokens - token < per_pass ? n_tokens - token : per_pass;
         const struct weir_cpu_act_block *acts = a->groups + (size_t)(token / TOKENS) * a->n_blocks;
-        span_pass(form, w, acts, a->n_blocks, n, y + token * ldy, ldy);
+        span_pass((enum form)type, w, acts, a->n_blocks, n, y + token * ldy, ldy);
     }
 }
 
-INLINE __m512 load_floats(uint32_t type, const uint8_t *p)
-{
-    switch (type) {
-    case WEIR_TENSOR_F16: return halves(p);
-    case WEIR_TENSOR_BF16:
-        return _mm512_castsi512_ps(
-            _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
-    default: return _mm512_loadu_ps((const float *)(const void *)p);
-    }
-}
-
-enum { FLOAT_COLS = 6, FLOAT_SUMS = 4 /* partial sums by column % 4, for latency and accuracy */ };
-
-INLINE void float_strip(uint32_t type, unsigned cols, const uint8_t *tile, uint32_t n_cols,
-                        const float *x, size_t ldx, float *y, size_t ldy, __mmask16 rows)
-{
-    const size_t step = (type == WEIR_TENSOR_F32 ? 4u : 2u) * ROWS;
-    __m512 acc[FLOAT_COLS][FLOAT_SUMS];
-#pragma GCC unroll 6
-    for (unsigned c = 0; c < cols; c++) {
-#pragma GCC unroll 4
-        for (unsigned i = 0; i < FLOAT_SUMS; i++) {
-            acc[c][i] = _mm512_setzero_ps();
-        }
-    }
-    uint32_t k = 0;
-    for (; k + FLOAT_SUMS <= n_cols; k += FLOAT_SUMS) {
-#pragma GCC unroll 4
-        for (unsigned i = 0; i < FLOAT_SUMS; i++, tile += step) {
-            __m512 w = load_floats(type, tile);
-            _mm_prefetch((const char *)tile + 4096, _MM_HINT_T0);
-#pragma GCC unroll 6
-            for (unsigned c = 0; c < cols; c++) {
-                acc[c][i] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[c * ldx + k + i]), acc[c][i]);
-            }
-        }
-    }
-#pragma GCC unroll 3
-    for (unsigned i = 0; i < FLOAT_SUMS - 1; i++) {
-        if (k + i < n_cols) {
-            __m512 w = load_floats(type, tile + i * step);
-#pragma GCC unroll 6
-            for (unsigned c = 0; c < cols; c++) {
-                acc[c][i] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[c * ldx + k + i]), acc[c][i]);
-            }
-        }
-    }
-#pragma GCC unroll 6
-    for (unsigned c = 0; c < cols; c++) {
-        __m512 sum =
-            _mm512_add_ps(_mm512_add_ps(acc[c][0], acc[c][1]), _mm512_add_ps(acc[c][2], acc[c][3]));
-        _mm512_mask_storeu_ps(y + c * ldy, rows, sum);
-    }
-}
-
-INLINE void span_float(uint32_t type, const struct weir_cpu_span *w, const struct weir_cpu_act *a,
-                       uint32_t n_tokens, float *y, size_t ldy)
-{
-    for (uint32_t tile = 0; tile < w->n_tiles; tile++) {
-        const uint8_t *p = w->tiles + tile * w->tile_bytes;
-        __mmask16 rows = row_mask(w->n_rows, tile);
-        for (uint32_t t = 0; t < n_tokens; t += FLOAT_COLS) {
-            const float *x = a->x + t * a->ldx;
-            float *out = y + t * ldy + (size_t)tile * ROWS;
-            switch (n_tokens - t) {
-            case 1: float_strip(type, 1, p, w->n_cols, x, a->ldx, out, ldy, rows); break;
-            case 2: float_strip(type, 2, p, w->n_cols, x, a->ldx, out, ldy, rows); break;
-            case 3: float_strip(type, 3, p, w->n_cols, x, a->ldx, out, ldy, rows); break;
-            case 4: float_strip(type, 4, p, w->n_cols, x, a->ldx, out, ldy, rows); break;
-            case 5: float_strip(type, 5, p, w->n_cols, x, a->ldx, out, ldy, rows); break;
-            default: float_strip(type, 6, p, w->n_cols, x, a->ldx, out, ldy, rows); break;
-            }
-        }
-    }
-}
-
-/* round(x * scale); a NaN gives 0. */
-INLINE __m512i round_scaled(__m512 x, float scale)
-{
-    __m512 scaled = _mm512_mul_ps(x, _mm512_set1_ps(scale));
-    __mmask16 is_number = _mm512_cmp_ps_mask(scaled, scaled, _CMP_ORD_Q);
-    return _mm512_maskz_cvtps_epi32(is_number, scaled);
-}
-
-static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_block *blocks,
-                     uint32_t lane)
-{
-    const __m512i no_sign = _mm512_set1_epi32(0x7fffffff);
-    for (uint32_t b = 0; b < n_blocks; b++, x += WEIR_CPU_BLOCK) {
-        __m512 lo = _mm512_loadu_ps(x);
-        __m512 hi = _mm512_loadu_ps(x + 16);
-        /* The largest bit pattern without its sign: a NaN beats infinity beats the rest. */
-        __m512i amax_bits = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(lo), no_sign),
-                                             _mm512_and_si512(_mm512_castps_si512(hi), no_sign));
-        uint32_t bits = _mm512_reduce_max_epu32(amax_bits);
-        float amax;
-        memcpy(&amax, &bits, sizeof(amax));
-        float d = amax / 127.0f;
-        d = d < 0x1p-126f ? 0.0f : d;
-        float inverse = d > 0.0f && d <= 0x1.fffffep127f ? 1.0f / d : 0.0f;
-
-        __m512i q_lo = round_scaled(lo, inverse);
-        __m512i q_hi = round_scaled(hi, inverse);
-        int32_t sum_lo = _mm512_reduce_add_epi32(q_lo);
-        int32_t sum_hi = _mm512_reduce_add_epi32(q_hi);
-        _mm_storeu_si128((__m128i *)blocks[b].q[lane], _mm512_cvtsepi32_epi8(q_lo));
-        _mm_storeu_si128((__m128i *)(blocks[b].q[lane] + 16), _mm512_cvtsepi32_epi8(q_hi));
-        blocks[b].d[lane] = d;
-        blocks[b].d_sum[lane] = d * (float)(sum_lo + sum_hi);
-        blocks[b].bias[lane] = -128 * (sum_lo + sum_hi);
-        blocks[b].bias_lo[lane] = -128 * sum_lo;
-        blocks[b].bias_hi[lane] = -128 * sum_hi;
-    }
-}
-
-/* `n` becomes a constant here: the weights must be registers. */
-INLINE void add_columns(uint32_t n, const struct weir_cpu_outliers *o, uint32_t row,
-                        uint32_t n_rows, const float *x, uint32_t n_tokens, float *y, size_t ldy)
-{
-    for (uint32_t tile = 0; tile * ROWS < n_rows; tile++) {
-        const __mmask16 rows = row_mask(n_rows, tile);
-        const uint32_t first = tile * ROWS;
-        __m512 w[WEIR_CPU_OUTLIERS_MAX];
-#pragma GCC unroll 2
-        for (uint32_t i = 0; i < n; i++) {
-            w[i] = _mm512_maskz_loadu_ps(rows, o->weights[i] + row + first);
-        }
-        for (uint32_t t = 0; t < n_tokens; t++) {
-            float *out = y + t * ldy + first;
-            __m512 acc = _mm512_maskz_loadu_ps(rows, out);
-#pragma GCC unroll 2
-            for (uint32_t i = 0; i < n; i++) {
-                __m512 v = _mm512_set1_ps(x[(size_t)t * WEIR_CPU_OUTLIERS_MAX + i]);
-                acc = _mm512_fmadd_ps(w[i], v, acc);
-            }
-            _mm512_mask_storeu_ps(out, rows, acc);
-        }
-    }
-}
-
-static void add_outliers(const struct weir_cpu_outliers *o, uint32_t row, uint32_t n_rows,
-                         const float *x, uint32_t n_tokens, float *y, size_t ldy)
-{
-    if (o->n == 1) {
-        add_columns(1, o, row, n_rows, x, n_tokens, y, ldy);
-    } else {
-        add_columns(2, o, row, n_rows, x, n_tokens, y, ldy);
-    }
-}
-
-#define SPAN(name, function, type)                                                                 \
-    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
-                     uint32_t n_tokens, float *y, size_t ldy)                                      \
-    {                                                                                              \
-        function(type, w, a, n_tokens, y, ldy);                                                    \
-    }
-SPAN(span_f32, span_float, WEIR_TENSOR_F32)
-SPAN(span_f16, span_float, WEIR_TENSOR_F16)
-SPAN(span_bf16, span_float, WEIR_TENSOR_BF16)
-SPAN(span_q4_0, span_quantised, FORM_Q4_0)
-SPAN(span_q4_1, span_quantised, FORM_Q4_1)
-SPAN(span_q5_0, span_quantised, FORM_Q5_0)
-SPAN(span_q5_1, span_quantised, FORM_Q5_1)
-SPAN(span_q8_0, span_quantised, FORM_Q8_0)
-SPAN(span_q4_k, span_quantised, FORM_Q4_K)
-SPAN(span_q5_k, span_quantised, FORM_Q5_K)
-SPAN(span_q6_k, span_quantised, FORM_Q6_K)
-#undef SPAN
-
-const struct weir_cpu_isa weir_cpu_isa_avx512_vnni = {
-    .name = "avx512+vnni",
-    .tile_rows = ROWS,
-    .q8_flip = 0x80,
-    .quantise = quantise,
-    .add_outliers = add_outliers,
-    .span =
-        {
-            [WEIR_TENSOR_F32] = span_f32,
-            [WEIR_TENSOR_F16] = span_f16,
-            [WEIR_TENSOR_BF16] = span_bf16,
-            [WEIR_TENSOR_Q4_0] = span_q4_0,
-            [WEIR_TENSOR_Q4_1] = span_q4_1,
-            [WEIR_TENSOR_Q5_0] = span_q5_0,
-            [WEIR_TENSOR_Q5_1] = span_q5_1,
-            [WEIR_TENSOR_Q8_0] = span_q8_0,
-            [WEIR_TENSOR_Q4_K] = span_q4_k,
-            [WEIR_TENSOR_Q5_K] = span_q5_k,
-            [WEIR_TENSOR_Q6_K] = span_q6_k,
-        },
-};
+#include "backends/cpu/linear/table_impl.h"

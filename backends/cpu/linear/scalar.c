@@ -7,6 +7,10 @@
 #include "backends/cpu/linear/isa_tables.h"
 #include "backends/cpu/linear/tile.h"
 
+#define ISA_TABLE weir_cpu_isa_scalar
+#define ISA_NAME "scalar"
+#define ISA_Q8_FLIP 0
+
 enum { ROWS = 8, CHUNK = 32 /* blocks that are decoded at once */ };
 
 static void quantise(const float *x, uint32_t n_blocks, struct weir_cpu_act_block *blocks,
@@ -75,7 +79,7 @@ static float dot_chunk(const struct weir_cpu_tile_values *w, enum weir_cpu_tile_
     return acc;
 }
 
-static void span_quantised(const struct weir_cpu_span *w, uint32_t type,
+static void span_quantised(uint32_t type, const struct weir_cpu_span *w,
                            const struct weir_cpu_act *a, uint32_t n_tokens, float *y, size_t ldy)
 {
     enum weir_cpu_tile_kind kind = weir_cpu_tile_format(type)->kind;
@@ -99,7 +103,7 @@ static void span_quantised(const struct weir_cpu_span *w, uint32_t type,
     }
 }
 
-static void span_float(const struct weir_cpu_span *w, uint32_t type, const struct weir_cpu_act *a,
+static void span_float(uint32_t type, const struct weir_cpu_span *w, const struct weir_cpu_act *a,
                        uint32_t n_tokens, float *y, size_t ldy)
 {
     for (uint32_t row = 0; row < w->n_rows; row++) {
@@ -127,42 +131,4 @@ static void add_outliers(const struct weir_cpu_outliers *o, uint32_t row, uint32
     }
 }
 
-#define SPAN(name, type, function)                                                                 \
-    static void name(const struct weir_cpu_span *w, const struct weir_cpu_act *a,                  \
-                     uint32_t n_tokens, float *y, size_t ldy)                                      \
-    {                                                                                              \
-        function(w, type, a, n_tokens, y, ldy);                                                    \
-    }
-SPAN(span_f32, WEIR_TENSOR_F32, span_float)
-SPAN(span_f16, WEIR_TENSOR_F16, span_float)
-SPAN(span_bf16, WEIR_TENSOR_BF16, span_float)
-SPAN(span_q4_0, WEIR_TENSOR_Q4_0, span_quantised)
-SPAN(span_q4_1, WEIR_TENSOR_Q4_1, span_quantised)
-SPAN(span_q5_0, WEIR_TENSOR_Q5_0, span_quantised)
-SPAN(span_q5_1, WEIR_TENSOR_Q5_1, span_quantised)
-SPAN(span_q8_0, WEIR_TENSOR_Q8_0, span_quantised)
-SPAN(span_q4_k, WEIR_TENSOR_Q4_K, span_quantised)
-SPAN(span_q5_k, WEIR_TENSOR_Q5_K, span_quantised)
-SPAN(span_q6_k, WEIR_TENSOR_Q6_K, span_quantised)
-#undef SPAN
-
-const struct weir_cpu_isa weir_cpu_isa_scalar = {
-    .name = "scalar",
-    .tile_rows = ROWS,
-    .quantise = quantise,
-    .add_outliers = add_outliers,
-    .span =
-        {
-            [WEIR_TENSOR_F32] = span_f32,
-            [WEIR_TENSOR_F16] = span_f16,
-            [WEIR_TENSOR_BF16] = span_bf16,
-            [WEIR_TENSOR_Q4_0] = span_q4_0,
-            [WEIR_TENSOR_Q4_1] = span_q4_1,
-            [WEIR_TENSOR_Q5_0] = span_q5_0,
-            [WEIR_TENSOR_Q5_1] = span_q5_1,
-            [WEIR_TENSOR_Q8_0] = span_q8_0,
-            [WEIR_TENSOR_Q4_K] = span_q4_k,
-            [WEIR_TENSOR_Q5_K] = span_q5_k,
-            [WEIR_TENSOR_Q6_K] = span_q6_k,
-        },
-};
+#include "backends/cpu/linear/table_impl.h"
