@@ -20,8 +20,10 @@ static struct weir_poller_member *member_at(const struct weir_poller *p, int at)
  * how much more the next one wants. */
 static void fetch_behind(const struct weir_poller *p, int at)
 {
-    const struct weir_poller_member *next = member_at(p, at + 1);
-    weir_fetch(member_at(p, at + 2), 1);
+    const struct weir_poller_member *next = member_at(p, at + 1), *second = member_at(p, at + 2);
+    if (second) {
+        weir_fetch(second, 1);
+    }
     if (next) {
         weir_fetch(next, next->n_near);
     }
