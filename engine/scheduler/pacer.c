@@ -11,7 +11,7 @@ enum {
     STALE_STEPS = 64, /* steps after which a pure one is measured again */
     FIRST_CHUNK = 64, /* tokens of a chunk of unknown cost */
     LEAST_CHUNK = 16, /* below, a step is all overhead */
-    PIECES = 8,       /* of a chunk */
+    PIECES = 16,      /* of a chunk */
 };
 
 static uint32_t bucket_of(uint32_t n_decode)
@@ -50,6 +50,12 @@ static void average_pure(double *mean, double took, double weight)
     average_time(mean, *mean > 0 && took > MOST_RISE * *mean ? MOST_RISE * *mean : took, weight);
 }
 
+/* What a round takes beyond a pure step. */
+static double spare_us(const struct weir_pacer *p, uint32_t n_decode)
+{
+    return (STRETCH - 1) * p->decode_us[bucket_of(n_decode)];
+}
+
 uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode)
 {
     uint32_t b = bucket_of(n_decode);
@@ -59,7 +65,7 @@ uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode)
     if (p->prompt_tokens <= 0) {
         return MIN_TOKENS;
     }
-    double budget_us = (STRETCH - 1) * p->decode_us[b];
+    double budget_us = spare_us(p, n_decode);
     double least_us = budget_us / 64; /* noise can make the difference vanish */
     double extra_us = p->extra_us > least_us ? p->extra_us : least_us;
     double fit = budget_us * p->prompt_tokens / extra_us;
@@ -79,14 +85,14 @@ uint32_t weir_pacer_tokens_in(const struct weir_pacer *p, uint32_t us)
 
 uint32_t weir_pacer_piece_us(const struct weir_pacer *p, uint32_t n_decode)
 {
-    double us = (STRETCH - 1) * p->decode_us[bucket_of(n_decode)];
-    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+    double us = spare_us(p, n_decode) - p->late_us;
+    return us < 0 ? 0 : us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
 uint32_t weir_pacer_prefill_tokens(const struct weir_pacer *p, uint32_t n_decode)
 {
     double us = p->pieces_us_per_token;
-    double fit = us > 0 ? PIECES * (double)weir_pacer_piece_us(p, n_decode) / us : LEAST_CHUNK;
+    double fit = us > 0 ? PIECES * spare_us(p, n_decode) / us : LEAST_CHUNK;
     return fit < LEAST_CHUNK ? LEAST_CHUNK : fit < UINT16_MAX ? (uint32_t)fit : UINT16_MAX;
 }
 
@@ -115,6 +121,7 @@ void weir_pacer_record(struct weir_pacer *p, uint32_t n_decode, uint32_t n_promp
     uint32_t b = bucket_of(n_decode);
     if (n_prompt_tokens == 0) {
         bool stale = p->n_steps - p->measured_at[b] > STALE_STEPS;
+        p->late_us = p->decode_us[b] > 0 && took > p->decode_us[b] ? took - p->decode_us[b] : 0;
         average_pure(&p->decode_us[b], took, stale ? RARE : USUAL);
         p->measured_at[b] = p->n_steps;
         return;

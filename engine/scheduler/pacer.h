@@ -12,8 +12,9 @@
  * mixed step to the next, as the cost of a token is not constant: a kernel's tile may hold a few
  * for nothing. Where a prompt's chunk is worked off in pieces between pure steps, a piece may take
  * what a mixed step takes beyond a pure one, and the chunk has as many tokens as make PIECES of
- * those: few enough that one stage of one of its layers is short. Threads: the engine's. A plain
- * value. */
+ * those: few enough that one stage of one of its layers is short. What the step before a piece took
+ * too long, the piece takes less: who else uses the memory or the processors mostly does so for
+ * many steps, and their average follows slowly. Threads: the engine's. A plain value. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct weir_pacer {
     double chunk_us, chunk_tokens; /* of steps with prompt tokens alone; 0: never measured */
     double pieces_us_per_token;    /* of chunks in pieces; 0: never measured */
     double step_us;                /* any step */
+    double late_us;                /* how much the last pure step took beyond the usual */
     uint32_t last_tokens;          /* prompt tokens of the last mixed step */
     uint64_t n_steps;
 };
@@ -36,7 +38,8 @@ struct weir_pacer {
 uint32_t weir_pacer_prompt_tokens(const struct weir_pacer *p, uint32_t n_decode);
 /* Prompt tokens that make a step of about so long when no row decodes. */
 uint32_t weir_pacer_tokens_in(const struct weir_pacer *p, uint32_t us);
-/* How long a piece of a chunk may take behind a step of n_decode rows; 0: as short as it can be. */
+/* How long a piece of a chunk may take behind the last step, of n_decode rows; 0: as short as it
+ * can be. */
 uint32_t weir_pacer_piece_us(const struct weir_pacer *p, uint32_t n_decode);
 /* Tokens of a chunk in pieces that begins now, at least 1. */
 uint32_t weir_pacer_prefill_tokens(const struct weir_pacer *p, uint32_t n_decode);

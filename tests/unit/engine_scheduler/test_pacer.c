@@ -113,17 +113,39 @@ static void a_chunk_in_pieces_is_cut_by_what_its_tokens_cost(void **state)
     uint32_t piece_us = weir_pacer_piece_us(&p, 1);
     assert_in_range(piece_us, 2000, 4000);
     weir_pacer_record_prefill(&p, first, (uint64_t)first * 100);
-    assert_in_range(weir_pacer_prefill_tokens(&p, 1), 4 * piece_us / 100, 16 * piece_us / 100);
+    assert_in_range(weir_pacer_prefill_tokens(&p, 1), 8 * piece_us / 100, 32 * piece_us / 100);
     for (int i = 0; i < 20; i++) {
         weir_pacer_record_prefill(&p, 16, (uint64_t)16 * 5000);
     }
     assert_true(weir_pacer_prefill_tokens(&p, 1) <= first); /* far into the prompt */
 }
 
+static void a_piece_makes_up_for_the_step_before_it(void **state)
+{
+    (void)state;
+    struct weir_pacer p = {0};
+    for (int i = 0; i < 20; i++) {
+        weir_pacer_record(&p, 1, 0, 4000);
+    }
+    uint32_t usual_us = weir_pacer_piece_us(&p, 1);
+    weir_pacer_record(&p, 1, 0, 5000);
+    assert_in_range(weir_pacer_piece_us(&p, 1), usual_us - 1000, usual_us - 800);
+    weir_pacer_record(&p, 1, 0, 8000);
+    assert_int_equal(weir_pacer_piece_us(&p, 1), 0);
+    assert_true(weir_pacer_prefill_tokens(&p, 1) >= 1);
+    weir_pacer_record(&p, 1, 0, 3000);
+    assert_true(weir_pacer_piece_us(&p, 1) >= usual_us);
+    for (int i = 0; i < 40; i++) { /* no longer late, but slow */
+        weir_pacer_record(&p, 1, 0, 8000);
+    }
+    assert_true(weir_pacer_piece_us(&p, 1) > usual_us);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chunk_in_pieces_is_cut_by_what_its_tokens_cost),
+        cmocka_unit_test(a_piece_makes_up_for_the_step_before_it),
         cmocka_unit_test(it_asks_for_a_pure_step_before_it_guesses),
         cmocka_unit_test(a_mixed_step_stays_below_three_pure_ones),
         cmocka_unit_test(it_follows_a_cost_that_grows),
