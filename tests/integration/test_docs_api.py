@@ -108,7 +108,7 @@ def source(path):
 
 
 def test_every_parameter_is_named_with_its_endpoint():
-    rows = re.findall(r'\{(?:WEIR_STR_INIT\()?"(\w+)"\)?, FOR_(ALL|BOTH|CHAT|COMPLETION|EMBEDDING),', source("core/api/api_request.c"))
+    rows = re.findall(r'\{(?:WEIR_STR_INIT\()?"(\w+)"\)?, FOR_(ALL|BOTH|CHAT|COMPLETION|EMBEDDING),', source("core/api/request_params.c"))
     assert len(rows) > 40
     where = {"ALL": "both", "BOTH": "both", "CHAT": "chat", "COMPLETION": "completion", "EMBEDDING": "embeddings"}
     for name, kinds in rows:
@@ -126,7 +126,7 @@ def keys_of(file):
 
 def test_every_key_below_a_parameter_is_named():
     names = set()
-    for file in ("api_request", "messages", "tools", "response_format"):
+    for file in ("api_request", "request_params", "messages", "tools", "response_format"):
         names |= keys_of(f"core/api/{file}.c")
     names |= keys_of("core/request/endpoints.c")
     assert {"include_usage", "tool_call_id", "add_special"} <= names
