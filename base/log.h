@@ -19,7 +19,7 @@ enum weir_log_level {
     WEIR_LOG_TRACE,
 };
 
-/* Call once, before threads start; may be called again by a configuration reload (atomic fields). */
+/* Call once, before threads start; a configuration reload may call it again (atomic fields). */
 void weir_log_configure(enum weir_log_level level, bool json);
 bool weir_log_enabled(enum weir_log_level level);
 /* 0 and the level, or WEIR_E_ARG for an unknown name. */

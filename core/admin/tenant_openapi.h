@@ -22,11 +22,12 @@
         "200", "a page of tenants, by name",                                                       \
         WEIR_OPENAPI_REF("TenantList")) "," WEIR_OPENAPI_ERROR("400") "}}"
 
-#define WEIR_OPENAPI_TENANT_CREATE                                                                                    \
-    "{\"requestBody\":{\"required\":true,\"content\":{\"application/"                                                 \
-    "json\":{\"schema\":" WEIR_OPENAPI_REF("NewTenant") "}}},\"responses\":"                                          \
-                                                        "{" WEIR_OPENAPI_TENANT_ANSWER("201") "," WEIR_OPENAPI_ERROR( \
-                                                            "400") "," WEIR_OPENAPI_ERROR("409") "," WEIR_OPENAPI_ERROR("415") "}}"
+#define WEIR_OPENAPI_TENANT_CREATE                                                                 \
+    "{\"requestBody\":{\"required\":true,\"content\":{\"application/"                              \
+    "json\":{\"schema\":" WEIR_OPENAPI_REF(                                                        \
+        "NewTenant") "}}},\"responses\":"                                                          \
+                     "{" WEIR_OPENAPI_TENANT_ANSWER("201") "," WEIR_OPENAPI_ERROR(                 \
+                         "400") "," WEIR_OPENAPI_ERROR("409") "," WEIR_OPENAPI_ERROR("415") "}}"
 
 #define WEIR_OPENAPI_TENANT_READ                                                                   \
     "{\"responses\":{" WEIR_OPENAPI_TENANT_ANSWER("200") "," WEIR_OPENAPI_ERROR("404") "}}"

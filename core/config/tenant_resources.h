@@ -14,8 +14,8 @@ struct weir_tenant_resources {
     bool share_is_hard;
     uint64_t kv_bytes;
     uint64_t cache_bytes; /* of kept answers */
-    uint32_t queue;   /* waiting requests, of each model */
-    uint32_t streams; /* at a time */
+    uint32_t queue;       /* waiting requests, of each model */
+    uint32_t streams;     /* at a time */
 };
 
 /* From the object that the schema has checked; NULL: there is none. */

@@ -48,7 +48,8 @@ static int respond_to_problem(struct weir_http_exchange *ex,
     if (s->handler.on_problem) {
         s->handler.on_problem(s->user, ex, info, &body);
     } else {
-        (void)weir_http_add_header(ex, weir_str_from("Content-Type"), weir_str_from("application/json"));
+        (void)weir_http_add_header(ex, weir_str_from("Content-Type"),
+                                   weir_str_from("application/json"));
         if (info->status == 503) {
             weir_http_add_retry_after(ex, 1000000);
         }

@@ -18,7 +18,7 @@ struct weir_plugin_loop {
     uint32_t n_drawn;               /* of the first requests */
     uint32_t n_until_next;          /* that is timed */
     struct weir_pieces pieces;
-    pthread_mutex_t lock;           /* all below */
+    pthread_mutex_t lock; /* all below */
     struct weir_plugin_task *first, **last;
     struct weir_plugin_timers timers;
 };

@@ -9,7 +9,7 @@
 #include "core/server/server.h"
 
 int weir_server_configure_plugins(struct weir_server *s, const struct weir_config *config,
-                             struct weir_findings *findings)
+                                  struct weir_findings *findings)
 {
     struct weir_plugin_spec *specs = calloc(config->n_plugins + 1, sizeof(*specs));
     if (!specs) {
@@ -47,7 +47,7 @@ static int check_tenant(void *arg, weir_str name, weir_str entry, struct weir_er
 }
 
 int weir_server_open_plugins(struct weir_server *s, struct weir_findings *findings,
-                          struct weir_error *err)
+                             struct weir_error *err)
 {
     struct weir_plugins_options options = {
         .dirs = s->config->plugin_dirs.items,

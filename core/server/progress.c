@@ -21,8 +21,7 @@ void weir_progress_show(const struct weir_models *models)
         filled = filled < 0 ? 0 : filled > BAR_WIDTH ? BAR_WIDTH : filled;
         (void)fprintf(stderr, "\rloading %s [%.*s%.*s] %3d%%", weir_model_name(m), filled,
                       "########################################", BAR_WIDTH - filled,
-                      "                                        ",
-                      (int)(status.progress * 100));
+                      "                                        ", (int)(status.progress * 100));
         (void)fflush(stderr);
         return;
     }

@@ -74,7 +74,7 @@ struct weir_server {
     uint64_t started_us, drain_deadline_us;
     atomic_bool draining;
     atomic_bool started; /* every model was ready once */
-    bool watching; /* signals and watch are open */
+    bool watching;       /* signals and watch are open */
     uint64_t n_reloads, n_failed_reloads;
 };
 

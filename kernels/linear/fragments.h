@@ -218,7 +218,10 @@ GPU_DEVICE void expand(uint32_t pairs[FRAG_UNITS][4], const block_words<KIND> &w
  * where they are and count sixteenfold, 1024 + 16 v, which saves the shifts. Half h is pairs
  * half_pair(h, 0) and half_pair(h, 1); Q6_K has scales for the halves of its blocks. */
 template <int KIND> struct halves {
-    enum { SPREAD = matrix_kind<KIND>::WORDS == 1 && KIND != WEIR_MATRIX_Q6_K, TIMES = SPREAD ? 16 : 1 };
+    enum {
+        SPREAD = matrix_kind<KIND>::WORDS == 1 && KIND != WEIR_MATRIX_Q6_K,
+        TIMES = SPREAD ? 16 : 1
+    };
 };
 template <int KIND> GPU_DEVICE constexpr int half_pair(int h, int i)
 {
@@ -236,13 +239,12 @@ GPU_DEVICE void expand_halves(uint32_t pairs[FRAG_UNITS][4], const block_words<K
             GPU_UNROLL
             for (int p = 0; p < 4; p++) {
                 uint32_t at = p % 2 * 4;
-                uint32_t v =
-                    gpu_and_or(words.w[u] >> p / 2 * 8, 0x000F000Fu << at, 0x64006400u);
+                uint32_t v = gpu_and_or(words.w[u] >> p / 2 * 8, 0x000F000Fu << at, 0x64006400u);
                 if constexpr (matrix_kind<KIND>::HIGH_BITS == 1) {
                     uint32_t number = 4 * (uint32_t)(j * FRAG_UNITS + u) + (uint32_t)p;
                     uint32_t bit = number % 16, to = 4 + at, h = high.w[number / 16];
-                    v = gpu_and_or(bit >= to ? h >> (bit - to) : h << (to - bit),
-                                   0x00010001u << to, v);
+                    v = gpu_and_or(bit >= to ? h >> (bit - to) : h << (to - bit), 0x00010001u << to,
+                                   v);
                 }
                 pairs[u][p] = v;
             }
@@ -329,8 +331,8 @@ GPU_DEVICE void load_line(float *mul, float *off, const unsigned char *record, u
         *off = gpu_f16_high(line);
     } else if constexpr (KIND == WEIR_MATRIX_Q4_K || KIND == WEIR_MATRIX_Q5_K) {
         gpu_u4 v = gpu_load<gpu_u4>(part + row * 16);
-        uint32_t last = (v.y >> 12 & 0x000F000Fu) | (v.z >> 8 & 0x00F000F0u) |
-                        (v.w >> 4 & 0x0F000F00u);
+        uint32_t last =
+            (v.y >> 12 & 0x000F000Fu) | (v.z >> 8 & 0x00F000F0u) | (v.w >> 4 & 0x0F000F00u);
         uint32_t i = block / 2, fields = i < 2 ? (i == 0 ? v.y : v.z) : (i == 2 ? v.w : last);
         uint32_t field = (fields >> block % 2 * 6 & 0x003F003Fu) | 0x64006400u;
         uint32_t numbers = gpu_hadd2(field, 0xE400E400u);

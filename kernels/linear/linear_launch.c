@@ -120,7 +120,7 @@ static struct gemv_layout lay_out_gemv(const struct weir_gpu_props *props,
 }
 
 /* Tenths of the time that a multiprocessor's share of the bandwidth takes for a record of each of a
- * block's waves: what a turn takes with n blocks beside each other. One alone waits for latencies. */
+ * block's waves: what a turn takes with n blocks side by side. One alone waits for latencies. */
 static uint32_t turn_cost(uint32_t n_beside, uint32_t n_records)
 {
     static const uint32_t per_record[] = {0, 13, 21, 30};

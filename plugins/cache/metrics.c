@@ -7,8 +7,9 @@ void cache_define_metrics(struct cache *c)
     static const char *const names[COUNT__END][2] = {
         [COUNT_COALESCED] = {"coalesced", "Hits that had waited for an equal request."},
         [COUNT_KEPT] = {"kept", "Answers that were kept."},
-        [COUNT_NOT_KEPT] = {"not_kept", "Answers of misses that were not: errors, answers that were "
-                                        "cut, too large, or invalidated meanwhile."},
+        [COUNT_NOT_KEPT] = {"not_kept",
+                            "Answers of misses that were not: errors, answers that were "
+                            "cut, too large, or invalidated meanwhile."},
         [COUNT_TOKENS] = {"tokens", "Completion tokens that were not computed again."},
         [COUNT_STORE_FAILURES] = {"store_failures", "Operations that the store did not answer."},
         [COUNT_INVALIDATED] = {"invalidated", "Answers removed from the store on demand."},
@@ -25,8 +26,8 @@ void cache_define_metrics(struct cache *c)
     for (int i = COUNT_REQUESTS__END; i < COUNT__END; i++) {
         m->others[i] = x->define(h, WEIR_METRIC_COUNTER, names[i][0], names[i][1], NULL, 0);
     }
-    m->bytes = x->define(h, WEIR_METRIC_GAUGE, "memory_bytes",
-                         "Bytes of answers in this process.", NULL, 0);
+    m->bytes = x->define(h, WEIR_METRIC_GAUGE, "memory_bytes", "Bytes of answers in this process.",
+                         NULL, 0);
     m->entries =
         x->define(h, WEIR_METRIC_GAUGE, "memory_entries", "Answers in this process.", NULL, 0);
     m->evicted = x->define(h, WEIR_METRIC_COUNTER, "memory_evicted",

@@ -88,8 +88,8 @@ void weir_kit_check_policy_sizes(struct weir_kit_probe *p)
     static const uint32_t sizes[] = {
         offsetof(weir_policy, on_phase),     offsetof(weir_policy, on_resume),
         offsetof(weir_policy, on_chunk),     offsetof(weir_policy, on_complete),
-        offsetof(weir_policy, on_delivered),
-        (uint32_t)sizeof(weir_policy),   (uint32_t)sizeof(weir_policy) + 256,
+        offsetof(weir_policy, on_delivered), (uint32_t)sizeof(weir_policy),
+        (uint32_t)sizeof(weir_policy) + 256,
     };
     struct weir_kit_bench b;
     if (!weir_kit_bench_init(&b, p)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* Speed of the GPU backend through the step interface: an 8B-shaped synthetic model, whole or over
- * two devices. And how checks on a GPU tell what they found: lines that tests/gpu/report.py reads. */
+ * two devices. And how checks on a GPU tell what they found: lines for tests/gpu/report.py. */
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linked into what the thread sanitizer watches: shows it the descriptors that libuv closes.
  *
- * Why: libuv closes by syscall(SYS_close), which the sanitizer does not intercept. It would take the
- * number's next owner, on another thread, for a second user of the same descriptor. */
+ * Why: libuv closes by syscall(SYS_close), which the sanitizer does not intercept. It would take
+ * the number's next owner, on another thread, for a second user of the same descriptor. */
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdatomic.h>

@@ -70,6 +70,6 @@ struct weir_cpu_ops {
 /* The i-th table that this machine can run, fastest first; NULL past the last, which is "scalar".
  */
 const struct weir_cpu_ops *weir_cpu_ops_at(size_t i);
-/* The table called `name` up to a '+', behind which are extensions that only matrix products use, or
- * the fastest when name is NULL; NULL when this machine lacks it. */
+/* The table called `name` up to a '+', behind which are extensions that only matrix products use,
+ * or the fastest when name is NULL; NULL when this machine lacks it. */
 const struct weir_cpu_ops *weir_cpu_ops_find(const char *name);

@@ -7,8 +7,8 @@
  *   "weir.policy/1"          policy.h          rate limits, caches, billing, …
  *   "weir.backend.step/1"    backend_step.h    device code behind the batching interface
  *   "weir.backend.stream/1"  backend_stream.h  upstreams and engines that schedule themselves
- * Growth: fields are appended and covered by struct_size; an id's meaning never changes. Only another
- * major version or a missing `needs` id refuses a plugin, and the host says which.
+ * Growth: fields are appended and covered by struct_size; an id's meaning never changes. Only
+ * another major version or a missing `needs` id refuses a plugin, and the host says which.
  * Ownership: the descriptor and all that it points to are static and live as long as the object.
  * Threads: the entry and get_ext run on [main]. */
 #ifndef WEIR_PLUGIN_H
@@ -34,12 +34,12 @@ typedef struct weir_plugin {
     uint16_t flags;                /* WEIR_PLUGIN_* */
     const char *name;              /* [a-z][a-z0-9_-]*, unique among loaded plugins */
     const char *version, *license, *build_id, *description;
-    const char *config_schema;   /* JSON Schema text; NULL: takes no configuration */
-    const char *const *needs;    /* host extension ids, NULL-ended; refused when one is missing */
-    const char *const *wants;    /* optional host extension ids, NULL-ended */
-    const char *const *after;    /* names that must stand before this one in `plugins:`, when there */
-    const char *const *before;   /* names that must stand behind it */
-    const char *const *provides; /* the ids that get_ext answers, NULL-ended */
+    const char *config_schema; /* JSON Schema text; NULL: takes no configuration */
+    const char *const *needs;  /* host extension ids, NULL-ended; refused when one is missing */
+    const char *const *wants;  /* optional host extension ids, NULL-ended */
+    const char *const *after;  /* names that must stand before this one in `plugins:`, when there */
+    const char *const *before; /* names that must stand behind it */
+    const char *const *provides;            /* the ids that get_ext answers, NULL-ended */
     const void *(*get_ext)(const char *id); /* NULL for an unknown id */
 } weir_plugin;
 
@@ -53,7 +53,7 @@ typedef struct weir_plugin {
 typedef const weir_plugin *(*weir_plugin_entry_fn)(void);
 
 /* Fills the fields that only the compiler knows. */
-#define WEIR_PLUGIN_HEAD                                                                  \
+#define WEIR_PLUGIN_HEAD                                                                           \
     .struct_size = sizeof(weir_plugin), .abi_major = WEIR_ABI_MAJOR, .abi_minor = WEIR_ABI_MINOR
 
 WEIR_PLUGIN_EXPORT const weir_plugin *weir_plugin_entry_v1(void);

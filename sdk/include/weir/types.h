@@ -24,9 +24,9 @@ typedef struct weir_str {
 } weir_str;
 
 /* A literal as a weir_str, also usable in static initialisers. */
-#define WEIR_STR_INIT(literal)               \
-    {                                        \
-        (literal), sizeof(literal "") - 1    \
+#define WEIR_STR_INIT(literal)                                                                     \
+    {                                                                                              \
+        (literal), sizeof(literal "") - 1                                                          \
     }
 
 static inline weir_str weir_str_from(const char *text)
@@ -64,7 +64,7 @@ enum {
 
 /* Is FIELD inside what the other side filled in? Smaller struct_size means an older peer, larger a
  * newer one; both are fine. Never compare sizes for equality. */
-#define WEIR_HAS(ptr, field)                                                   \
+#define WEIR_HAS(ptr, field)                                                                       \
     ((ptr)->struct_size >= offsetof(__typeof__(*(ptr)), field) + sizeof((ptr)->field))
 
 /* An optional function or pointer field: covered by struct_size and not NULL. */

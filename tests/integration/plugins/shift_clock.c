@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded by test_clock.py: the wall clock of a process, shifted by the seconds that the file named in
- * SHIFT_CLOCK holds as an int64; monotonic time goes on. It allocates nothing and asks the kernel
- * directly, so that an allocator may ask it for the time before anything else is there. */
+/* Preloaded by test_clock.py: the wall clock of a process, shifted by the seconds that the file
+ * named in SHIFT_CLOCK holds as an int64; monotonic time goes on. It allocates nothing and asks the
+ * kernel directly, so that an allocator may ask it for the time before anything else is there. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ __attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct
     return r;
 }
 
-__attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict t, void *restrict zone)
+__attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict t,
+                                                        void *restrict zone)
 {
     struct timespec now;
     (void)zone;

@@ -248,8 +248,8 @@ static void abandoning_after_the_end_tells_the_end_again(void **state)
     f->item.run = stop_loop;
     weir_chunk in = text_chunk("hello", 5);
     assert_int_equal(weir_flow_push(&f->flow, &in), 0);
-    weir_flow_end(&f->flow, &(weir_outcome){.struct_size = sizeof(weir_outcome),
-                                             .completion_tokens = 1});
+    weir_flow_end(&f->flow,
+                  &(weir_outcome){.struct_size = sizeof(weir_outcome), .completion_tokens = 1});
     weir_inbox_wake(&f->inbox);
     (void)uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(f->n_read, 1);

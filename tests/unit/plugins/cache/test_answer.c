@@ -15,10 +15,17 @@ static const weir_token_logprobs probs[] = {
     {.chosen = {.token = 7, .logprob = -0.5f, .bytes = WEIR_STR_INIT("a")}, .top = top, .n_top = 2},
     {.chosen = {.token = 8, .logprob = -0.25f, .bytes = WEIR_STR_INIT("\xc3")}}};
 static const weir_chunk chunks[] = {
-    {.kind = WEIR_CHUNK_TEXT, .text = WEIR_STR_INIT("ab"), .n_tokens = 2, .logprobs = probs,
+    {.kind = WEIR_CHUNK_TEXT,
+     .text = WEIR_STR_INIT("ab"),
+     .n_tokens = 2,
+     .logprobs = probs,
      .n_logprobs = 2},
-    {.kind = WEIR_CHUNK_TOOL_CALL, .choice = 1, .tool_index = 3, .tool_id = WEIR_STR_INIT("call_1"),
-     .tool_name = WEIR_STR_INIT("f"), .text = WEIR_STR_INIT("{")},
+    {.kind = WEIR_CHUNK_TOOL_CALL,
+     .choice = 1,
+     .tool_index = 3,
+     .tool_id = WEIR_STR_INIT("call_1"),
+     .tool_name = WEIR_STR_INIT("f"),
+     .text = WEIR_STR_INIT("{")},
     {.kind = WEIR_CHUNK_FINISH, .finish = WEIR_FINISH_STOP, .n_tokens = 1},
     {.kind = WEIR_CHUNK_FINISH, .choice = 1, .finish = WEIR_FINISH_TOOL_CALLS}};
 enum { N = sizeof(chunks) / sizeof(chunks[0]) };
@@ -135,7 +142,8 @@ static void there_is_a_largest_answer(void **state)
 {
     (void)state;
     struct answer_writer w = {.max_bytes = 256};
-    const weir_chunk piece = {.kind = WEIR_CHUNK_TEXT, .text = STR("0123456789012345678901234567890123")};
+    const weir_chunk piece = {.kind = WEIR_CHUNK_TEXT,
+                              .text = STR("0123456789012345678901234567890123")};
     int rc = 0, n = 0;
     while ((rc = answer_add(&w, &piece)) == 0) {
         n++;
