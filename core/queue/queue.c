@@ -420,7 +420,7 @@ static int push(struct weir_queue *q, struct weir_queue_entry *e, uint64_t now_u
     struct queue_target *t = find_room_at_once(q, e, now_us);
     if (t) {
         take_place(q, t, e);
-        return 0;
+        return 1;
     }
     uint64_t wait_us = wait_of(q, count_ahead(q, e->tenant, e->tenant->weight, e->class_rank));
     int r = check_wait(q, e, wait_us, now_us);
@@ -442,11 +442,7 @@ int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64
 {
     (void)pthread_mutex_lock(&q->mutex);
     int r = push(q, entry, now_us, ret_retry_after_us);
-    bool granted = r == 0 && entry->state == WEIR_QUEUE_GRANTED;
     (void)pthread_mutex_unlock(&q->mutex);
-    if (granted) {
-        q->called(q->arg, entry);
-    }
     return r;
 }
 

@@ -93,9 +93,9 @@ void weir_queue_set_places(struct weir_queue *q, uint32_t target,
 /* Closed, it calls all who wait and takes nobody in. A new queue is open. */
 void weir_queue_set_open(struct weir_queue *q, bool open);
 
-/* Grants at once when a place is free and nobody is passed by that, else enqueues; the grant is
- * reported through `called`. WEIR_E_BUSY, WEIR_E_TOOBIG: refused; *ret_retry_after_us says when to
- * come again. WEIR_E_GONE, WEIR_E_NOMEM. */
+/* 1: granted at once, as a place is free and nobody is passed by that. 0: it waits; the grant is
+ * reported through `called`, maybe before this returns. WEIR_E_BUSY, WEIR_E_TOOBIG: refused;
+ * *ret_retry_after_us says when to come again. WEIR_E_GONE, WEIR_E_NOMEM. */
 int weir_queue_push(struct weir_queue *q, struct weir_queue_entry *entry, uint64_t now_us,
                     uint64_t *ret_retry_after_us);
 /* Grants at once as push() would, or does not take it: false. `called` is not called. */

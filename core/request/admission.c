@@ -101,19 +101,11 @@ static void called_on_loop(struct weir_inbox_item *item)
     }
 }
 
-/* The request that this thread is just putting into its queue: a grant that comes at once, which is
- * the usual case, needs no detour through the inbox. */
-static _Thread_local struct weir_request *being_queued;
-
 void weir_admission_called(void *arg, struct weir_queue_entry *entry)
 {
     (void)arg;
     struct weir_request *r =
         (struct weir_request *)(void *)((char *)entry - offsetof(struct weir_request, entry));
-    if (r == being_queued) {
-        being_queued = NULL;
-        return;
-    }
     struct weir_inbox *inbox = weir_worker_inbox(r->worker);
     weir_inbox_post(inbox, &r->call_item);
     weir_inbox_wake(inbox);
@@ -144,11 +136,8 @@ void weir_admission_enqueue(struct weir_request *r)
     };
     weir_request_hold(r, WEIR_HOLD_GRANT);
     uint64_t retry_after_us = 0;
-    being_queued = r;
     int rc = weir_queue_push(queue_of(r), &r->entry, r->enqueued_us, &retry_after_us);
-    bool granted = rc == 0 && being_queued == NULL;
-    being_queued = NULL;
-    if (granted) {
+    if (rc > 0) {
         take_place(r);
     } else if (rc == WEIR_E_GONE) {
         send_away(r);

@@ -17,6 +17,18 @@ static void record(void *arg, struct weir_queue_entry *entry)
     g->list[g->n++] = entry;
 }
 
+/* Grants at once stand in the list with those that are called. */
+static int push(struct grants *g, struct weir_queue *q, struct weir_queue_entry *entry,
+                uint64_t now_us, uint64_t *ret_retry_after_us)
+{
+    int rc = weir_queue_push(q, entry, now_us, ret_retry_after_us);
+    if (rc > 0) {
+        assert_int_equal(entry->state, WEIR_QUEUE_GRANTED);
+        record(g, entry);
+    }
+    return rc > 0 ? 0 : rc;
+}
+
 static struct weir_queue_entry entry(uint64_t tenant, uint32_t class_rank)
 {
     return (struct weir_queue_entry){.tenant_hash = tenant,
@@ -41,15 +53,15 @@ static void free_place_is_granted_at_once(void **state)
     set_places(q, 0, 2, 0);
 
     struct weir_queue_entry a = entry(1, 1), b = entry(1, 1), c = entry(1, 1);
-    assert_int_equal(weir_queue_push(q, &a, 1, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &b, 2, &retry_us), 0);
+    assert_int_equal(weir_queue_push(q, &a, 1, &retry_us), 1);
+    assert_int_equal(weir_queue_push(q, &b, 2, &retry_us), 1);
     assert_int_equal(weir_queue_push(q, &c, 3, &retry_us), 0);
-    assert_int_equal(g.n, 2);
+    assert_int_equal(g.n, 0); /* whoever pushes knows */
     assert_int_equal(c.state, WEIR_QUEUE_WAITING);
 
     weir_queue_release(q, &a, 4);
-    assert_int_equal(g.n, 3);
-    assert_ptr_equal(g.list[2], &c);
+    assert_int_equal(g.n, 1);
+    assert_ptr_equal(g.list[0], &c);
     weir_queue_release(q, &b, 5);
     weir_queue_release(q, &c, 5);
     weir_queue_destroy(q);
@@ -80,8 +92,8 @@ static void who_tries_gets_a_place_at_once_or_never(void **state)
 
     set_places(q, 0, 1, 6);
     set_places(q, 1, 0, 6);
-    assert_int_equal(weir_queue_push(q, &c, 7, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &d, 8, &retry_us), 0);
+    assert_int_equal(push(&g, q, &c, 7, &retry_us), 0);
+    assert_int_equal(push(&g, q, &d, 8, &retry_us), 0);
     set_places(q, 1, 0, 9);
     assert_false(weir_queue_try(q, &a, 10));
     weir_queue_release(q, &c, 11);
@@ -106,11 +118,11 @@ static void a_pinned_entry_waits_for_its_target_alone(void **state)
     struct weir_queue_entry holder = entry(1, 1), pinned = entry(2, 1), other = entry(3, 1),
                             late = entry(4, 1);
     pinned.is_pinned = true; /* to target 0 */
-    assert_int_equal(weir_queue_push(q, &holder, 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &holder, 1, &retry_us), 0);
     assert_int_equal(holder.target, 0);
-    assert_int_equal(weir_queue_push(q, &pinned, 2, &retry_us), 0);
+    assert_int_equal(push(&g, q, &pinned, 2, &retry_us), 0);
     assert_int_equal(pinned.state, WEIR_QUEUE_WAITING); /* though target 1 has room */
-    assert_int_equal(weir_queue_push(q, &other, 3, &retry_us), 0);
+    assert_int_equal(push(&g, q, &other, 3, &retry_us), 0);
     assert_int_equal(other.state, WEIR_QUEUE_GRANTED);
     assert_int_equal(other.target, 1);
 
@@ -121,7 +133,7 @@ static void a_pinned_entry_waits_for_its_target_alone(void **state)
     assert_int_equal(pinned.target, 0);
 
     late.is_pinned = true;
-    assert_int_equal(weir_queue_push(q, &late, 6, &retry_us), 0);
+    assert_int_equal(push(&g, q, &late, 6, &retry_us), 0);
     assert_true(weir_queue_remove(q, &late));
     weir_queue_release(q, &pinned, 7);
     weir_queue_destroy(q);
@@ -136,13 +148,13 @@ static void full_queue_refuses_with_a_retry_time(void **state)
     assert_int_equal(weir_queue_create(2, record, &g, &q), 0);
 
     struct weir_queue_entry e[3] = {entry(1, 1), entry(1, 1), entry(1, 1)};
-    assert_int_equal(weir_queue_push(q, &e[0], 1, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &e[1], 1, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &e[2], 1, &retry_us), WEIR_E_BUSY);
+    assert_int_equal(push(&g, q, &e[0], 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &e[1], 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &e[2], 1, &retry_us), WEIR_E_BUSY);
     assert_true(retry_us > 0);
     assert_true(weir_queue_remove(q, &e[0]));
     assert_false(weir_queue_remove(q, &e[0]));
-    assert_int_equal(weir_queue_push(q, &e[2], 2, &retry_us), 0);
+    assert_int_equal(push(&g, q, &e[2], 2, &retry_us), 0);
     assert_true(weir_queue_remove(q, &e[1]));
     assert_true(weir_queue_remove(q, &e[2]));
     weir_queue_destroy(q);
@@ -157,9 +169,9 @@ static void classes_go_first_but_batch_ages(void **state)
     assert_int_equal(weir_queue_create(16, record, &g, &q), 0);
 
     struct weir_queue_entry batch = entry(1, 2), ui = entry(1, 1), api = entry(1, 0);
-    assert_int_equal(weir_queue_push(q, &batch, 1, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &ui, 2, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &api, 3, &retry_us), 0);
+    assert_int_equal(push(&g, q, &batch, 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &ui, 2, &retry_us), 0);
+    assert_int_equal(push(&g, q, &api, 3, &retry_us), 0);
     set_places(q, 0, 1, 4);
     assert_ptr_equal(g.list[0], &api);
     weir_queue_release(q, &api, 5);
@@ -167,7 +179,7 @@ static void classes_go_first_but_batch_ages(void **state)
 
     /* After two agings the batch entry stands level with new critical ones, and came first. */
     struct weir_queue_entry late = entry(1, 0);
-    assert_int_equal(weir_queue_push(q, &late, 20000000, &retry_us), 0);
+    assert_int_equal(push(&g, q, &late, 20000000, &retry_us), 0);
     weir_queue_release(q, &ui, 20000001);
     assert_ptr_equal(g.list[2], &batch);
     weir_queue_release(q, &batch, 20000002);
@@ -188,11 +200,11 @@ static void tenants_share_by_tokens_served(void **state)
     struct weir_queue_entry loud[N], quiet[4];
     for (int i = 0; i < N; i++) {
         loud[i] = entry(111, 1);
-        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+        assert_int_equal(push(&g, q, &loud[i], 1, &retry_us), 0);
     }
     for (int i = 0; i < 4; i++) {
         quiet[i] = entry(222, 1);
-        assert_int_equal(weir_queue_push(q, &quiet[i], 2, &retry_us), 0);
+        assert_int_equal(push(&g, q, &quiet[i], 2, &retry_us), 0);
     }
     set_places(q, 0, 8, 3);
     int n_quiet = 0;
@@ -219,17 +231,17 @@ static void predicted_wait_beyond_the_deadline_is_refused(void **state)
     struct weir_queue_entry e[20];
     for (int i = 0; i < 20; i++) {
         e[i] = entry(1, 1);
-        assert_int_equal(weir_queue_push(q, &e[i], 1, &retry_us), 0);
+        assert_int_equal(push(&g, q, &e[i], 1, &retry_us), 0);
     }
     for (size_t i = 0; i < 5; i++) { /* one grant a second */
         weir_queue_release(q, g.list[i], 1000000 * (i + 2));
     }
     struct weir_queue_entry hasty = entry(1, 1);
     hasty.deadline_us = 7000000 + 2000000;
-    assert_int_equal(weir_queue_push(q, &hasty, 7000000, &retry_us), WEIR_E_BUSY);
+    assert_int_equal(push(&g, q, &hasty, 7000000, &retry_us), WEIR_E_BUSY);
     assert_true(retry_us > 5000000);
     hasty.deadline_us = 7000000 + 60000000;
-    assert_int_equal(weir_queue_push(q, &hasty, 7000000, &retry_us), 0);
+    assert_int_equal(push(&g, q, &hasty, 7000000, &retry_us), 0);
     for (size_t i = 5; i < g.n; i++) {
         weir_queue_release(q, g.list[i], 8000000);
     }
@@ -246,8 +258,8 @@ static void many_choices_run_alone_when_they_never_fit(void **state)
     set_places(q, 0, 4, 0);
     struct weir_queue_entry wide = entry(1, 1), narrow = entry(1, 1);
     wide.n_places = 10;
-    assert_int_equal(weir_queue_push(q, &narrow, 1, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &wide, 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &narrow, 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &wide, 1, &retry_us), 0);
     assert_int_equal(g.n, 1);
     weir_queue_release(q, &narrow, 2);
     assert_int_equal(g.n, 2);
@@ -266,7 +278,7 @@ static void places_are_counted_by_target(void **state)
     set_places(q, 3, 2, 0);
     struct weir_queue_entry e[4] = {entry(1, 1), entry(1, 1), entry(1, 1), entry(1, 1)};
     for (int i = 0; i < 4; i++) { /* all prefer target 0 */
-        assert_int_equal(weir_queue_push(q, &e[i], 1, &retry_us), 0);
+        assert_int_equal(push(&g, q, &e[i], 1, &retry_us), 0);
     }
     assert_int_equal(g.n, 3);
     assert_int_equal(e[0].target, 0);
@@ -300,14 +312,14 @@ static void better_classes_find_room_beside_worse_ones(void **state)
     struct weir_queue_entry batch[2] = {entry(1, 2), entry(1, 2)},
                             ui[2] = {entry(1, 1), entry(1, 1)};
     struct weir_queue_entry api = entry(1, 0);
-    assert_int_equal(weir_queue_push(q, &batch[0], 1, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &batch[1], 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &batch[0], 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &batch[1], 1, &retry_us), 0);
     assert_int_equal(g.n, 1);
-    assert_int_equal(weir_queue_push(q, &ui[0], 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &ui[0], 1, &retry_us), 0);
     weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 0, 2);
     assert_ptr_equal(g.list[1], &ui[0]);
-    assert_int_equal(weir_queue_push(q, &ui[1], 3, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &api, 3, &retry_us), 0);
+    assert_int_equal(push(&g, q, &ui[1], 3, &retry_us), 0);
+    assert_int_equal(push(&g, q, &api, 3, &retry_us), 0);
     weir_queue_set_places(q, 0, (uint32_t[]){3, 2, 1}, 0, 4);
     assert_int_equal(g.n, 3);
     assert_ptr_equal(g.list[2], &api);
@@ -333,7 +345,7 @@ static void put_back_keeps_its_turn(void **state)
     set_places(q, 0, 1, 0);
     struct weir_queue_entry e[3] = {entry(1, 1), entry(1, 1), entry(1, 1)};
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(weir_queue_push(q, &e[i], 1, &retry_us), 0);
+        assert_int_equal(push(&g, q, &e[i], 1, &retry_us), 0);
     }
     assert_int_equal(g.n, 1);
     weir_queue_put_back(q, &e[0], 2);
@@ -364,19 +376,19 @@ static void closed_queue_sends_all_away(void **state)
     assert_int_equal(weir_queue_create(9, record, &g, &q), 0);
     set_places(q, 0, 1, 0);
     struct weir_queue_entry e[3] = {entry(1, 1), entry(1, 1), entry(1, 1)};
-    assert_int_equal(weir_queue_push(q, &e[0], 1, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &e[1], 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &e[0], 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &e[1], 1, &retry_us), 0);
     weir_queue_set_open(q, false);
     assert_int_equal(g.n, 2);
     assert_ptr_equal(g.list[1], &e[1]);
     assert_int_equal(e[1].state, WEIR_QUEUE_OUT);
     assert_false(weir_queue_remove(q, &e[1]));
-    assert_int_equal(weir_queue_push(q, &e[2], 2, &retry_us), WEIR_E_GONE);
+    assert_int_equal(push(&g, q, &e[2], 2, &retry_us), WEIR_E_GONE);
     weir_queue_put_back(q, &e[0], 3); /* nobody waits in a closed queue */
     assert_int_equal(g.n, 3);
     assert_int_equal(e[0].state, WEIR_QUEUE_OUT);
     weir_queue_set_open(q, true);
-    assert_int_equal(weir_queue_push(q, &e[2], 4, &retry_us), 0);
+    assert_int_equal(push(&g, q, &e[2], 4, &retry_us), 0);
     weir_queue_set_places(q, 0, (uint32_t[]){1, 1, 1}, 0, 5);
     assert_int_equal(e[2].state, WEIR_QUEUE_GRANTED);
     weir_queue_release(q, &e[2], 6);
@@ -401,14 +413,14 @@ static void a_tenant_fills_its_part_of_the_queue_only(void **state)
     struct weir_queue_entry loud[5], quiet = entry_of(2, 0, 4), more = entry_of(2, 0, 0);
     for (int i = 0; i < 5; i++) {
         loud[i] = entry_of(1, 0, 4);
-        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), i < 4 ? 0 : WEIR_E_TOOBIG);
+        assert_int_equal(push(&g, q, &loud[i], 1, &retry_us), i < 4 ? 0 : WEIR_E_TOOBIG);
     }
     assert_true(retry_us > 0);
     assert_int_equal(loud[4].state, WEIR_QUEUE_OUT);
-    assert_int_equal(weir_queue_push(q, &quiet, 2, &retry_us), 0);
-    assert_int_equal(weir_queue_push(q, &more, 2, &retry_us), 0);
+    assert_int_equal(push(&g, q, &quiet, 2, &retry_us), 0);
+    assert_int_equal(push(&g, q, &more, 2, &retry_us), 0);
     assert_true(weir_queue_remove(q, &loud[0])); /* a place of its own comes free */
-    assert_int_equal(weir_queue_push(q, &loud[4], 3, &retry_us), 0);
+    assert_int_equal(push(&g, q, &loud[4], 3, &retry_us), 0);
     for (int i = 1; i < 5; i++) {
         assert_true(weir_queue_remove(q, &loud[i]));
     }
@@ -428,12 +440,12 @@ static void below_its_share_a_tenant_finds_extra_places(void **state)
     struct weir_queue_entry loud[20], quiet[6];
     for (int i = 0; i < 20; i++) {
         loud[i] = entry_of(1, 100, 0);
-        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+        assert_int_equal(push(&g, q, &loud[i], 1, &retry_us), 0);
     }
     assert_int_equal(g.n, 8); /* extra places are not for who has its share */
     for (int i = 0; i < 6; i++) {
         quiet[i] = entry_of(2, 100, 0);
-        assert_int_equal(weir_queue_push(q, &quiet[i], 2, &retry_us), 0);
+        assert_int_equal(push(&g, q, &quiet[i], 2, &retry_us), 0);
     }
     assert_int_equal(g.n, 8 + 4); /* half of eight are its share */
     for (size_t i = 8; i < 12; i++) {
@@ -461,7 +473,7 @@ static void weights_decide_how_places_are_shared(void **state)
     for (int i = 0; i < N; i++) {
         for (int t = 0; t < 2; t++) {
             e[t][i] = entry_of(1 + (uint64_t)t, t ? 300 : 100, 0);
-            assert_int_equal(weir_queue_push(q, &e[t][i], 1, &retry_us), 0);
+            assert_int_equal(push(&g, q, &e[t][i], 1, &retry_us), 0);
         }
     }
     set_places(q, 0, 4, 2);
@@ -492,10 +504,10 @@ static void age_does_not_let_a_heap_pass_other_tenants(void **state)
     set_places(q, 0, 1, 0);
     for (int i = 0; i < 6; i++) {
         loud[i] = entry(1, 1);
-        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+        assert_int_equal(push(&g, q, &loud[i], 1, &retry_us), 0);
     }
     loud[0].completion_tokens = 1000;
-    assert_int_equal(weir_queue_push(q, &quiet, 30000000, &retry_us), 0);
+    assert_int_equal(push(&g, q, &quiet, 30000000, &retry_us), 0);
     weir_queue_release(q, &loud[0], 30000001); /* the others wait for half a minute */
     assert_ptr_equal(g.list[1], &quiet);
     weir_queue_release(q, &quiet, 30000002);
@@ -515,16 +527,16 @@ static void having_had_the_model_alone_is_no_debt(void **state)
     set_places(q, 0, 1, 0);
     struct weir_queue_entry quiet = entry(2, 1), loud[4];
     for (uint64_t i = 0; i < 50; i++) {
-        assert_int_equal(weir_queue_push(q, &quiet, 1 + i, &retry_us), 0);
+        assert_int_equal(push(&g, q, &quiet, 1 + i, &retry_us), 0);
         quiet.completion_tokens = 1000;
         weir_queue_release(q, &quiet, 2 + i);
     }
     for (int i = 0; i < 4; i++) { /* never seen before */
         loud[i] = entry(1, 1);
-        assert_int_equal(weir_queue_push(q, &loud[i], 100, &retry_us), 0);
+        assert_int_equal(push(&g, q, &loud[i], 100, &retry_us), 0);
     }
     quiet = entry(2, 1);
-    assert_int_equal(weir_queue_push(q, &quiet, 101, &retry_us), 0);
+    assert_int_equal(push(&g, q, &quiet, 101, &retry_us), 0);
     weir_queue_release(q, &loud[0], 102);
     assert_int_equal(quiet.state, WEIR_QUEUE_GRANTED);
     weir_queue_release(q, &quiet, 103);
@@ -545,7 +557,7 @@ static void the_predicted_wait_is_the_tenants_own(void **state)
     static struct weir_queue_entry loud[60];
     for (int i = 0; i < 60; i++) {
         loud[i] = entry(1, 1);
-        assert_int_equal(weir_queue_push(q, &loud[i], 1, &retry_us), 0);
+        assert_int_equal(push(&g, q, &loud[i], 1, &retry_us), 0);
     }
     for (size_t i = 0; i < 8; i++) { /* one a second */
         weir_queue_release(q, g.list[i], 1000000 * (i + 2));
@@ -561,7 +573,7 @@ static void the_predicted_wait_is_the_tenants_own(void **state)
     assert_true(other.below_share);
     struct weir_queue_entry hasty = entry(2, 1);
     hasty.deadline_us = 10000000 + 5000000;
-    assert_int_equal(weir_queue_push(q, &hasty, 10000000, &retry_us), 0);
+    assert_int_equal(push(&g, q, &hasty, 10000000, &retry_us), 0);
     struct weir_queue_stats stats;
     weir_queue_stats(q, &stats);
     assert_int_equal(stats.waiting_by_class[1], 52);
@@ -579,10 +591,10 @@ static void thousands_of_tenants_come_and_go(void **state)
     assert_int_equal(weir_queue_create(4, record, &g, &q), 0);
     set_places(q, 0, 2, 0);
     struct weir_queue_entry pinned = entry(7, 1);
-    assert_int_equal(weir_queue_push(q, &pinned, 1, &retry_us), 0);
+    assert_int_equal(push(&g, q, &pinned, 1, &retry_us), 0);
     for (uint64_t i = 0; i < 3500; i++) { /* idle ones are recycled, the pinned one is not */
         struct weir_queue_entry e = entry(1000 + i * 7919, 1);
-        assert_int_equal(weir_queue_push(q, &e, 2 + i, &retry_us), 0);
+        assert_int_equal(push(&g, q, &e, 2 + i, &retry_us), 0);
         assert_int_equal(e.state, WEIR_QUEUE_GRANTED);
         weir_queue_release(q, &e, 3 + i);
     }
