@@ -48,6 +48,6 @@ static inline uint32_t weir_balance_load(const struct weir_balance *b, uint32_t 
 bool weir_balance_within_bound(const struct weir_balance *b, uint32_t i, double bound,
                                uint64_t candidates);
 
-/* Fast, per thread, not for secrets. */
-uint64_t weir_balance_random(void);
+/* Fast, not for secrets. */
+uint64_t weir_balance_random(struct weir_balance *b);
 uint64_t weir_balance_mix(uint64_t x);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/random.h"
 #include "core/balance/algorithm.h"
 
 static const double TTFT_SMOOTH_US = 10e6; /* samples older than this hardly count */
@@ -64,6 +65,7 @@ int weir_balance_create(const struct weir_balance_config *config, const _Atomic 
     b->config = *config;
     b->config.home_region = NULL; /* the list has a copy */
     b->loads = loads;
+    b->random_state = weir_random_u64(&(struct weir_random){.left = 0});
     b->home = know_region(b, config->home_region ? config->home_region : "");
     int r = b->home == WEIR_BALANCE_NONE ? WEIR_E_TOOBIG : 0;
     if (r == 0 && config->kind == WEIR_BALANCE_PREFIX_AFFINITY) {
@@ -221,15 +223,9 @@ uint64_t weir_balance_mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-uint64_t weir_balance_random(void)
+/* SplitMix64 (Steele, Lea, Flood, 2014). */
+uint64_t weir_balance_random(struct weir_balance *b)
 {
-    static _Atomic uint64_t next_seed = 1;
-    static _Thread_local uint64_t state;
-    if (state == 0) {
-        state = atomic_fetch_add_explicit(&next_seed, UINT64_C(0x9e3779b97f4a7c15),
-                                          memory_order_relaxed) |
-                1;
-    }
-    state += UINT64_C(0x9e3779b97f4a7c15);
-    return weir_balance_mix(state);
+    return weir_balance_mix(atomic_fetch_add_explicit(
+        &b->random_state, UINT64_C(0x9e3779b97f4a7c15), memory_order_relaxed));
 }

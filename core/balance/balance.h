@@ -70,6 +70,7 @@ struct weir_balance {
     uint32_t n_regions, home;           /* home: index, WEIR_BALANCE_NONE: not said */
     _Atomic uint64_t usable;            /* bits */
     _Atomic uint64_t turn;              /* round robin */
+    _Atomic uint64_t random_state;      /* from a seed of the kernel: replicas draw differently */
     const _Atomic uint32_t *loads;      /* places taken, by target */
     struct weir_prefix_index *prefixes; /* PREFIX_AFFINITY only */
 };

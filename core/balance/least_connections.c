@@ -17,7 +17,7 @@ static uint32_t choose(struct weir_balance *b, const struct weir_balance_ask *as
             best = i;
             best_load = load;
             n_equal = 1;
-        } else if (load == best_load && weir_balance_random() % ++n_equal == 0) {
+        } else if (load == best_load && weir_balance_random(b) % ++n_equal == 0) {
             best = i;
         }
     }

@@ -39,7 +39,7 @@ static uint32_t choose_canary(struct weir_balance *b, const struct weir_balance_
                               uint64_t candidates, uint64_t now_us)
 {
     (void)now_us;
-    uint64_t key = ask->client ? ask->client : weir_balance_random();
+    uint64_t key = ask->client ? ask->client : weir_balance_random(b);
     return weir_balance_rendezvous(b, key, 0, candidates);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "retry.h"
 
-#include "core/balance/algorithm.h"
+#include "base/random.h"
 #include "core/request/admission.h"
 #include "core/request/answer.h"
 #include "core/request/generate.h"
@@ -91,7 +91,7 @@ static uint64_t backoff_us(const struct weir_request *r, const struct weir_confi
     uint32_t shift = r->n_retries < 20 ? r->n_retries : 20;
     uint64_t cap_us = (uint64_t)g->retries.max_backoff_ms * 1000;
     most_us = most_us << shift < cap_us ? most_us << shift : cap_us;
-    return most_us ? weir_balance_random() % (most_us + 1) : 0;
+    return most_us ? weir_random_u64(weir_worker_random(r->worker)) % (most_us + 1) : 0;
 }
 
 static bool is_in_time(const struct weir_request *r, uint64_t wait_us)
