@@ -80,8 +80,8 @@ def test_a_rate_of_failures_opens_it(start, upstream):  # noqa: F811
     a, b = upstream(), upstream()
     options = "failure_threshold: 1000, failure_percent: 40, min_requests: 10, window: 1m, open_time: 1m"
     daemon = start(gateway([a.port, b.port], breaker(options)))
-    for i in range(40):
-        a.status = 500 if i % 2 else 200
+    for _ in range(80):  # which of the two is asked is drawn
+        a.status = 500 if a.chats % 2 else 200
         ask(daemon)
         if circuit(daemon) == "open":
             break
