@@ -44,22 +44,25 @@ def _fields(block):
 
 
 def _chunked(data):
-    """(body, trailers, rest), or None when there is not all of it."""
-    body = b""
+    """(body, trailers, rest), or None when there is not all of it. By places in data, which is not
+    copied: a stream may have thousands of chunks."""
+    pieces, at = [], 0
     while True:
-        line, end, data = data.partition(b"\r\n")
-        if not end:
+        end = data.find(b"\r\n", at)
+        if end < 0:
             return None
-        size = int(line, 16)
+        size, at = int(data[at:end], 16), end + 2
         if size == 0:
-            if data.startswith(b"\r\n"):
-                return body, {}, data[2:]
-            block, end, data = data.partition(b"\r\n\r\n")
-            return (body, _fields(block), data) if end else None
-        if len(data) < size + 2:
+            break
+        if len(data) < at + size + 2:
             return None
-        assert data[size : size + 2] == b"\r\n"
-        body, data = body + data[:size], data[size + 2 :]
+        assert data[at + size : at + size + 2] == b"\r\n"
+        pieces.append(data[at : at + size])
+        at += size + 2
+    if data.startswith(b"\r\n", at):
+        return b"".join(pieces), {}, data[at + 2 :]
+    end = data.find(b"\r\n\r\n", at)
+    return (b"".join(pieces), _fields(data[at:end]), data[end + 4 :]) if end >= 0 else None
 
 
 def take_response(data, at_end=False, head_only=False):

@@ -20,6 +20,9 @@ import raw_http
 from conftest import require_model, wait_until
 
 HANG_S = 240  # far above what a slow machine with sanitizers needs; only a hang takes longer
+# All clients share one Python thread, which beside other work may not come to one of them for longer
+# than the daemon's own limits: these tests are not about those.
+LIMITS = f"limits: {{header_timeout: {HANG_S}s, body_timeout: {HANG_S}s, write_timeout: {HANG_S}s}}"
 CHAT = "/v1/chat/completions"
 
 
@@ -339,7 +342,7 @@ def test_storm_on_echo(start, binary, tmp_path, over):
     path = tmp_path / "socket" if over == "unix" else None
     listen = f'["127.0.0.1:0", "unix:{path}"], workers: 2' if path else '["127.0.0.1:0"], workers: 2'
     daemon = start(f"""
-server: {{listen: {listen}, admin: "127.0.0.1:0"}}
+server: {{listen: {listen}, admin: "127.0.0.1:0", {LIMITS}}}
 models:
   echo:
     queue: {{size: 400, timeout: 300s}}
@@ -364,7 +367,7 @@ def test_a_stream_that_ended_behind_a_full_socket_is_let_go(start, binary, tmp_p
     while its last chunks lie in the flow and the client takes nothing."""
     path = tmp_path / "socket"
     daemon = start(f"""
-server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 2, admin: "127.0.0.1:0"}}
+server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 2, admin: "127.0.0.1:0", {LIMITS}}}
 models:
   echo:
     targets: [{{engine: {{backend: echo, max_batch: 100, context: 6000}}}}]
@@ -391,7 +394,7 @@ models:
 def test_a_small_queue_sheds_and_nothing_is_lost(start, binary, tmp_path):
     path = tmp_path / "socket"
     daemon = start(f"""
-server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 2, admin: "127.0.0.1:0"}}
+server: {{listen: ["127.0.0.1:0", "unix:{path}"], workers: 2, admin: "127.0.0.1:0", {LIMITS}}}
 models:
   echo:
     queue: {{size: 8, timeout: 500ms}}
@@ -411,7 +414,7 @@ def test_storm_on_a_real_model(start, binary):
     file = "SmolLM2-135M-Instruct.Q4_1.gguf"
     require_model(file)
     daemon = start(f"""
-server: {{listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}}
+server: {{listen: ["127.0.0.1:0"], admin: "127.0.0.1:0", {LIMITS}}}
 models:
   smollm2:
     queue: {{size: 200, timeout: 40s}}
