@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-enum { BAR_WIDTH = 40 };
+/* All of it fits into 80 columns, since what has wrapped cannot be drawn over. */
+enum { BAR_WIDTH = 40, NAME_WIDTH = 20, LINE_WIDTH = 76 };
 
 void weir_progress_show(const struct weir_models *models)
 {
@@ -19,12 +20,12 @@ void weir_progress_show(const struct weir_models *models)
         }
         int filled = (int)(status.progress * BAR_WIDTH);
         filled = filled < 0 ? 0 : filled > BAR_WIDTH ? BAR_WIDTH : filled;
-        (void)fprintf(stderr, "\rloading %s [%.*s%.*s] %3d%%", weir_model_name(m), filled,
-                      "########################################", BAR_WIDTH - filled,
-                      "                                        ", (int)(status.progress * 100));
+        (void)fprintf(stderr, "\rloading %.*s [%.*s%*s] %3d%%", NAME_WIDTH, weir_model_name(m),
+                      filled, "########################################", BAR_WIDTH - filled, "",
+                      (int)(status.progress * 100));
         (void)fflush(stderr);
         return;
     }
-    (void)fprintf(stderr, "\r%70s\r", "");
+    (void)fprintf(stderr, "\r%*s\r", LINE_WIDTH, "");
     (void)fflush(stderr);
 }

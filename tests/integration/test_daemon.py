@@ -4,6 +4,8 @@
 import json
 import os
 import pathlib
+import pty
+import re
 import shutil
 import signal
 import socket
@@ -14,7 +16,7 @@ import time
 import openai
 import pytest
 
-from conftest import ROOT, Daemon, echo_config, wait_until
+from conftest import ROOT, Daemon, echo_config, require_model, wait_until
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 SLOW = ", options: {delay_us: 20000}"
@@ -152,6 +154,33 @@ def test_daemon_and_pidfile(binary, tmp_path):
     number = int(pid.read_text())
     os.kill(number, signal.SIGTERM)
     wait_until(lambda: not pid.exists(), what="exit of the daemon")
+
+
+def test_a_terminal_sees_how_far_a_model_is_loaded(binary, tmp_path):
+    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    require_model(file)
+    name = "a-name-that-would-not-fit-beside-the-bar"
+    (tmp_path / "weir.yaml").write_text(f"""
+server: {{listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}}
+models:
+  {name}: {{targets: [{{engine: {{backend: cpu, file: {file}}}}}]}}
+""")
+    master, slave = pty.openpty()
+    daemon = subprocess.Popen([binary, "serve", "-c", str(tmp_path / "weir.yaml")], stderr=slave,
+                              stdout=subprocess.PIPE, text=True)
+    os.close(slave)
+    seen = ""
+    while "serving 1 model" not in seen:
+        seen += os.read(master, 4096).decode()
+    assert "weir is ready" in daemon.stdout.readline()
+    daemon.terminate()
+    assert daemon.wait(60) == 0
+    os.close(master)
+    bars = re.findall(r"\r(loading [^\r]*)", seen)
+    assert bars and all(len(b) < 80 and b.startswith(f"loading {name[:20]} [") for b in bars), seen
+    percents = [int(b[-4:-1]) for b in bars]
+    assert percents == sorted(percents) and percents[-1] <= 100
+    assert re.search(r"\r {76}\r", seen), "the bar is wiped away"
 
 
 def test_sd_notify(start, tmp_path):
