@@ -11,6 +11,7 @@
 #include "core/request/generate.h"
 #include "core/request/observe.h"
 #include "core/request/replay.h"
+#include "core/request/request_pool.h"
 #include "core/request/routes.h"
 #include "core/request/run.h"
 #include "core/request/tenant.h"
@@ -68,7 +69,7 @@ static void choose_id(struct weir_request *r)
 
 struct weir_request *weir_request_create(struct weir_worker *worker, struct weir_http_exchange *ex)
 {
-    struct weir_request *r = weir_worker_take_request(worker);
+    struct weir_request *r = weir_request_pool_take(weir_worker_requests(worker));
     if (!r) {
         return NULL;
     }
@@ -149,7 +150,7 @@ static void end_request(struct weir_request *r)
     weir_admin_finish(r);
     weir_observe_request(weir_worker_observer(r->worker), r);
     weir_generate_finish(r);
-    weir_worker_return_request(r->worker, r);
+    weir_request_pool_give_back(weir_worker_requests(r->worker), r);
 }
 
 void weir_request_drop(struct weir_request *r, enum weir_request_hold reason)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/heap.h"
 #include "base/log.h"
 #include "base/poller.h"
 #include "base/slice.h"
@@ -15,16 +14,11 @@
 #include "core/metrics/metrics.h"
 #include "core/request/replay.h"
 #include "core/request/request.h"
+#include "core/request/request_pool.h"
 #include "core/server/server.h"
 #include "core/store/store.h"
 
-enum {
-    TICK_MS = 100,
-    MAX_POOLED_REQUESTS = 512,
-    MAX_POOLED_BYTES = 32 * 1024,
-    MAX_POOLED_OUT_BYTES = 4096,
-    MAX_SCRATCH_BYTES = 256 * 1024
-};
+enum { TICK_MS = 100, MAX_SCRATCH_BYTES = 256 * 1024 };
 
 TAILQ_HEAD(ready_requests, weir_request);
 
@@ -46,16 +40,12 @@ struct weir_worker {
     struct weir_buf scratch;
     struct weir_reply_frame reply_frame;
     struct weir_random random;
-    struct weir_request *requests; /* live, newest first */
-    struct weir_request *pool;     /* spare ones, linked by `next` */
-    struct weir_heaps heaps;       /* that requests lie in */
-    uint32_t n_pooled;
+    struct weir_request_pool requests;
     bool stopping; /* [loop-thread] */
     bool started;
     bool has_store; /* [loop-thread] attached, and to be detached */
     pthread_t thread;
     _Atomic uint64_t heartbeat_us;
-    _Atomic uint32_t n_requests;
     atomic_bool drained;
 };
 
@@ -168,7 +158,7 @@ static void on_tick(uv_timer_t *timer)
     if (w->chain) { /* so that one that was replaced goes, also where no request comes */
         weir_plugins_update(w->server->plugins, &w->chain);
     }
-    for (struct weir_request *r = w->requests, *next; r; r = next) {
+    for (struct weir_request *r = w->requests.live, *next; r; r = next) {
         next = r->next;
         weir_request_tick(r, now_us);
     }
@@ -206,7 +196,7 @@ static bool targets_have_left(struct weir_worker *w)
 /* The loop ends when its last handle is closed; that waits until no request is left. */
 static void close_if_idle(struct weir_worker *w)
 {
-    if (w->requests || uv_is_closing((uv_handle_t *)&w->tick) || !targets_have_left(w) ||
+    if (w->requests.live || uv_is_closing((uv_handle_t *)&w->tick) || !targets_have_left(w) ||
         (w->has_store && !weir_store_detach(w->server->store, false))) {
         return; /* what requests left to be stored is on its way; the next tick looks again */
     }
@@ -407,25 +397,13 @@ void weir_worker_join(struct weir_worker *w)
     }
 }
 
-static void free_request(struct weir_request *r)
-{
-    weir_arena_finish(&r->arena);
-    weir_buf_finish(&r->out);
-    weir_buf_finish(&r->reply.spare);
-    free(r);
-}
-
 void weir_worker_destroy(struct weir_worker *w)
 {
     if (!w) {
         return;
     }
     (void)uv_loop_close(&w->loop);
-    while (w->pool) {
-        struct weir_request *r = w->pool;
-        w->pool = r->next;
-        free_request(r);
-    }
+    weir_request_pool_finish(&w->requests);
     weir_buf_finish(&w->scratch);
     free(w);
 }
@@ -439,7 +417,7 @@ uint64_t weir_worker_heartbeat_age_us(const struct weir_worker *w)
 
 uint32_t weir_worker_n_requests(const struct weir_worker *w)
 {
-    return atomic_load_explicit(&w->n_requests, memory_order_relaxed);
+    return weir_request_pool_n_live(&w->requests);
 }
 
 uv_loop_t *weir_worker_loop(struct weir_worker *w)
@@ -450,6 +428,11 @@ uv_loop_t *weir_worker_loop(struct weir_worker *w)
 uint64_t weir_worker_now_us(struct weir_worker *w)
 {
     return weir_plugin_loop_turn_us(w->plugin_loop.loop);
+}
+
+struct weir_request_pool *weir_worker_requests(struct weir_worker *w)
+{
+    return &w->requests;
 }
 
 struct weir_inbox *weir_worker_inbox(struct weir_worker *w)
@@ -528,71 +511,4 @@ const struct weir_config_gateway *weir_worker_gateway(const struct weir_worker *
 bool weir_worker_is_draining(const struct weir_worker *w)
 {
     return atomic_load_explicit(&w->server->draining, memory_order_relaxed);
-}
-
-/* Others only read it. */
-static void count_requests(struct weir_worker *w, int change)
-{
-    uint32_t n = atomic_load_explicit(&w->n_requests, memory_order_relaxed);
-    atomic_store_explicit(&w->n_requests, n + (uint32_t)change, memory_order_relaxed);
-}
-
-/* A request that serves again keeps its memory. The tails of its large members are written before
- * they are read: who uses one of them makes it ready. */
-static void clear_request(struct weir_request *r)
-{
-    struct weir_arena arena = r->arena;
-    struct weir_buf out = r->out, spare = r->reply.spare;
-    memset(r, 0, offsetof(struct weir_request, run) + offsetof(struct weir_plugin_run, choices));
-    memset(&r->first, 0, offsetof(struct weir_request_flow, flow.outcome));
-    r->refusal.struct_size = r->refusal.status = 0;
-    r->refusal.param[0] = r->refusal.code[0] = r->refusal.message[0] = '\0';
-    r->arena = arena;
-    r->out = out;
-    r->reply.spare = spare;
-}
-
-struct weir_request *weir_worker_take_request(struct weir_worker *w)
-{
-    struct weir_request *r = w->pool;
-    if (r) {
-        w->pool = r->next;
-        w->n_pooled--;
-        clear_request(r);
-    } else {
-        r = calloc(1, sizeof(*r));
-        if (!r) {
-            return NULL;
-        }
-        weir_heap_use_large_pages(&w->heaps, r);
-    }
-    r->next = w->requests;
-    if (r->next) {
-        r->next->prev = r;
-    }
-    w->requests = r;
-    count_requests(w, 1);
-    return r;
-}
-
-void weir_worker_return_request(struct weir_worker *w, struct weir_request *r)
-{
-    if (r->prev) {
-        r->prev->next = r->next;
-    } else {
-        w->requests = r->next;
-    }
-    if (r->next) {
-        r->next->prev = r->prev;
-    }
-    count_requests(w, -1);
-    if (w->n_pooled < MAX_POOLED_REQUESTS) {
-        r->next = w->pool;
-        w->pool = r;
-        w->n_pooled++;
-        weir_arena_recycle(&r->arena, MAX_POOLED_BYTES);
-        weir_buf_recycle(&r->out, MAX_POOLED_OUT_BYTES);
-    } else {
-        free_request(r);
-    }
 }

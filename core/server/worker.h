@@ -18,7 +18,7 @@
 struct weir_config_gateway;
 struct weir_server;
 struct weir_worker;
-struct weir_request;
+struct weir_request_pool;
 struct weir_routes;
 struct weir_observer;
 struct weir_replay_secret;
@@ -67,6 +67,7 @@ uv_loop_t *weir_worker_loop(struct weir_worker *w);
 /* weir_clock_mono_us(), read once in a turn of the loop: what happens in one turn happens at once.
  */
 uint64_t weir_worker_now_us(struct weir_worker *w);
+struct weir_request_pool *weir_worker_requests(struct weir_worker *w);
 struct weir_inbox *weir_worker_inbox(struct weir_worker *w);
 struct weir_server *weir_worker_server(struct weir_worker *w);
 const struct weir_worker_settings *weir_worker_settings(const struct weir_worker *w);
@@ -89,7 +90,3 @@ const struct weir_models *weir_worker_models(struct weir_worker *w);
 const struct weir_routes *weir_worker_routes(const struct weir_worker *w);
 const struct weir_config_gateway *weir_worker_gateway(const struct weir_worker *w);
 bool weir_worker_is_draining(const struct weir_worker *w);
-
-/* Requests come from a pool; NULL without memory. */
-struct weir_request *weir_worker_take_request(struct weir_worker *w);
-void weir_worker_return_request(struct weir_worker *w, struct weir_request *r);
