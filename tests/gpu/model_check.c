@@ -5,6 +5,8 @@
  *                                              and logits against exact ones (make_exact.py)
  *     model_check BACKEND speed TYPE [TINY]    an 8B-shaped synthetic model (speed_check.h)
  *     model_check BACKEND split TYPE [TINY]    the same over two devices
+ *     model_check BACKEND profile TYPE [TINY]  each kernel's time in a step
+ *     model_check BACKEND batch MODEL.gguf [TINY]   decoding of a full batch
  *
  * BACKEND is cuda, hip or emu; TYPE is F16, Q8_0, Q4_K or Q4_0. Every figure is one line
  * "name value unit", for the table that scripts/gpu-check prints. Exit 1: something is wrong. */
@@ -356,15 +358,24 @@ int main(int argc, char **argv)
 {
     const struct weir_gpu_backend *backend = argc > 1 ? gpu_backend_find(argv[1]) : NULL;
     if (!backend || argc < 4) {
-        fprintf(stderr, "usage: model_check cuda|hip|emu same MODEL.gguf [EXACT]\n"
-                        "       model_check cuda|hip|emu speed|split F16|Q8_0|Q4_K|Q4_0 [tiny]\n"
-                        "split: the model over two devices\n");
+        fprintf(stderr,
+                "usage: model_check cuda|hip|emu same MODEL.gguf [EXACT]\n"
+                "       model_check cuda|hip|emu speed|split|profile F16|Q8_0|Q4_K|Q4_0 [tiny]\n"
+                "       model_check cuda|hip|emu batch MODEL.gguf [tiny]\n"
+                "split: the model over two devices; profile: each kernel's time in a step;\n"
+                "batch: decoding of a full batch\n");
         return 2;
     }
     if (strcmp(argv[2], "same") == 0) {
         return check_same(backend, argv[3], argc > 4 ? argv[4] : NULL);
     }
+    const bool is_tiny = argc > 4 && strcmp(argv[4], "tiny") == 0;
+    if (strcmp(argv[2], "batch") == 0) {
+        return gpu_check_batch(backend, argv[3], is_tiny);
+    }
+    if (strcmp(argv[2], "profile") == 0) {
+        return gpu_check_profile(backend, argv[3], is_tiny);
+    }
     const bool is_split = strcmp(argv[2], "split") == 0;
-    return gpu_check_speed(backend, argv[3], argc > 4 && strcmp(argv[4], "tiny") == 0,
-                           is_split ? 2 : 1);
+    return gpu_check_speed(backend, argv[3], is_tiny, is_split ? 2 : 1);
 }

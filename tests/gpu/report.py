@@ -65,6 +65,12 @@ for kind, share in (("F16", 75), ("Q8_0", 75), ("Q4_K", 60), ("Q4_0", 60)):
             row(f"{kind} attention b{batch} at 32768: share of copy bandwidth", value, "%",
                 ">= 70 %", value >= 70)
 
+ratio = get("file decode b64: beside llama.cpp")
+if ratio is not None:
+    row("Q4_K file decode b64", get("file decode b64: weir"), "tok/s")
+    row("Q4_K file decode b64: llama.cpp", get("file decode b64: llama.cpp"), "tok/s")
+    row("Q4_K file decode b64: beside llama.cpp", ratio, "x", ">= 4 x", ratio >= 4)
+
 for batch, pos in ((1, 100), (64, 200)):
     base = f"Q8_0 on two decode b{batch} pos {pos}"
     if get(f"{base}: tokens"):

@@ -8,7 +8,9 @@
 
 #include "backends/gpu/model.h"
 #include "base/clock.h"
+#include "engine/gguf/gguf.h"
 #include "kernels/kv/kv_layout.h"
+#include "tests/gpu/profile.h"
 #include "tests/gpu/synthetic.h"
 
 enum { PARTS_MAX = 64 };
@@ -284,9 +286,97 @@ static void spread_pages(struct speed *s, uint32_t n_pages)
     }
 }
 
-/* n_devices: that the model is split over, the first ones. */
-int gpu_check_speed(const struct weir_gpu_backend *backend, const char *type, bool is_tiny,
-                    uint32_t n_devices)
+/* Where the time of a step goes: one sequence, many, a piece of a prompt. */
+static int profile_kernels(const struct speed *s, const char *type, bool is_tiny)
+{
+    enum { STEPS = 3 };
+    const uint32_t prompt = weir_gpu_model_info(s->model)->max_step_tokens;
+    const struct {
+        uint32_t n_parts, pos, n_tokens;
+    } cases[] = {{1, 100, 1}, {is_tiny ? 8 : 64, 200, 1}, {1, 0, prompt}};
+    int rc = 0;
+    for (size_t i = 0; rc >= 0 && i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const uint32_t n_parts = cases[i].n_parts;
+        const uint32_t n_tokens = cases[i].n_tokens;
+        char label[64];
+        snprintf(label, sizeof(label), "%s b%u of %u", type, n_parts, n_tokens);
+        rc = step_all(s, n_parts, cases[i].pos, n_tokens); /* loads the kernels */
+        gpu_profile_begin();
+        for (uint32_t k = 0; rc >= 0 && k < STEPS; k++) {
+            rc = step_all(s, n_parts, cases[i].pos, n_tokens);
+        }
+        rc = rc < 0 ? rc : gpu_profile_print(label, STEPS);
+    }
+    return rc;
+}
+
+/* Which figures are taken of a model that is loaded. */
+enum part { WHOLE, WHOLE_AND_LONG, BATCH, KERNELS };
+
+static int measure(struct speed *s, const char *label, const struct weir_hparams *hp, bool is_tiny,
+                   enum part part)
+{
+    double seconds = 0;
+    if (part == KERNELS) {
+        return profile_kernels(s, label, is_tiny);
+    }
+    if (part == BATCH) {
+        return measure_decode(s, label, s->n_parts, 200, is_tiny ? 4 : 64, &seconds);
+    }
+    return measure_all(s, label, hp, is_tiny, part == WHOLE_AND_LONG);
+}
+
+/* Loads the model and measures it. */
+static int run(const struct weir_gpu_backend *backend, const struct weir_model *source,
+               const char *label, bool is_tiny, uint32_t n_devices, enum part part)
+{
+    const uint32_t n_ctx = is_tiny ? 1024 : part == BATCH ? 512 : 33024;
+    weir_load_params params = {
+        .struct_size = sizeof(params),
+        .n_ctx = n_ctx,
+        .max_sequences = is_tiny ? 8 : PARTS_MAX,
+        .max_step_tokens = is_tiny ? 64 : 2048,
+        .devices = (const uint32_t[]){0, 1},
+        .n_devices = n_devices,
+    };
+    struct weir_gpu_options options;
+    struct weir_error err = {0};
+    weir_gpu_options_init(&options);
+    options.use_graphs = part != KERNELS;
+    struct speed s = {.n_parts = params.max_sequences};
+    s.flops_per_token = matmul_flops_per_token(&source->hparams);
+    uint64_t begin_us = weir_clock_mono_us();
+    int rc = weir_gpu_model_create(backend, source, &params, &options, &s.model, &err);
+    if (rc < 0) {
+        return gpu_check_fail("load", &err);
+    }
+    char name[96];
+    const weir_model_info *info = weir_gpu_model_info(s.model);
+    double load_s = (double)(weir_clock_mono_us() - begin_us) * 1e-6;
+    snprintf(name, sizeof(name), "%s load", label);
+    gpu_check_figure(name, load_s, "s");
+    snprintf(name, sizeof(name), "%s weights", label);
+    gpu_check_figure(name, (double)info->weight_bytes * 1e-9, "GB");
+
+    s.pages_each = (params.n_ctx + WEIR_PAGE_TOKENS - 1) / WEIR_PAGE_TOKENS;
+    s.pages = calloc((size_t)s.n_parts * s.pages_each, sizeof(*s.pages));
+    s.tokens = calloc(params.max_step_tokens, sizeof(*s.tokens));
+    if (s.pages && s.tokens) {
+        spread_pages(&s, info->n_pages);
+        gpu_check_make_text(s.tokens, params.max_step_tokens, source->hparams.n_vocab);
+        rc = measure(&s, label, &source->hparams, is_tiny, part);
+    } else {
+        rc = WEIR_E_NOMEM;
+    }
+    weir_gpu_model_unload(s.model);
+    free(s.pages);
+    free(s.tokens);
+    printf("%s speed %s\n", rc < 0 ? "FAILED" : "PASSED", label);
+    return rc < 0;
+}
+
+/* NULL: no such type, or no memory; said. */
+static struct synthetic *make_synthetic(const char *type, bool is_tiny)
 {
     static const struct {
         const char *name;
@@ -295,64 +385,59 @@ int gpu_check_speed(const struct weir_gpu_backend *backend, const char *type, bo
                  {"Q8_0", WEIR_TENSOR_Q8_0},
                  {"Q4_K", WEIR_TENSOR_Q4_K},
                  {"Q4_0", WEIR_TENSOR_Q4_0}};
-    uint32_t k = 0;
-    while (k < 4 && strcmp(types[k].name, type) != 0) {
-        k++;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strcmp(types[i].name, type) == 0) {
+            struct synthetic *made =
+                synthetic_create(is_tiny ? &synthetic_tiny : &synthetic_8b, types[i].type);
+            if (!made) {
+                printf("FAILED no memory for the synthetic model\n");
+            }
+            return made;
+        }
     }
-    if (k == 4) {
-        fprintf(stderr, "%s: no such type\n", type);
-        return 2;
-    }
-    const struct synthetic_shape *shape = is_tiny ? &synthetic_tiny : &synthetic_8b;
-    struct synthetic *source = synthetic_create(shape, types[k].type);
-    if (!source) {
-        return gpu_check_fail("no memory for the synthetic model", NULL);
-    }
-    weir_load_params params = {
-        .struct_size = sizeof(params),
-        .n_ctx = is_tiny ? 1024 : 33024,
-        .max_sequences = is_tiny ? 8 : 64,
-        .max_step_tokens = is_tiny ? 64 : 2048,
-        .devices = (const uint32_t[]){0, 1},
-        .n_devices = n_devices,
-    };
-    struct weir_gpu_options options;
-    struct weir_error err = {0};
-    weir_gpu_options_init(&options);
-    struct speed s = {.n_parts = params.max_sequences};
-    s.flops_per_token = matmul_flops_per_token(&synthetic_model(source)->hparams);
-    uint64_t begin_us = weir_clock_mono_us();
-    int rc =
-        weir_gpu_model_create(backend, synthetic_model(source), &params, &options, &s.model, &err);
-    if (rc < 0) {
-        synthetic_destroy(source);
-        return gpu_check_fail("load", &err);
-    }
-    char name[96];
-    const weir_model_info *info = weir_gpu_model_info(s.model);
-    double load_s = (double)(weir_clock_mono_us() - begin_us) * 1e-6;
-    snprintf(name, sizeof(name), "%s load", type);
-    gpu_check_figure(name, load_s, "s");
-    snprintf(name, sizeof(name), "%s weights", type);
-    gpu_check_figure(name, (double)info->weight_bytes * 1e-9, "GB");
-    struct weir_hparams hp = synthetic_model(source)->hparams;
-    synthetic_destroy(source);
+    printf("FAILED %s: no such type\n", type);
+    return NULL;
+}
 
-    s.pages_each = (params.n_ctx + WEIR_PAGE_TOKENS - 1) / WEIR_PAGE_TOKENS;
-    s.pages = calloc((size_t)s.n_parts * s.pages_each, sizeof(*s.pages));
-    s.tokens = calloc(params.max_step_tokens, sizeof(*s.tokens));
-    if (s.pages && s.tokens) {
-        spread_pages(&s, info->n_pages);
-        gpu_check_make_text(s.tokens, params.max_step_tokens, hp.n_vocab);
-        char label[32];
-        snprintf(label, sizeof(label), "%s%s", type, n_devices > 1 ? " on two" : "");
-        rc = measure_all(&s, label, &hp, is_tiny, n_devices == 1 && (k == 0 || is_tiny));
-    } else {
-        rc = WEIR_E_NOMEM;
+static int run_synthetic(const struct weir_gpu_backend *backend, const char *type,
+                         const char *label, bool is_tiny, uint32_t n_devices, enum part part)
+{
+    struct synthetic *source = make_synthetic(type, is_tiny);
+    if (!source) {
+        return 1;
     }
-    weir_gpu_model_unload(s.model);
-    free(s.pages);
-    free(s.tokens);
-    printf("%s speed %s%s\n", rc < 0 ? "FAILED" : "PASSED", type, n_devices > 1 ? " on two" : "");
-    return rc < 0;
+    int status = run(backend, synthetic_model(source), label, is_tiny, n_devices, part);
+    synthetic_destroy(source);
+    return status;
+}
+
+int gpu_check_speed(const struct weir_gpu_backend *backend, const char *type, bool is_tiny,
+                    uint32_t n_devices)
+{
+    char label[32];
+    snprintf(label, sizeof(label), "%s%s", type, n_devices > 1 ? " on two" : "");
+    const bool with_long = n_devices == 1 && (strcmp(type, "F16") == 0 || is_tiny);
+    return run_synthetic(backend, type, label, is_tiny, n_devices,
+                         with_long ? WHOLE_AND_LONG : WHOLE);
+}
+
+int gpu_check_profile(const struct weir_gpu_backend *backend, const char *type, bool is_tiny)
+{
+    return run_synthetic(gpu_profile_of(backend), type, type, is_tiny, 1, KERNELS);
+}
+
+int gpu_check_batch(const struct weir_gpu_backend *backend, const char *path, bool is_tiny)
+{
+    struct weir_error err = {0};
+    struct weir_gguf *gguf = NULL;
+    struct weir_model source = {0};
+    if (weir_gguf_open(path, &gguf, &err) < 0) {
+        return gpu_check_fail("open", &err);
+    }
+    int status = weir_model_init(&source, gguf, &err) < 0
+                     ? gpu_check_fail("read", &err)
+                     : run(backend, &source, "file", is_tiny, 1, BATCH);
+    weir_model_finish(&source);
+    weir_gguf_destroy(gguf);
+    return status;
 }

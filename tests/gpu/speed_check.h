@@ -16,3 +16,8 @@ void gpu_check_make_text(int32_t *tokens, uint32_t n, uint32_t n_vocab);
  * status. */
 int gpu_check_speed(const struct weir_gpu_backend *backend, const char *type, bool is_tiny,
                     uint32_t n_devices);
+/* Where the time of a step goes, kernel by kernel (profile.h). An exit status. */
+int gpu_check_profile(const struct weir_gpu_backend *backend, const char *type, bool is_tiny);
+/* Decoding of a full batch with the model of a GGUF file, to set beside another program's. An exit
+ * status. */
+int gpu_check_batch(const struct weir_gpu_backend *backend, const char *path, bool is_tiny);

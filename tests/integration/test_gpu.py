@@ -5,12 +5,16 @@ drivers (tests/gpu/stub), which fail on demand."""
 import concurrent.futures
 import os
 import pathlib
+import re
+import shutil
 import subprocess
+import sys
 import time
 
+import gguf
 import pytest
 
-from conftest import models_dir, require_model, wait_until
+from conftest import ROOT, models_dir, require_model, wait_until
 from tiny_model import write_tiny_model
 
 COMPLETIONS = "/v1/completions"
@@ -383,3 +387,47 @@ def test_a_hard_share_slows_its_tenant_on_a_gpu(start, build, tiny):
     seconds("key-of-globex-001")
     free, bounded = seconds("key-of-globex-001"), seconds("key-of-acme-00001")
     assert bounded > 2 * free, (bounded, free)
+
+
+@pytest.fixture
+def check(build, tmp_path):
+    """The folder that scripts/gpu-check makes, without llama.cpp."""
+    folder = tmp_path / "check"
+    folder.mkdir()
+    scripts = ROOT / "tests" / "gpu"
+    for file in (scripts / "run", *scripts.glob("*.py")):
+        shutil.copy(file, folder)
+    (folder / "model_check").symlink_to(build / "tests/gpu/model_check")
+    return folder
+
+
+def run_check(folder, *arguments):
+    environment = {**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
+    run = subprocess.run([folder / "run", "--backend", "emu", "--log", folder / "log", *arguments],
+                         env=environment, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0 and "FAILED" not in run.stdout, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_the_check_of_a_gpu_runs_in_the_emulator(check):
+    out = run_check(check, "--only", "speed,split,profile,llama", "--tiny", "Q4_K")
+    table = out.rsplit("\n\n", 1)[-1]
+    assert re.search(r"^Q4_K decode b1 pos 100 +[\d.]+ tok/s", table, re.MULTILINE), out
+    assert re.search(r"^Q8_0 on two decode b1 pos 100 +[\d.]+ tok/s", table, re.MULTILINE), out
+    assert re.search(r"^PROFILE Q4_K b8 of 1 weir_attn_decode_f16_64 .* 2 a step", out, re.MULTILINE)
+    assert "NOTE no llama/ here" in out
+
+
+def test_a_file_for_two_programs(check):
+    """What make_model.py writes is GGUF to others, and weir decodes it."""
+    subprocess.run([sys.executable, check / "make_model.py", check / "m.gguf", "--tiny"], check=True)
+    reader = gguf.GGUFReader(check / "m.gguf")
+    kinds = {t.name: t.tensor_type.name for t in reader.tensors}
+    assert len(kinds) == 3 + 2 * 9
+    assert kinds["blk.1.ffn_down.weight"] == "Q4_K" and kinds["output.weight"] == "Q6_K"
+    for t in reader.tensors:
+        weights = gguf.dequantize(t.data, t.tensor_type)
+        assert 0 < abs(weights).max() < 4, t.name
+    run = subprocess.run([check / "model_check", "emu", "batch", check / "m.gguf", "tiny"],
+                         capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0 and "FIGURE file decode b8 pos 200: tokens" in run.stdout, run.stdout
