@@ -90,6 +90,32 @@ static int set(const weir_host *h, weir_str tenant, weir_str key, weir_str value
                 done, arg);
 }
 
+static int look(const weir_host *h, weir_str tenant, weir_str key, const weir_store_tags *tags,
+                weir_store_done done, void *arg)
+{
+    return call(
+        h,
+        &(struct weir_store_call){
+            .op = WEIR_STORE_GET, .tenant = tenant, .key = key, .tags = tags->list, .n = tags->n},
+        done, arg);
+}
+
+static int keep(const weir_host *h, weir_str tenant, weir_str key, weir_str value, uint64_t ttl_ms,
+                const weir_store_tags *tags, weir_store_done done, void *arg)
+{
+    return call(h,
+                &(struct weir_store_call){.op = WEIR_STORE_SET,
+                                          .tenant = tenant,
+                                          .key = key,
+                                          .value = value,
+                                          .tags = tags->list,
+                                          .n = tags->n,
+                                          .flags = WEIR_STORE_MARKED,
+                                          .number = ttl_ms,
+                                          .delta = tags->mark},
+                done, arg);
+}
+
 static int invalidate(const weir_host *h, weir_str tenant, weir_str tag, weir_store_done done,
                       void *arg)
 {
@@ -284,7 +310,7 @@ static int budget_settle(const weir_host *h, weir_store_holding *holdings, uint3
     .settle = settle, .get = get, .set = set, .invalidate = invalidate, .remove = remove_value,    \
     .add = add, .put = put, .find = find, .list = list, .append = append, .read = read_log,        \
     .job_put = job_put, .job_claim = job_claim, .job_ack = job_ack, .publish = publish,            \
-    .subscribe = subscribe, .erase = erase
+    .subscribe = subscribe, .erase = erase, .look = look, .keep = keep
 
 static const weir_ext_store embedded = {FUNCTIONS,
                                         .limit_open = limit_open,

@@ -77,8 +77,8 @@ int weir_store_check(const struct weir_store_call *c)
     case WEIR_STORE_GIVE: return check_levels(c);
     case WEIR_STORE_RESERVE:
     case WEIR_STORE_SETTLE: return check_holds(c);
-    case WEIR_STORE_SET: return is_key(c->key) ? check_tags(c) : WEIR_E_ARG;
     case WEIR_STORE_GET:
+    case WEIR_STORE_SET: return is_key(c->key) ? check_tags(c) : WEIR_E_ARG;
     case WEIR_STORE_INVALIDATE:
     case WEIR_STORE_REMOVE:
     case WEIR_STORE_ADD:

@@ -19,7 +19,7 @@
 #include "core/store/memory_reservations.h"
 #include "core/store/store.h"
 
-enum { WEIR_STORE_SHARDS = 16 };
+enum { WEIR_STORE_SHARDS = 16, WEIR_STORE_MARKS = 256 };
 
 enum weir_store_kind {
     WEIR_STORE_VALUE, /* the only kind that may be evicted */
@@ -143,7 +143,8 @@ struct weir_store_shard {
     struct weir_store_reservations reservations;
     struct weir_store_budget_state *loose; /* at hand, of no entry; memory_holdings.h */
     struct weir_store_tag *tags[256];
-    uint64_t last_us; /* the newest time that an operation was given */
+    uint64_t marks[WEIR_STORE_MARKS]; /* how often tags were invalidated, by their hash */
+    uint64_t last_us;                 /* the newest time that an operation was given */
 };
 
 struct weir_store_map {

@@ -13,11 +13,28 @@ static uint64_t expiry(const struct weir_store_place *p, uint64_t ttl_ms)
     return ttl_ms == 0 ? UINT64_MAX : weir_store_in_ms(p, ttl_ms);
 }
 
+/* Tags whose cells are the same only share their invalidations. */
+static uint64_t *cell_of(const struct weir_store_place *p, weir_str tenant, weir_str tag)
+{
+    return &p->shard->marks[weir_store_tag_hash(tenant, tag) % WEIR_STORE_MARKS];
+}
+
+/* Another one after each invalidation of one of these tags. */
+static int64_t mark_of(const struct weir_store_place *p, const struct weir_store_call *c)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < c->n; i++) {
+        sum += *cell_of(p, c->tenant, c->tags[i]);
+    }
+    return (int64_t)sum;
+}
+
 void weir_store_memory_get(struct weir_store_place *p, const struct weir_store_call *c,
                            struct weir_store_answer *a)
 {
     struct weir_store_name name = name_of(WEIR_STORE_VALUE, c);
     const struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
+    a->result.number = c->n ? mark_of(p, c) : e ? (int64_t)e->value.version : 0;
     if (!e) {
         a->result.rc = WEIR_E_NOTFOUND;
         return;
@@ -29,7 +46,6 @@ void weir_store_memory_get(struct weir_store_place *p, const struct weir_store_c
     }
     memcpy(a->block, e->value.bytes, e->value.len);
     a->result.value = (weir_str){a->block, e->value.len};
-    a->result.number = (int64_t)e->value.version;
 }
 
 /* One block: the records, then the names that they point to. */
@@ -82,6 +98,10 @@ static bool fill_value(struct weir_store_place *p, struct weir_store_entry *e,
 void weir_store_memory_set(struct weir_store_place *p, const struct weir_store_call *c,
                            struct weir_store_answer *a)
 {
+    if (c->flags & WEIR_STORE_MARKED && c->delta != mark_of(p, c)) {
+        a->result.rc = WEIR_E_BUSY;
+        return;
+    }
     struct weir_store_name name = name_of(WEIR_STORE_VALUE, c);
     struct weir_store_entry *e = weir_store_find(p->shard, &name, p->now_us);
     if (e) {
@@ -102,6 +122,7 @@ void weir_store_memory_invalidate(struct weir_store_place *p, const struct weir_
                                   struct weir_store_answer *a)
 {
     a->result.number = (int64_t)weir_store_remove_tagged(p->shard, c->tenant, c->key, p->now_us);
+    ++*cell_of(p, c->tenant, c->key);
 }
 
 void weir_store_memory_remove(struct weir_store_place *p, const struct weir_store_call *c,

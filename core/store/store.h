@@ -26,6 +26,9 @@ enum {
 };
 #define WEIR_STORE_MAX_UNITS (UINT64_C(1) << 53) /* of budgets: exact in a double */
 #define WEIR_STORE_ANY_VERSION UINT64_MAX
+/* Of a set: nothing is written when the mark of its tags is another one now. */
+#define WEIR_STORE_MARKED (1u << 31)
+#define WEIR_STORE_MARK_MS (UINT64_C(24) * 3600 * 1000)
 /* How long ids are remembered: of logs, and of reservations that are settled, or over and kept. */
 #define WEIR_STORE_LOG_ID_MS (UINT64_C(40) * 24 * 3600 * 1000)
 #define WEIR_STORE_SETTLED_MS (UINT64_C(60) * 1000)
@@ -74,12 +77,12 @@ struct weir_store_call {
     weir_str value; /* or message */
     const weir_store_limit *levels; /* take, give: [n] */
     const weir_store_hold *holds;   /* reserve, settle: [n] */
-    const weir_str *tags;           /* set: [n] */
+    const weir_str *tags;           /* set, and get for a mark: [n] */
     uint32_t n;                     /* of the array; list, read, claim: how many are wanted */
-    uint32_t flags;                 /* reserve */
+    uint32_t flags;                 /* reserve; set: WEIR_STORE_MARKED */
     uint64_t
         number;    /* ttl_ms, delay_ms or lease_ms; put: version; read: the place to go on behind */
-    int64_t delta; /* add */
+    int64_t delta; /* add; set: the mark */
     struct weir_store_owner *owner; /* NULL: none */
     uint64_t now_us; /* the system's monotonic time, where the caller has just looked; 0: unknown */
 };

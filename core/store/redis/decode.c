@@ -153,6 +153,27 @@ static bool decode_value(const redisReply *r, weir_store_result *result)
     return true;
 }
 
+/* The value, and the marks of its tags. */
+static bool decode_look(const redisReply *r, weir_store_result *result)
+{
+    uint64_t sum = 0;
+    if (!is_array(r, 2) || !decode_value(r->element[0], result)) {
+        return false;
+    }
+    for (size_t i = 1; i < r->elements; i++) {
+        const redisReply *e = r->element[i];
+        uint64_t mark = 0;
+        if (e->type != REDIS_REPLY_NIL &&
+            (e->type != REDIS_REPLY_STRING || e->len > VERSION_BYTES ||
+             !digits(e->str, (size_t)e->len, &mark))) {
+            return false;
+        }
+        sum += mark;
+    }
+    result->number = (int64_t)sum;
+    return true;
+}
+
 static bool split_record(weir_str record, uint64_t *ret_version, weir_str *ret_value)
 {
     if (record.n < VERSION_BYTES || !digits(record.p, VERSION_BYTES, ret_version)) {
@@ -187,6 +208,15 @@ static bool decode_verdict(const redisReply *r, weir_store_result *result)
 static bool decode_number(const redisReply *r, weir_store_result *result)
 {
     result->number = r->integer;
+    return r->type == REDIS_REPLY_INTEGER;
+}
+
+static bool decode_set(const redisReply *r, weir_store_result *result)
+{
+    result->number = r->integer;
+    if (r->type == REDIS_REPLY_INTEGER && r->integer == 0) {
+        result->rc = WEIR_E_BUSY;
+    }
     return r->type == REDIS_REPLY_INTEGER;
 }
 
@@ -271,7 +301,9 @@ static bool decode_one(struct weir_redis_op *op, const redisReply *r, struct wei
     case WEIR_STORE_GIVE: return decode_limits(op, r, room, result);
     case WEIR_STORE_RESERVE: return decode_reserve(op, r, room, result);
     case WEIR_STORE_SETTLE: return decode_budgets(op, r, 0, room, result);
-    case WEIR_STORE_GET: return decode_value(r, result);
+    case WEIR_STORE_GET:
+        return r->type == REDIS_REPLY_ARRAY ? decode_look(r, result) : decode_value(r, result);
+    case WEIR_STORE_SET: return decode_set(r, result);
     case WEIR_STORE_FIND: return decode_record(r, result);
     case WEIR_STORE_PUT:
     case WEIR_STORE_APPEND: return decode_verdict(r, result);

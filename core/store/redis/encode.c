@@ -135,12 +135,18 @@ static void write_budgets(const struct writer *w, struct weir_redis_op *op)
 static void write_set(const struct writer *w, struct weir_redis_op *op)
 {
     const struct weir_store_call *c = w->call;
-    begin_script(w, op, WEIR_REDIS_SET, 1, 4 + c->n);
+    begin_script(w, op, WEIR_REDIS_SET, 1, 6 + c->n);
     add_key(w, "v", c->key);
     add_prefix(w, "g");
     weir_redis_command_add(w->b, c->key);
     weir_redis_command_add(w->b, c->value);
     add_ms(w, c->number);
+    add_prefix(w, "x");
+    if (c->flags & WEIR_STORE_MARKED) {
+        weir_redis_command_add_i64(w->b, c->delta);
+    } else {
+        weir_redis_command_text(w->b, "");
+    }
     for (uint32_t i = 0; i < c->n; i++) {
         weir_redis_command_add(w->b, c->tags[i]);
     }
@@ -165,11 +171,13 @@ static void keep_names(struct weir_redis_op *op, const struct weir_store_call *c
 
 static void write_invalidate(const struct writer *w, struct weir_redis_op *op)
 {
-    begin_script(w, op, WEIR_REDIS_INVALIDATE, 1, 3);
+    begin_script(w, op, WEIR_REDIS_INVALIDATE, 2, 4);
     add_key(w, "g", w->call->key);
+    add_key(w, "x", w->call->key);
     add_prefix(w, "g");
     add_prefix(w, "v");
     weir_redis_command_add_u64(w->b, INVALIDATE_STEP);
+    weir_redis_command_add_u64(w->b, WEIR_STORE_MARK_MS);
     keep_names(op, w->call);
 }
 
@@ -273,9 +281,12 @@ static void write_small(const struct writer *w, struct weir_redis_op *op, weir_s
     const weir_str channel[] = {prefix, {":", 1}, c->key};
     switch (c->op) {
     case WEIR_STORE_GET:
-        weir_redis_command_begin(w->b, 2);
-        weir_redis_command_add(w->b, (weir_str)WEIR_STR_INIT("GET"));
+        weir_redis_command_begin(w->b, 2 + c->n);
+        weir_redis_command_text(w->b, c->n ? "MGET" : "GET");
         add_key(w, "v", c->key);
+        for (uint32_t i = 0; i < c->n; i++) {
+            add_key(w, "x", c->tags[i]);
+        }
         break;
     case WEIR_STORE_FIND:
         weir_redis_command_begin(w->b, 3);

@@ -98,6 +98,13 @@ typedef struct weir_store_holding {
     uint64_t held, mark; /* the store's, from budget_hold() to budget_settle(); 0 before */
 } weir_store_holding;
 
+/* A value's tags, at least one, and what look() said of them. */
+typedef struct weir_store_tags {
+    const weir_str *list;
+    uint32_t n;
+    int64_t mark; /* keep() */
+} weir_store_tags;
+
 typedef struct weir_ext_store {
     uint32_t struct_size;
     uint32_t flags; /* enum weir_store_flags */
@@ -209,6 +216,15 @@ typedef struct weir_ext_store {
     int (*budget_hold)(const weir_host *, weir_store_holding *, uint32_t n,
                        uint32_t *ret_refused_by);
     int (*budget_settle)(const weir_host *, weir_store_holding *, uint32_t n);
+
+    /* What was made before an invalidation and comes to be stored after it. look() is get(), found
+     * or not, with a mark of these tags in number. keep() is set() with it: WEIR_E_BUSY, and
+     * nothing is written, when one of the tags was invalidated in between. Marks hold for a day.
+     * [loop][main] */
+    int (*look)(const weir_host *, weir_str tenant, weir_str key, const weir_store_tags *,
+                weir_store_done, void *arg);
+    int (*keep)(const weir_host *, weir_str tenant, weir_str key, weir_str value, uint64_t ttl_ms,
+                const weir_store_tags *, weir_store_done, void *arg);
 } weir_ext_store;
 
 #ifdef __cplusplus

@@ -99,6 +99,39 @@ static void a_tag_takes_all_its_values_of_that_tenant(void **state)
     assert_int_equal(INVALIDATE("model:m")->rc, 0);
 }
 
+#define LOOK(k, list, n_tags)                                                                      \
+    CALL(.op = WEIR_STORE_GET, ACME, .key = text(k), .tags = (list), .n = (n_tags))
+#define KEEP(k, v, m, list, n_tags)                                                                \
+    CALL(.op = WEIR_STORE_SET, ACME, .key = text(k), .value = text(v), .tags = (list),             \
+         .n = (n_tags), .flags = WEIR_STORE_MARKED, .delta = (m))
+
+static void what_was_looked_for_before_an_invalidation_is_not_kept(void **state)
+{
+    (void)state;
+    const weir_str *both = model_and_user, *user = &model_and_user[1];
+    assert_int_equal(LOOK("k", both, 2)->rc, WEIR_E_NOTFOUND);
+    const int64_t first = LOOK("k", both, 2)->number, of_user = LOOK("u", user, 1)->number;
+    assert_int_equal(KEEP("k", "v", first, both, 2)->rc, 0);
+    assert_string_equal(LOOK("k", both, 2)->value, "v");
+    assert_int_equal(LOOK("k", both, 2)->number, first);
+    /* Values that are there or not, and other tags, have nothing to do with it. */
+    assert_int_equal(INVALIDATE("model:other")->rc, 0);
+    assert_int_equal(CALL(.op = WEIR_STORE_REMOVE, ACME, .key = text("k"))->number, 1);
+    assert_int_equal(KEEP("k", "v", first, both, 2)->rc, 0);
+    for (int i = 0; i < 3; i++) {
+        const int64_t mark = LOOK("k", both, 2)->number;
+        assert_int_equal(INVALIDATE("model:m")->rc, 0);
+        assert_int_equal(KEEP("k", "late", mark, both, 2)->rc, WEIR_E_BUSY);
+        assert_int_equal(KEEP("k", "later", first, both, 2)->rc, WEIR_E_BUSY);
+        assert_int_equal(GET("k")->rc, WEIR_E_NOTFOUND);
+    }
+    assert_int_equal(KEEP("u", "v", of_user, user, 1)->rc, 0);
+    assert_int_equal(KEEP("k", "v", LOOK("k", both, 2)->number, both, 2)->rc, 0);
+    assert_int_equal(SET_TAGGED("k", "w", 0, both, 2)->rc, 0); /* as ever */
+    assert_int_equal(
+        CALL(.op = WEIR_STORE_GET, OTHER, .key = text("k"), .tags = both, .n = 2)->number, 0);
+}
+
 static void only_a_value_s_present_tags_count(void **state)
 {
     (void)state;
@@ -222,6 +255,7 @@ int suite_values(void)
         TEST(a_value_s_version_rises_with_every_set),
         TEST(any_bytes_can_be_stored),
         TEST(a_tag_takes_all_its_values_of_that_tenant),
+        TEST(what_was_looked_for_before_an_invalidation_is_not_kept),
         TEST(only_a_value_s_present_tags_count),
         TEST(values_can_be_removed),
         TEST(counters_add_and_expire),

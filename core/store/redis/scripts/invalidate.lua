@@ -1,7 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
--- KEYS: the tag. ARGV: the prefix of tags' keys, the prefix of values' keys, how many at most.
+-- KEYS: the tag, its mark. ARGV: the prefix of tags' keys, the prefix of values' keys, how many at
+-- most, how long the mark stays in ms.
 -- Answers {how many values are gone, 1: there are more}.
 local at_most, gone = tonumber(ARGV[3]), 0
+local mark = math.max(now_ms, tonumber(redis.call('GET', KEYS[2]) or 0) + 1)
+redis.call('SET', KEYS[2], string.format('%d', mark), 'PX', ARGV[4])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%d', now_ms))
 local members = redis.call('ZRANGE', KEYS[1], 0, at_most - 1)
 for _, member in ipairs(members) do

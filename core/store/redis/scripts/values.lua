@@ -6,6 +6,16 @@ local t = redis.call('TIME')
 local now_us = tonumber(t[1]) * 1000000 + tonumber(t[2])
 local now_ms = math.floor(now_us / 1000)
 
+-- Another one after each invalidation of one of the tags ARGV[from] and behind. Their marks are
+-- milliseconds, so that the sum of sixteen is exact.
+local function mark_of(mark_prefix, from)
+  local keys, sum = {}, 0
+  for i = from, #ARGV do keys[#keys + 1] = mark_prefix .. ARGV[i] end
+  if #keys == 0 then return 0 end
+  for _, mark in ipairs(redis.call('MGET', unpack(keys))) do sum = sum + (tonumber(mark or 0)) end
+  return sum
+end
+
 -- Takes the value, if there is one, out of its tags; answers its version.
 local function untag(value, tag_prefix, member)
   local head = redis.call('GETRANGE', value, 0, 17)

@@ -76,6 +76,8 @@ static int decode(const struct weir_store_call *c, const char *bytes,
 static const weir_store_limit level = {WEIR_STR_INIT("l"), 1, 1, 1000000, 1};
 static const weir_store_hold hold = {WEIR_STR_INIT("b"), 1, 1};
 
+static const weir_str tag = WEIR_STR_INIT("g");
+
 static struct weir_store_call call_of(enum weir_store_op op)
 {
     struct weir_store_call c = {.op = op,
@@ -88,8 +90,8 @@ static struct weir_store_call call_of(enum weir_store_op op)
         c.levels = &level;
     } else if (op == WEIR_STORE_RESERVE || op == WEIR_STORE_SETTLE) {
         c.holds = &hold;
-    } else if (op == WEIR_STORE_SET) {
-        c.n = 0;
+    } else if (op == WEIR_STORE_GET || op == WEIR_STORE_SET) {
+        c.tags = &tag;
     }
     return c;
 }
@@ -170,6 +172,15 @@ static void replies_of_another_shape_are_errors(void **state)
     assert_int_equal(decode(&c, "$20\r\n000000000000000700xy\r\n", &answer, &result), 0);
     assert_int_equal(result.number, 7);
     assert_true(weir_str_is(result.value, "xy"));
+    assert_int_equal(decode(&c, "*3\r\n$-1\r\n$1\r\n5\r\n$-1\r\n", &answer, &result),
+                     WEIR_E_NOTFOUND);
+    assert_int_equal(result.number, 5);
+    assert_int_equal(
+        decode(&c, "*2\r\n$20\r\n000000000000000700xy\r\n$2\r\n12\r\n", &answer, &result), 0);
+    assert_int_equal(result.number, 12);
+    assert_int_equal(decode(&c, "*2\r\n$-1\r\n$1\r\nx\r\n", &answer, &result), WEIR_E_INTERNAL);
+    assert_int_equal(decode(&c, "*2\r\n$-1\r\n$17\r\n11111111111111111\r\n", &answer, &result),
+                     WEIR_E_INTERNAL);
 }
 
 static void the_breaker_opens_after_failures_in_a_row(void **state)
