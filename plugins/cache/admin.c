@@ -20,6 +20,12 @@ weir_str cache_tag(weir_str model, char buffer[CACHE_TAG_BYTES])
     return text_view(&t);
 }
 
+void cache_tags(const struct ask *a, char buffer[CACHE_TAG_BYTES], weir_str tags[CACHE_TAGS])
+{
+    tags[0] = cache_tag((weir_str){NULL, 0}, buffer);
+    tags[1] = cache_tag(ask_model(a), buffer);
+}
+
 /* What is gathered now was asked before: it is not kept. */
 static uint64_t drop(struct cache *c, weir_str tenant, weir_str model)
 {

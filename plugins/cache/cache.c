@@ -40,6 +40,10 @@ static bool start(struct cache *c, weir_str config_json, weir_str *err)
         return false;
     }
     c->uses_store = !c->memory || is_shared;
+    *err = weir_str_from("this host's store is older than the plugin");
+    if (c->uses_store && !(WEIR_HAS_FN(c->store, look) && WEIR_HAS_FN(c->store, keep))) {
+        return false;
+    }
     if (c->memory) {
         c->epoch = memory_epoch(c->memory);
         c->metrics.n_evicted = memory_count(c->memory).evicted;

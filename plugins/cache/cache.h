@@ -89,6 +89,8 @@ struct ask {
     struct answer_writer writer;
     uint64_t finished; /* bit per choice */
     uint64_t epoch;    /* when it began */
+    int64_t mark;      /* the store's, when it was looked for there */
+    bool has_mark;
 
     struct flight flight;
     struct flight_waiter waiter;
@@ -130,6 +132,9 @@ int cache_add_routes(struct cache *c);
 int cache_listen(struct cache *c); /* to invalidations of all replicas */
 /* "answers", or "answers/MODEL" */
 weir_str cache_tag(weir_str model, char buffer[CACHE_TAG_BYTES]);
+enum { CACHE_TAGS = 2 };
+/* Those of the answer that is looked for; buffer: that the second lies in. */
+void cache_tags(const struct ask *a, char buffer[CACHE_TAG_BYTES], weir_str tags[CACHE_TAGS]);
 
 /* lookup.c: verdicts */
 int lookup_begin(struct cache *c, weir_req *r, struct state *s);

@@ -248,6 +248,8 @@ static void on_got(void *arg, const weir_store_result *result)
     struct ask *a = arg;
     a->waits = false;
     a->lost = result->rc < 0 && result->rc != WEIR_E_NOTFOUND;
+    a->has_mark = !a->lost;
+    a->mark = result->number;
     if (result->rc == 0) {
         answer_unref(a->found);
         a->found = NULL;
@@ -278,12 +280,16 @@ static int look(struct cache *c, weir_req *r, struct state *s)
     if (!c->uses_store) {
         return not_found(c, r, s);
     }
-    char place[CACHE_PLACE_BYTES];
+    char place[CACHE_PLACE_BYTES], tag[CACHE_TAG_BYTES];
+    weir_str tags[CACHE_TAGS];
     cache_place(a, place);
+    cache_tags(a, tag, tags);
+    a->has_mark = false;
     a->waits = true;
     a->ticket = 0;
     a->refs++; /* the operation's */
-    int rc = c->store->get(c->host, ask_tenant(a), weir_str_from(place), on_got, a);
+    const weir_store_tags of = {.list = tags, .n = CACHE_TAGS};
+    int rc = c->store->look(c->host, ask_tenant(a), weir_str_from(place), &of, on_got, a);
     if (rc < 0) {
         a->waits = false;
         a->refs--; /* it is not called; ours stays */

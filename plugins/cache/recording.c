@@ -44,11 +44,13 @@ static bool is_good(const struct ask *a, const weir_usage *u)
 }
 
 /* The operation has no request any more: only its end counts. */
-static void on_set(void *arg, const weir_store_result *result)
+static void on_kept(void *arg, const weir_store_result *result)
 {
     struct cache *c = arg;
-    if (result->rc < 0) {
-        cache_count(c, COUNT_STORE_FAILURES, 1);
+    if (result->rc == WEIR_E_BUSY) { /* invalidated since it was asked for */
+        cache_count(c, COUNT_NOT_KEPT, 1);
+    } else {
+        cache_count(c, result->rc < 0 ? COUNT_STORE_FAILURES : COUNT_KEPT, 1);
     }
 }
 
@@ -56,12 +58,15 @@ static void keep_in_store(const struct ask *ask, const struct answer *a)
 {
     struct cache *c = ask->c;
     char place[CACHE_PLACE_BYTES], tag[CACHE_TAG_BYTES];
+    weir_str tags[CACHE_TAGS];
     cache_place(ask, place);
-    const weir_str tags[] = {cache_tag((weir_str){NULL, 0}, tag), cache_tag(ask_model(ask), tag)};
-    int rc =
-        c->store->set(c->host, ask_tenant(ask), weir_str_from(place), (weir_str){a->bytes, a->n},
-                      c->settings.ttl_us / 1000, tags, 2, on_set, c);
-    cache_count(c, rc < 0 ? COUNT_STORE_FAILURES : COUNT_KEPT, 1);
+    cache_tags(ask, tag, tags);
+    const weir_store_tags of = {.list = tags, .n = CACHE_TAGS, .mark = ask->mark};
+    int rc = c->store->keep(c->host, ask_tenant(ask), weir_str_from(place),
+                            (weir_str){a->bytes, a->n}, c->settings.ttl_us / 1000, &of, on_kept, c);
+    if (rc < 0) {
+        cache_count(c, COUNT_STORE_FAILURES, 1);
+    }
 }
 
 static void keep(struct ask *ask, const weir_usage *u)
@@ -72,8 +77,10 @@ static void keep(struct ask *ask, const weir_usage *u)
     if (!a) {
         return;
     }
-    if (c->uses_store) {
+    if (c->uses_store && ask->has_mark) {
         keep_in_store(ask, a);
+    } else if (c->uses_store) { /* what was invalidated meanwhile is not known */
+        cache_count(c, COUNT_NOT_KEPT, 1);
     }
     if (!c->memory) {
         answer_unref(a);
