@@ -18,7 +18,7 @@
 
 extern const char cache_schema[];
 
-enum { CACHE_ERROR_BYTES = 200, CACHE_TAG_BYTES = 300, CACHE_PLACE_BYTES = 32 };
+enum { CACHE_ERROR_BYTES = 200, CACHE_TAG_BYTES = 300, CACHE_TAGS = 2, CACHE_PLACE_BYTES = 32 };
 
 enum cache_partition { PARTITION_TENANT, PARTITION_KEY, PARTITION_USER };
 
@@ -132,8 +132,7 @@ int cache_add_routes(struct cache *c);
 int cache_listen(struct cache *c); /* to invalidations of all replicas */
 /* "answers", or "answers/MODEL" */
 weir_str cache_tag(weir_str model, char buffer[CACHE_TAG_BYTES]);
-enum { CACHE_TAGS = 2 };
-/* Those of the answer that is looked for; buffer: that the second lies in. */
+/* Both, of the answer that is looked for; the second lies in the buffer. */
 void cache_tags(const struct ask *a, char buffer[CACHE_TAG_BYTES], weir_str tags[CACHE_TAGS]);
 
 /* lookup.c: verdicts */

@@ -4,6 +4,7 @@
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 
 def fetch_source(home: pathlib.Path) -> pathlib.Path:
@@ -14,6 +15,9 @@ def fetch_source(home: pathlib.Path) -> pathlib.Path:
         subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary",
                         "llama-cpp-python", "llama-cpp-python", "-d", home], check=True)
         archive = next(home.glob("llama_cpp_python-*.tar.gz"))
-        subprocess.run(["tar", "xf", archive, "-C", home], check=True)
-        found = [p for p in home.glob("llama_cpp_python-*") if p.is_dir()]
+        # Whole or not at all: what is there is not unpacked again.
+        with tempfile.TemporaryDirectory(dir=home) as unpacked:
+            subprocess.run(["tar", "xf", archive, "-C", unpacked], check=True)
+            folder = next(pathlib.Path(unpacked).iterdir())
+            found = [folder.rename(home / folder.name)]
     return found[0] / "vendor" / "llama.cpp"

@@ -310,27 +310,27 @@ static int profile_kernels(const struct speed *s, const char *type, bool is_tiny
     return rc;
 }
 
-/* Which figures are taken of a model that is loaded. */
-enum part { WHOLE, WHOLE_AND_LONG, BATCH, KERNELS };
+/* What is taken of a model that is loaded. */
+enum figures { WHOLE, WHOLE_AND_LONG, BATCH, KERNELS };
 
 static int measure(struct speed *s, const char *label, const struct weir_hparams *hp, bool is_tiny,
-                   enum part part)
+                   enum figures figures)
 {
     double seconds = 0;
-    if (part == KERNELS) {
+    if (figures == KERNELS) {
         return profile_kernels(s, label, is_tiny);
     }
-    if (part == BATCH) {
+    if (figures == BATCH) {
         return measure_decode(s, label, s->n_parts, 200, is_tiny ? 4 : 64, &seconds);
     }
-    return measure_all(s, label, hp, is_tiny, part == WHOLE_AND_LONG);
+    return measure_all(s, label, hp, is_tiny, figures == WHOLE_AND_LONG);
 }
 
 /* Loads the model and measures it. */
 static int run(const struct weir_gpu_backend *backend, const struct weir_model *source,
-               const char *label, bool is_tiny, uint32_t n_devices, enum part part)
+               const char *label, bool is_tiny, uint32_t n_devices, enum figures figures)
 {
-    const uint32_t n_ctx = is_tiny ? 1024 : part == BATCH ? 512 : 33024;
+    const uint32_t n_ctx = is_tiny ? 1024 : figures == BATCH ? 512 : 33024;
     weir_load_params params = {
         .struct_size = sizeof(params),
         .n_ctx = n_ctx,
@@ -342,7 +342,7 @@ static int run(const struct weir_gpu_backend *backend, const struct weir_model *
     struct weir_gpu_options options;
     struct weir_error err = {0};
     weir_gpu_options_init(&options);
-    options.use_graphs = part != KERNELS;
+    options.use_graphs = figures != KERNELS;
     struct speed s = {.n_parts = params.max_sequences};
     s.flops_per_token = matmul_flops_per_token(&source->hparams);
     uint64_t begin_us = weir_clock_mono_us();
@@ -364,7 +364,7 @@ static int run(const struct weir_gpu_backend *backend, const struct weir_model *
     if (s.pages && s.tokens) {
         spread_pages(&s, info->n_pages);
         gpu_check_make_text(s.tokens, params.max_step_tokens, source->hparams.n_vocab);
-        rc = measure(&s, label, &source->hparams, is_tiny, part);
+        rc = measure(&s, label, &source->hparams, is_tiny, figures);
     } else {
         rc = WEIR_E_NOMEM;
     }
@@ -400,13 +400,13 @@ static struct synthetic *make_synthetic(const char *type, bool is_tiny)
 }
 
 static int run_synthetic(const struct weir_gpu_backend *backend, const char *type,
-                         const char *label, bool is_tiny, uint32_t n_devices, enum part part)
+                         const char *label, bool is_tiny, uint32_t n_devices, enum figures figures)
 {
     struct synthetic *source = make_synthetic(type, is_tiny);
     if (!source) {
         return 1;
     }
-    int status = run(backend, synthetic_model(source), label, is_tiny, n_devices, part);
+    int status = run(backend, synthetic_model(source), label, is_tiny, n_devices, figures);
     synthetic_destroy(source);
     return status;
 }
