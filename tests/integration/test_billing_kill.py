@@ -3,10 +3,12 @@
 
 WEIR_KILL_ROUNDS says how many replicas are killed (default 20)."""
 
+import contextlib
 import os
 import pathlib
 import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -44,7 +46,7 @@ class Redis:
 
 CONFIG = """
 server: {listen: ["127.0.0.1:0"], admin: "127.0.0.1:0"}
-store: {driver: redis, url: "redis+unix://%(socket)s", timeout: 2s}
+store: {driver: redis, url: "redis+unix://%s", timeout: 2s}
 models:
   echo:
     targets: [{engine: {backend: echo, options: {delay_us: 1500}}}]
@@ -54,21 +56,63 @@ logging: {level: warn}
 """
 
 
+class Gate:
+    """A socket before the store's. The first reply with `text` in it, and all after it, are lost."""
+
+    def __init__(self, store, directory, text):
+        self.store, self.text = str(store), text.encode()
+        self.path = pathlib.Path(directory) / "gate.sock"
+        self.is_shut = threading.Event()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return  # closed
+            store = socket.socket(socket.AF_UNIX)
+            store.connect(self.store)
+            threading.Thread(target=self.pass_on, args=(client, store, None), daemon=True).start()
+            threading.Thread(target=self.pass_on, args=(store, client, self.text), daemon=True).start()
+
+    def pass_on(self, source, sink, text):
+        try:
+            while piece := source.recv(1 << 20):
+                if text and text in piece:
+                    self.is_shut.set()
+                if not self.is_shut.is_set():
+                    sink.sendall(piece)
+        except OSError:
+            pass
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.listener.close()
+
+
 class Cluster:
     def __init__(self, binary, directory):
         self.binary, self.directory = binary, directory
         self.sockets = tempfile.TemporaryDirectory()  # short enough for a socket's name
         self.redis = Redis(self.sockets.name)
         plugin = billing.plugin(directory)
-        self.config = CONFIG % {"socket": self.redis.socket, "plugin": plugin}
+        self.config = CONFIG.replace("%(plugin)s", plugin)
         self.n_started = 0
+        self.replicas = []
+
+    def fill(self):
         self.replicas = [self.start() for _ in range(REPLICAS)]
 
-    def start(self):
+    def start(self, store=None):
         self.n_started += 1
         directory = self.directory / f"replica{self.n_started}"
         directory.mkdir()
-        return Daemon(self.binary, directory, self.config)
+        return Daemon(self.binary, directory, self.config % (store or self.redis.socket))
 
     def kill(self, i):
         self.replicas[i].process.kill()
@@ -124,6 +168,7 @@ def play_round(cluster, number, rng, victim):
 def test_nothing_is_billed_twice_and_no_kill_costs_more_than_64_tokens(cluster):
     seed = int(os.environ.get("WEIR_KILL_SEED") or random.SystemRandom().randrange(2**31))
     rng = random.Random(seed)
+    cluster.fill()
     truths, killed = [], {}
     for number in range(ROUNDS):
         of_victim, of_all, killed_at = play_round(cluster, number, rng, rng.randrange(REPLICAS))
@@ -165,3 +210,23 @@ def test_nothing_is_billed_twice_and_no_kill_costs_more_than_64_tokens(cluster):
         capture_output=True, text=True, timeout=60,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_reaper_that_dies_with_what_it_claimed_delays_no_entry_beyond_the_limit(cluster):
+    first = cluster.start()
+    truth = billing.Truth(first.address, "orphan", 600, True)
+    gate = Gate(cluster.redis.socket, cluster.sockets.name, truth.request_id)
+    cluster.replicas = [first, cluster.start(store=gate.path)]
+    truth.run(until_tokens=100)
+    killed_at = cluster.kill(0)
+    truth.run().close()
+    assert gate.is_shut.wait(REAPED_S), "the second replica claimed nothing"
+    cluster.kill(1)
+    gate.close()
+    cluster.replicas.append(cluster.start())
+
+    wait_until(lambda: billing.ledger(cluster.replicas[2]), timeout=2 * REAPED_S, what="an entry")
+    (entry,) = billing.ledger(cluster.replicas[2])
+    assert (entry["request_id"], entry["source"]) == ("orphan", "reaper")
+    assert 0 <= truth.tokens - entry["delivered_tokens"] <= UNBILLED
+    assert entry["ended_us"] / 1e6 - killed_at <= REAPED_S
