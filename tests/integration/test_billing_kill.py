@@ -3,12 +3,10 @@
 
 WEIR_KILL_ROUNDS says how many replicas are killed (default 20)."""
 
-import contextlib
 import os
 import pathlib
 import random
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -18,6 +16,7 @@ import pytest
 
 import billing
 from conftest import Daemon, wait_until
+from relay import Relay
 
 ROUNDS = int(os.environ.get("WEIR_KILL_ROUNDS") or 20)
 REPLICAS = 3
@@ -54,45 +53,6 @@ plugins:
 %(plugin)s
 logging: {level: warn}
 """
-
-
-class Gate:
-    """A socket before the store's. The first reply with `text` in it, and all after it, are lost."""
-
-    def __init__(self, store, directory, text):
-        self.store, self.text = str(store), text.encode()
-        self.path = pathlib.Path(directory) / "gate.sock"
-        self.is_shut = threading.Event()
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(self.path))
-        self.listener.listen()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return  # closed
-            store = socket.socket(socket.AF_UNIX)
-            store.connect(self.store)
-            threading.Thread(target=self.pass_on, args=(client, store, None), daemon=True).start()
-            threading.Thread(target=self.pass_on, args=(store, client, self.text), daemon=True).start()
-
-    def pass_on(self, source, sink, text):
-        try:
-            while piece := source.recv(1 << 20):
-                if text and text in piece:
-                    self.is_shut.set()
-                if not self.is_shut.is_set():
-                    sink.sendall(piece)
-        except OSError:
-            pass
-        with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
-
-    def close(self):
-        self.listener.close()
 
 
 class Cluster:
@@ -215,14 +175,21 @@ def test_nothing_is_billed_twice_and_no_kill_costs_more_than_64_tokens(cluster):
 def test_a_reaper_that_dies_with_what_it_claimed_delays_no_entry_beyond_the_limit(cluster):
     first = cluster.start()
     truth = billing.Truth(first.address, "orphan", 600, True)
-    gate = Gate(cluster.redis.socket, cluster.sockets.name, truth.request_id)
-    cluster.replicas = [first, cluster.start(store=gate.path)]
+    claimed = threading.Event()
+
+    def loses(piece):
+        if truth.request_id.encode() in piece:
+            claimed.set()
+        return claimed.is_set()
+
+    relay = Relay(cluster.redis.socket, pathlib.Path(cluster.sockets.name) / "relay.sock", loses)
+    cluster.replicas = [first, cluster.start(store=relay.path)]
     truth.run(until_tokens=100)
     killed_at = cluster.kill(0)
     truth.run().close()
-    assert gate.is_shut.wait(REAPED_S), "the second replica claimed nothing"
+    assert claimed.wait(REAPED_S), "the second replica claimed nothing"
     cluster.kill(1)
-    gate.close()
+    relay.close()
     cluster.replicas.append(cluster.start())
 
     wait_until(lambda: billing.ledger(cluster.replicas[2]), timeout=2 * REAPED_S, what="an entry")
