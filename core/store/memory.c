@@ -29,12 +29,6 @@ static uint64_t now_us(const struct memory_store *m)
     return m->options.now_us ? m->options.now_us(m->options.now_arg) : weir_clock_mono_us();
 }
 
-static void erase(struct weir_store_place *p, const struct weir_store_call *c,
-                  struct weir_store_answer *a)
-{
-    a->result.number = (int64_t)weir_store_remove_tenant(p->shard, c->tenant);
-}
-
 static weir_store_memory_op *const ops[WEIR_STORE_N_OPS] = {
     [WEIR_STORE_TAKE] = weir_store_memory_take,
     [WEIR_STORE_GIVE] = weir_store_memory_give,
@@ -53,7 +47,7 @@ static weir_store_memory_op *const ops[WEIR_STORE_N_OPS] = {
     [WEIR_STORE_JOB_PUT] = weir_store_memory_job_put,
     [WEIR_STORE_JOB_CLAIM] = weir_store_memory_job_claim,
     [WEIR_STORE_JOB_ACK] = weir_store_memory_job_ack,
-    [WEIR_STORE_ERASE] = erase,
+    [WEIR_STORE_ERASE] = weir_store_memory_erase,
 };
 
 static struct weir_store_place place_in(struct memory_store *m, struct weir_store_shard *s,

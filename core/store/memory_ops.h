@@ -25,7 +25,7 @@ typedef void weir_store_memory_op(struct weir_store_place *p, const struct weir_
 weir_store_memory_op weir_store_memory_take, weir_store_memory_give;      /* memory_limits.c */
 weir_store_memory_op weir_store_memory_reserve, weir_store_memory_settle; /* memory_budgets.c */
 weir_store_memory_op weir_store_memory_get, weir_store_memory_set, weir_store_memory_invalidate,
-    weir_store_memory_remove, weir_store_memory_add; /* memory_values.c */
+    weir_store_memory_erase, weir_store_memory_remove, weir_store_memory_add; /* memory_values.c */
 weir_store_memory_op weir_store_memory_put, weir_store_memory_find, weir_store_memory_list,
     weir_store_memory_append, weir_store_memory_read; /* memory_records.c */
 weir_store_memory_op weir_store_memory_job_put, weir_store_memory_job_claim,

@@ -19,10 +19,11 @@ static uint64_t *cell_of(const struct weir_store_place *p, weir_str tenant, weir
     return &p->shard->marks[weir_store_tag_hash(tenant, tag) % WEIR_STORE_MARKS];
 }
 
-/* Another one after each invalidation of one of these tags. */
+/* Another one after each invalidation of one of these tags, and when the tenant is erased, whose
+ * mark has no name. */
 static int64_t mark_of(const struct weir_store_place *p, const struct weir_store_call *c)
 {
-    uint64_t sum = 0;
+    uint64_t sum = *cell_of(p, c->tenant, (weir_str){NULL, 0});
     for (uint32_t i = 0; i < c->n; i++) {
         sum += *cell_of(p, c->tenant, c->tags[i]);
     }
@@ -123,6 +124,13 @@ void weir_store_memory_invalidate(struct weir_store_place *p, const struct weir_
 {
     a->result.number = (int64_t)weir_store_remove_tagged(p->shard, c->tenant, c->key, p->now_us);
     ++*cell_of(p, c->tenant, c->key);
+}
+
+void weir_store_memory_erase(struct weir_store_place *p, const struct weir_store_call *c,
+                             struct weir_store_answer *a)
+{
+    a->result.number = (int64_t)weir_store_remove_tenant(p->shard, c->tenant);
+    ++*cell_of(p, c->tenant, (weir_str){NULL, 0});
 }
 
 void weir_store_memory_remove(struct weir_store_place *p, const struct weir_store_call *c,

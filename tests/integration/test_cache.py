@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import json
 import signal
-import socket
 import threading
 import time
 
@@ -14,7 +13,9 @@ import pytest
 
 import billing
 from conftest import echo_config, wait_until
+from relay import Relay
 from test_store import redis  # noqa: F401 (a fixture)
+from test_tenants import Admin
 from test_upstream import mock_upstream
 
 CHAT = "/v1/chat/completions"
@@ -398,51 +399,57 @@ def test_replicas_share_answers_and_forget_them_together(start, redis):  # noqa:
     wait_until(lambda: ask(two, body())[0] == "MISS", what="the news")
 
 
-def forward(source, to, drops=b""):
-    with contextlib.suppress(OSError):  # either end may go first
-        while piece := source.recv(65536):
-            if not drops or drops not in piece:
-                to.sendall(piece)
-        to.shutdown(socket.SHUT_WR)
-
-
 @pytest.fixture
 def deaf(redis, tmp_path):  # noqa: F811
     """A socket of Redis over which no message is ever heard."""
-    path = tmp_path / "deaf.sock"
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-
-    def accept():
-        with contextlib.suppress(ConnectionRefusedError):  # the server has ended
-            while True:
-                client = listener.accept()[0]
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(str(redis.socket))
-                for ways in ((client, server), (server, client, b"\r\nmessage\r\n")):
-                    threading.Thread(target=forward, args=ways, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    return path
+    relay = Relay(redis.socket, tmp_path / "deaf.sock", lambda piece: b"\r\nmessage\r\n" in piece)
+    yield relay.path
+    relay.close()
 
 
-def test_what_another_replica_ends_after_an_invalidation_is_not_kept(start, redis, deaf):  # noqa: F811
+def replicas_of(start, redis, deaf, plugins=""):  # noqa: F811
+    """Two replicas on one store, the second of which hears nothing of the other."""
     redis.start()
-    slow = echo_config("plugins: [cache]\n", options=", options: {delay_us: 10000}")
-    one, two = (start(f'store: {{driver: redis, url: "redis+unix://{path}", timeout: 500ms}}\n' + slow)
-                for path in (redis.socket, deaf))
-    assert ask(two, body("known"))[0] == "MISS"
-    wait_until(lambda: ask(one, body("known"))[0] == "HIT", what="the other's answer")
+    slow = echo_config(f"plugins: [{plugins}cache]\n", options=", options: {delay_us: 10000}")
+    return (start(f'store: {{driver: redis, url: "redis+unix://{path}", timeout: 500ms}}\n' + slow)
+            for path in (redis.socket, deaf))
+
+
+@contextlib.contextmanager
+def late_answer(one, two, headers=None):
+    """What is done inside is done while the second replica makes an answer, which is not kept."""
+    assert ask(two, body("known"), headers)[0] == "MISS"
+    wait_until(lambda: ask(one, body("known"), headers)[0] == "HIT", what="the other's answer")
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        late = pool.submit(ask, two, body("x" * 100))
+        late = pool.submit(ask, two, body("x" * 100), headers)
         wait_until(lambda: two.metric("weir_requests_running") == 1, what="an answer that begins")
-        path = "/admin/v1/plugins/cache/tenants/-"
-        assert one.request(path, admin=True, method="DELETE")[0] == 200
+        yield
         assert late.result()[:2] == ("MISS", 200)
     wait_until(lambda: two.metric("weir_cache_not_kept_total") == 1, what="a refusal")
     assert two.metric("weir_cache_kept_total") == 1
+
+
+def test_what_another_replica_ends_after_an_invalidation_is_not_kept(start, redis, deaf):  # noqa: F811
+    one, two = replicas_of(start, redis, deaf)
+    with late_answer(one, two):
+        path = "/admin/v1/plugins/cache/tenants/-"
+        assert one.request(path, admin=True, method="DELETE")[0] == 200
     assert ask(one, body("x" * 100))[0] == "MISS"
+
+
+def test_what_another_replica_ends_after_its_tenant_was_deleted_is_not_kept(start, redis, deaf):  # noqa: F811
+    replicas = replicas_of(start, redis, deaf, "auth, ")
+    one = next(replicas)
+    admin = Admin(one)
+
+    def made():
+        admin.tenant("acme")
+        return {"Authorization": f"Bearer {admin.key('acme')['key']}"}
+
+    key, two = made(), next(replicas)  # which would not hear of a new one
+    with late_answer(one, two, key):
+        assert admin("DELETE", "/tenants/acme", If_Match="*")[0] == 204
+    assert ask(one, body("x" * 100), made())[0] == "MISS"
 
 
 def test_without_the_store_memory_still_answers(start, redis):  # noqa: F811

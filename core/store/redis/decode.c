@@ -153,7 +153,7 @@ static bool decode_value(const redisReply *r, weir_store_result *result)
     return true;
 }
 
-/* The value, and the marks of its tags. */
+/* The value, and the marks of its tenant and tags. */
 static bool decode_look(const redisReply *r, weir_store_result *result)
 {
     uint64_t sum = 0;

@@ -193,11 +193,12 @@ static void write_erase(const struct writer *w, struct weir_redis_op *op)
         pattern[n++] = w->base.p[i];
     }
     pattern[n++] = '*';
-    begin_script(w, op, WEIR_REDIS_ERASE, 1, 3);
-    add_key(w, "v", (weir_str){NULL, 0});
+    begin_script(w, op, WEIR_REDIS_ERASE, 1, 4);
+    add_prefix(w, "x");
     weir_redis_command_add(w->b, w->call->id.n ? w->call->id : (weir_str)WEIR_STR_INIT("0"));
     weir_redis_command_add(w->b, (weir_str){pattern, n});
     weir_redis_command_add_u64(w->b, w->base.n + 1);
+    weir_redis_command_add_u64(w->b, WEIR_STORE_MARK_MS);
     keep_names(op, w->call);
 }
 
@@ -281,9 +282,12 @@ static void write_small(const struct writer *w, struct weir_redis_op *op, weir_s
     const weir_str channel[] = {prefix, {":", 1}, c->key};
     switch (c->op) {
     case WEIR_STORE_GET:
-        weir_redis_command_begin(w->b, 2 + c->n);
+        weir_redis_command_begin(w->b, c->n ? 3 + c->n : 2);
         weir_redis_command_text(w->b, c->n ? "MGET" : "GET");
         add_key(w, "v", c->key);
+        if (c->n) {
+            add_prefix(w, "x"); /* the tenant's */
+        }
         for (uint32_t i = 0; i < c->n; i++) {
             add_key(w, "x", c->tags[i]);
         }

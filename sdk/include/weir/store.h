@@ -219,7 +219,8 @@ typedef struct weir_ext_store {
 
     /* What was made before an invalidation and comes to be stored after it. look() is get(), found
      * or not, with a mark of these tags in number. keep() is set() with it: WEIR_E_BUSY, and
-     * nothing is written, when one of the tags was invalidated in between. Marks hold for a day.
+     * nothing is written, when one of the tags was invalidated in between or the tenant erased.
+     * Marks hold for a day.
      * [loop][main] */
     int (*look)(const weir_host *, weir_str tenant, weir_str key, const weir_store_tags *,
                 weir_store_done, void *arg);

@@ -132,6 +132,24 @@ static void what_was_looked_for_before_an_invalidation_is_not_kept(void **state)
         CALL(.op = WEIR_STORE_GET, OTHER, .key = text("k"), .tags = both, .n = 2)->number, 0);
 }
 
+static void what_was_looked_for_before_its_tenant_was_erased_is_not_kept(void **state)
+{
+    (void)state;
+    const weir_str *both = model_and_user;
+    const int64_t first = LOOK("k", both, 2)->number;
+    assert_int_equal(CALL(.op = WEIR_STORE_ERASE, OTHER)->rc, 0);
+    assert_int_equal(KEEP("k", "v", first, both, 2)->rc, 0);
+    assert_int_equal(INVALIDATE("model:m")->rc, 0);
+    const int64_t second = LOOK("k", both, 2)->number;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(CALL(.op = WEIR_STORE_ERASE, ACME)->rc, 0);
+        assert_int_equal(KEEP("k", "late", first, both, 2)->rc, WEIR_E_BUSY);
+        assert_int_equal(KEEP("k", "late", second, both, 2)->rc, WEIR_E_BUSY);
+        assert_int_equal(GET("k")->rc, WEIR_E_NOTFOUND);
+    }
+    assert_int_equal(KEEP("k", "v", LOOK("k", both, 2)->number, both, 2)->rc, 0);
+}
+
 static void only_a_value_s_present_tags_count(void **state)
 {
     (void)state;
@@ -256,6 +274,7 @@ int suite_values(void)
         TEST(any_bytes_can_be_stored),
         TEST(a_tag_takes_all_its_values_of_that_tenant),
         TEST(what_was_looked_for_before_an_invalidation_is_not_kept),
+        TEST(what_was_looked_for_before_its_tenant_was_erased_is_not_kept),
         TEST(only_a_value_s_present_tags_count),
         TEST(values_can_be_removed),
         TEST(counters_add_and_expire),

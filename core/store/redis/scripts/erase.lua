@@ -1,11 +1,18 @@
 -- SPDX-License-Identifier: Apache-2.0
--- One step of removing a tenant's keys but its logs. KEYS: any of the tenant's, for the slot. ARGV:
--- cursor, the pattern of its keys, the place of the letter that tells a key's kind.
+-- One step of removing a tenant's keys but its logs and marks. KEYS: the tenant's mark. ARGV: cursor,
+-- the pattern of its keys, the place of the letter that tells a key's kind, how long the mark stays in
+-- ms.
 -- Answers {next cursor, how many are gone}.
 local at, gone = tonumber(ARGV[3]), 0
+if ARGV[1] == '0' then
+  local t = redis.call('TIME')
+  local now_ms = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  local mark = math.max(now_ms, tonumber(redis.call('GET', KEYS[1]) or 0) + 1)
+  redis.call('SET', KEYS[1], string.format('%d', mark), 'PX', ARGV[4])
+end
 local step = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)
 for _, key in ipairs(step[2]) do
   local kind = string.sub(key, at, at)
-  if kind ~= 'L' and kind ~= 'i' then gone = gone + redis.call('UNLINK', key) end
+  if kind ~= 'L' and kind ~= 'i' and kind ~= 'x' then gone = gone + redis.call('UNLINK', key) end
 end
 return {step[1], gone}

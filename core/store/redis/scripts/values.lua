@@ -6,12 +6,11 @@ local t = redis.call('TIME')
 local now_us = tonumber(t[1]) * 1000000 + tonumber(t[2])
 local now_ms = math.floor(now_us / 1000)
 
--- Another one after each invalidation of one of the tags ARGV[from] and behind. Their marks are
--- milliseconds, so that the sum of sixteen is exact.
+-- Another one after each invalidation of one of the tags ARGV[from] and behind, and when the tenant is
+-- erased, whose mark has no name. They are milliseconds, so that the sum of seventeen is exact.
 local function mark_of(mark_prefix, from)
-  local keys, sum = {}, 0
+  local keys, sum = {mark_prefix}, 0
   for i = from, #ARGV do keys[#keys + 1] = mark_prefix .. ARGV[i] end
-  if #keys == 0 then return 0 end
   for _, mark in ipairs(redis.call('MGET', unpack(keys))) do sum = sum + (tonumber(mark or 0)) end
   return sum
 end
