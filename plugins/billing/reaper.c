@@ -27,8 +27,9 @@ static void settle(struct billing *b, weir_str job, const struct billing_open *o
         .job = job,
         .idem = open->idem,
         .only_up = true,
+        .is_claimed = true,
     };
-    (void)billing_settle(b, &order); /* without memory: its lease runs out, then again */
+    (void)billing_settle(b, &order); /* without memory or the store: again when its lease ends */
 }
 
 static void forgotten(void *arg, const weir_store_result *result)

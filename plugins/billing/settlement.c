@@ -19,7 +19,7 @@ struct settlement {
     struct billing_totals want, sum; /* sum: of the entries read so far */
     struct billing_totals there;     /* of the entry that is being read */
     struct billing_end end;
-    bool only_up;
+    bool only_up, is_claimed;
     bool is_retry;
     enum step step;
     uint32_t seq;   /* of the entry to append, or that was last seen */
@@ -56,6 +56,10 @@ static void run(struct settlement *s);
 static void give_up(struct settlement *s, int rc)
 {
     struct billing *b = s->b;
+    if (s->is_claimed) { /* the backlog has room for what only this replica knows */
+        settlement_destroy(s);
+        return;
+    }
     bool returns = s->is_retry;
     s->is_retry = false;
     if (billing_backlog_push(&b->backlog, s, returns)) {
@@ -309,7 +313,9 @@ int billing_settle(struct billing *b, const struct settlement_order *o)
     size_t n = o->facts->tenant.n + o->facts_text.n + o->job.n;
     struct settlement *s = b->host->alloc(b->host, sizeof(*s) + n);
     if (!s) {
-        billing_count(b, BILLING_LOST);
+        if (!o->is_claimed) {
+            billing_count(b, BILLING_LOST);
+        }
         return WEIR_E_NOMEM;
     }
     *s = (struct settlement){
@@ -318,6 +324,7 @@ int billing_settle(struct billing *b, const struct settlement_order *o)
         .want = o->want,
         .end = o->end,
         .only_up = o->only_up,
+        .is_claimed = o->is_claimed,
         .step = o->no_entry ? IDEMPOTENCY : APPEND,
     };
     char *at = s->bytes;

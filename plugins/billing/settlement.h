@@ -7,7 +7,7 @@
  * replicas that settle one request, in any order, at any time, again and again, leave one sum.
  * Steps: append (and read back), webhook job, idempotency record, forget the open job. Each is safe
  * to repeat; a step that the store does not take sends the settlement to the backlog, which starts
- * it again from there.
+ * it again from there, or ends it when its job is claimed again.
  * Ownership: start() copies everything. Threads: started on a loop or [main]; its steps run there.
  * Errors: WEIR_E_NOMEM; what fails later is logged and counted. */
 #include "record.h"
@@ -25,7 +25,8 @@ struct settlement_order {
     const char *idem; /* name of its idempotency record; "" */
     /* Only ever adds: `want` is known to be used, but more may have been. Otherwise it is exact. */
     bool only_up;
-    bool no_entry; /* only gives back the idempotency record and the job */
+    bool no_entry;   /* only gives back the idempotency record and the job */
+    bool is_claimed; /* the job, by the reaper: what fails is settled with the next claim */
 };
 
 int billing_settle(struct billing *b, const struct settlement_order *order);

@@ -209,6 +209,79 @@ static void a_death_at_any_store_call_bills_the_last_mark_within_10_s(void **sta
     assert_int_equal(whole, 3);
 }
 
+/* A replica dies, and who would settle for it does so at store call number `at`; false when it had
+ * settled before. */
+static bool heir_dies_at(uint32_t at)
+{
+    world_init(&world);
+    struct replica *p = start(""), *heir = start("");
+    (void)start("");
+    client_ask(&client, p, true, NULL, "{}");
+    assert_int_equal(client_generate(&client, 100), 100);
+    replica_die(p);
+    replica_fault(heir, FAULT_DEAD, at, UINT32_MAX);
+    for (int i = 0; i < 20; i++) {
+        world_pass(&world, 0.5);
+        heir->is_dead = heir->store.n_calls > heir->fault_at;
+    }
+    is_billed(80);
+    assert_int_equal(world_n_jobs(&world, "billing.open"), 0);
+    bool died = heir->is_dead;
+    client_forget(&client);
+    world_finish(&world);
+    return died;
+}
+
+static void a_death_of_who_settles_for_the_dead_delays_nothing_beyond_10_s(void **state)
+{
+    (void)state;
+    uint32_t n = 0;
+    while (heir_dies_at(n)) {
+        n++;
+    }
+    assert_true(n > 10);
+}
+
+/* A call of who settles for a dead replica fails; false when there was none so late. */
+static bool heir_fails_at(uint32_t at, enum fault fault)
+{
+    world_init(&world);
+    struct replica *p = start(""), *heir = start(", backlog: 1");
+    client_ask(&client, p, true, NULL, "{}");
+    assert_int_equal(client_generate(&client, 100), 100);
+    replica_die(p);
+    client_forget(&client);
+    replica_fault(heir, fault, at, 1);
+    for (int i = 0; i < 12 && heir->store.n_calls <= heir->fault_at; i++) {
+        world_pass(&world, 0.5);
+    }
+    bool failed = heir->store.n_calls > heir->fault_at;
+    heir->n_faults = failed ? 1 : 0;
+    /* Its backlog has room for its own: it takes requests. */
+    client_ask(&client, heir, true, NULL, "{}");
+    assert_int_equal(client.outcome, WEIR_PLUGIN_DONE);
+    client_end(&client, 200);
+    world_pass(&world, 10);
+    world_read(&world, "acme", &ledger);
+    assert_int_equal(ledger.delivered, 80);
+    assert_int_equal(ledger.n_usage, 2);
+    assert_int_equal(world_n_jobs(&world, "billing.open"), 0);
+    world_finish(&world);
+    return failed;
+}
+
+static void a_failure_of_who_settles_for_the_dead_takes_no_room_from_its_own(void **state)
+{
+    (void)state;
+    for (int fault = FAULT_AWAY; fault <= FAULT_UNKNOWN; fault++) {
+        uint32_t n = 0;
+        while (heir_fails_at(n, (enum fault)fault)) {
+            n++;
+        }
+        assert_true(n > 10);
+    }
+}
+
 /* One call fails in one way; everything is well afterwards. */
 static bool fail_at(uint32_t at, enum fault fault, bool stream, const char *mode)
 {
@@ -432,6 +505,8 @@ int main(void)
         cmocka_unit_test(output_waits_for_the_job_and_for_marks),
         cmocka_unit_test(a_large_chunk_goes_out_when_all_before_is_marked),
         cmocka_unit_test(a_death_at_any_store_call_bills_the_last_mark_within_10_s),
+        cmocka_unit_test(a_death_of_who_settles_for_the_dead_delays_nothing_beyond_10_s),
+        cmocka_unit_test(a_failure_of_who_settles_for_the_dead_takes_no_room_from_its_own),
         cmocka_unit_test(a_failure_at_any_store_call_changes_no_sum),
         cmocka_unit_test(without_a_store_deny_refuses_and_stops_streams),
         cmocka_unit_test(without_a_store_local_and_allow_run_and_settle_later),
