@@ -38,9 +38,7 @@ static bool is_good(const struct ask *a, const weir_usage *u)
 {
     uint64_t all = u->n_choices >= 64 ? UINT64_MAX : (UINT64_C(1) << u->n_choices) - 1;
     return !a->failed && u->http_status == 200 && weir_str_eq(u->model, ask_model(a)) &&
-           u->error_code.n == 0 && is_whole(a, u->finish) && u->n_choices > 0 &&
-           a->finished == all &&
-           a->epoch == atomic_load_explicit(a->c->epoch, memory_order_acquire);
+           u->error_code.n == 0 && is_whole(a, u->finish) && u->n_choices > 0 && a->finished == all;
 }
 
 /* The operation has no request any more: only its end counts. */
@@ -82,12 +80,15 @@ static void keep(struct ask *ask, const weir_usage *u)
     } else if (c->uses_store) { /* what was invalidated meanwhile is not known */
         cache_count(c, COUNT_NOT_KEPT, 1);
     }
-    if (!c->memory) {
+    bool kept = false;
+    /* An invalidation since it began, or that may have been missed: the store knows which, by the
+     * mark; memory does not. */
+    if (c->memory && ask->epoch == atomic_load_explicit(c->epoch, memory_order_acquire)) {
+        kept =
+            memory_add(c->memory, a, ask->place, ask_tenant(ask), ask_model(ask), ask->max_bytes);
+    } else {
         answer_unref(a);
-        return;
     }
-    bool kept =
-        memory_add(c->memory, a, ask->place, ask_tenant(ask), ask_model(ask), ask->max_bytes);
     if (!c->uses_store) {
         cache_count(c, kept ? COUNT_KEPT : COUNT_NOT_KEPT, 1);
     }

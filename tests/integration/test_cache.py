@@ -43,7 +43,10 @@ def cached(request, start):
     def run(entry="cache", extra="", options="", before="", behind="", models=""):
         plugins = f"plugins:\n{before}\n- {entry}\n{behind}\n"
         config = store + echo_config(plugins + extra, options)
-        return start(config.replace("models:\n", "models:\n" + models))
+        daemon = start(config.replace("models:\n", "models:\n" + models))
+        if store:  # before it hears of others it keeps nothing in its memory
+            wait_until(lambda: "invalidate" in server.command("pubsub", "channels").stdout, what="a subscription")
+        return daemon
 
     return run
 
@@ -450,6 +453,28 @@ def test_what_another_replica_ends_after_its_tenant_was_deleted_is_not_kept(star
     with late_answer(one, two, key):
         assert admin("DELETE", "/tenants/acme", If_Match="*")[0] == 204
     assert ask(one, body("x" * 100), made())[0] == "MISS"
+
+
+def test_what_begins_before_messages_are_heard_is_kept_by_the_store(start, redis, tmp_path):  # noqa: F811
+    redis.start()
+    begun = threading.Event()
+
+    def loses(piece):
+        if b"subscribe" in piece:
+            begun.wait(60)
+        return False
+
+    relay = Relay(redis.socket, tmp_path / "relay.sock", loses)
+    daemon = start(f'store: {{driver: redis, url: "redis+unix://{relay.path}", timeout: 5s}}\n'
+                   + echo_config("plugins: [cache]\n", options=", options: {delay_us: 20000}"))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(ask, daemon, body("x" * 50))
+        wait_until(lambda: daemon.metric("weir_requests_running") == 1, what="an answer that begins")
+        begun.set()  # some message may have been missed until now
+        assert first.result()[:2] == ("MISS", 200)
+    wait_until(lambda: daemon.metric("weir_cache_kept_total") == 1, what="the store's word")
+    assert ask(daemon, body("x" * 50))[:2] == ("HIT", 200)
+    relay.close()
 
 
 def test_without_the_store_memory_still_answers(start, redis):  # noqa: F811
