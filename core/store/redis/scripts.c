@@ -54,7 +54,7 @@ static const struct {
     [WEIR_REDIS_JOB_PUT] = {SOURCE(jobs), SOURCE(job_put)},
     [WEIR_REDIS_JOB_CLAIM] = {SOURCE(jobs), SOURCE(job_claim)},
     [WEIR_REDIS_JOB_ACK] = {.own = SOURCE(job_ack)},
-    [WEIR_REDIS_ERASE] = {.own = SOURCE(erase)},
+    [WEIR_REDIS_ERASE] = {SOURCE(values), SOURCE(erase)},
 };
 
 static bool hash(const char *text, size_t len, char sha[41])

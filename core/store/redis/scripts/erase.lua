@@ -4,12 +4,7 @@
 -- ms.
 -- Answers {next cursor, how many are gone}.
 local at, gone = tonumber(ARGV[3]), 0
-if ARGV[1] == '0' then
-  local t = redis.call('TIME')
-  local now_ms = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-  local mark = math.max(now_ms, tonumber(redis.call('GET', KEYS[1]) or 0) + 1)
-  redis.call('SET', KEYS[1], string.format('%d', mark), 'PX', ARGV[4])
-end
+if ARGV[1] == '0' then change_mark(KEYS[1], ARGV[4]) end
 local step = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)
 for _, key in ipairs(step[2]) do
   local kind = string.sub(key, at, at)

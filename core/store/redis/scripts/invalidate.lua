@@ -3,8 +3,7 @@
 -- most, how long the mark stays in ms.
 -- Answers {how many values are gone, 1: there are more}.
 local at_most, gone = tonumber(ARGV[3]), 0
-local mark = math.max(now_ms, tonumber(redis.call('GET', KEYS[2]) or 0) + 1)
-redis.call('SET', KEYS[2], string.format('%d', mark), 'PX', ARGV[4])
+change_mark(KEYS[2], ARGV[4])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%d', now_ms))
 local members = redis.call('ZRANGE', KEYS[1], 0, at_most - 1)
 for _, member in ipairs(members) do

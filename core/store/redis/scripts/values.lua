@@ -15,6 +15,12 @@ local function mark_of(mark_prefix, from)
   return sum
 end
 
+-- Another mark than before, which stays for `ms`.
+local function change_mark(key, ms)
+  local mark = math.max(now_ms, tonumber(redis.call('GET', key) or 0) + 1)
+  redis.call('SET', key, string.format('%d', mark), 'PX', ms)
+end
+
 -- Takes the value, if there is one, out of its tags; answers its version.
 local function untag(value, tag_prefix, member)
   local head = redis.call('GETRANGE', value, 0, 17)
