@@ -26,10 +26,9 @@ void cache_tags(const struct ask *a, char buffer[CACHE_TAG_BYTES], weir_str tags
     tags[1] = cache_tag(ask_model(a), buffer);
 }
 
-/* What is gathered now was asked before: it is not kept. */
+/* What is gathered now was asked before: it is not kept in memory. */
 static uint64_t drop(struct cache *c, weir_str tenant, weir_str model)
 {
-    (void)atomic_fetch_add_explicit(c->epoch, 1, memory_order_acq_rel);
     return c->memory ? memory_drop(c->memory, tenant, model) : 0;
 }
 
@@ -43,11 +42,8 @@ static void on_message(void *arg, weir_str message, int lost)
         size_t n = (size_t)(line - message.p);
         (void)drop(c, (weir_str){message.p, n}, (weir_str){line + 1, message.n - n - 1});
     }
-    if (lost) { /* anything may have been said */
-        (void)atomic_fetch_add_explicit(c->epoch, 1, memory_order_acq_rel);
-        if (c->memory) {
-            memory_clear(c->memory);
-        }
+    if (lost && c->memory) { /* anything may have been said */
+        memory_clear(c->memory);
     }
 }
 

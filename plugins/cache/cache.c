@@ -45,7 +45,6 @@ static bool start(struct cache *c, weir_str config_json, weir_str *err)
         return false;
     }
     if (c->memory) {
-        c->epoch = memory_epoch(c->memory);
         c->metrics.n_evicted = memory_count(c->memory).evicted;
     }
     *err = weir_str_from("the store takes no subscription, or the admin route is taken");
@@ -68,7 +67,6 @@ static void *instance_create(const weir_host *host, weir_str config_json, weir_s
     c->host = host;
     c->store = host->get_ext(host, WEIR_EXT_STORE);
     c->answers = host->get_ext(host, WEIR_EXT_ANSWER);
-    c->epoch = &c->own_epoch;
     flights_init(&c->flights, host);
     cache_define_metrics(c);
     if (!start(c, config_json, err)) {

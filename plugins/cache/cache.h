@@ -60,8 +60,6 @@ struct cache {
     struct memory *memory; /* NULL: switched off */
     bool uses_store;       /* else memory is all there is: the store would be in this process too */
     struct flights flights;
-    atomic_uint_least64_t *epoch; /* grows with every invalidation; memory's if there is one */
-    atomic_uint_least64_t own_epoch;
     atomic_uint_least64_t counts[COUNT__END];
     struct cache_metrics metrics;
     uint64_t timer;
@@ -88,8 +86,8 @@ struct ask {
     bool records, failed; /* failed: what was gathered is of no use */
     struct answer_writer writer;
     uint64_t finished; /* bit per choice */
-    uint64_t epoch;    /* when it began */
-    int64_t mark;      /* the store's, when it was looked for there */
+    uint64_t epoch;    /* the memory's, when it was looked for */
+    int64_t mark;      /* the store's, then */
     bool has_mark;
 
     struct flight flight;

@@ -98,6 +98,7 @@ static struct ask *make_ask(struct cache *c, weir_req *r, const weir_answer_key 
     *a = (struct ask){.c = c, .refs = 1, .n_tenant = tenant.n, .n_model = model.n};
     a->number = number_of(key->digest, bound(c, r, a));
     a->place = memory_place(tenant, a->number);
+    a->epoch = c->memory ? memory_epoch(c->memory) : 0;
     a->limited = (key->flags & WEIR_ANSWER_LIMITED) != 0;
     memcpy(a->digest, key->digest, sizeof(a->digest));
     if (tenant.n) {
@@ -169,7 +170,7 @@ static bool give(struct cache *c, weir_req *r, struct state *s, struct answer *a
     cache_count(c, COUNT_COALESCED, s->ask->waited);
     cache_count(c, COUNT_TOKENS, a->completion_tokens);
     if (from_store && c->memory) {
-        (void)memory_add(c->memory, answer_ref(a), s->ask->place, ask_tenant(s->ask),
+        (void)memory_add(c->memory, answer_ref(a), s->ask->epoch, s->ask->place, ask_tenant(s->ask),
                          ask_model(s->ask), s->ask->max_bytes);
     }
     ask_end(s->ask); /* `a` may be gone with it */
@@ -269,7 +270,8 @@ static int look(struct cache *c, weir_req *r, struct state *s)
     struct ask *a = s->ask;
     struct answer *found = NULL;
     if (c->memory) {
-        answer_drop(&a->writer); /* it may have waited, and have a spare one already */
+        a->epoch = memory_epoch(c->memory); /* it may have waited */
+        answer_drop(&a->writer);            /* and have a spare one already */
         found = memory_find(c->memory, a->place, a->digest, a->oldest_us, &a->writer.spare);
     }
     if (found) {

@@ -400,8 +400,8 @@ static void fill_place(struct shard *s, const struct place *with)
     s->entries++;
 }
 
-bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str tenant, weir_str model,
-                size_t tenant_bytes)
+bool memory_add(struct memory *m, struct answer *a, uint64_t epoch, uint64_t place, weir_str tenant,
+                weir_str model, size_t tenant_bytes)
 {
     size_t bound = tenant_bytes ? tenant_bytes / SHARDS : m->max_bytes;
     bound = bound < m->max_bytes ? bound : m->max_bytes;
@@ -419,6 +419,11 @@ bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str ten
                       .is_seen = atomic_load_explicit(&a->refs, memory_order_relaxed) > 1};
     struct shard *s = shard_of(m, place);
     pthread_mutex_lock(&s->lock);
+    if (epoch != memory_epoch(m)) { /* who drops from now on waits for the lock, and finds it */
+        pthread_mutex_unlock(&s->lock);
+        answer_unref(a);
+        return false;
+    }
     struct at at = find(m, s, place);
     if (at.bucket) {
         empty_place(s, at);
@@ -458,6 +463,7 @@ static uint64_t drop_of_shard(struct memory *m, struct shard *s, const uint64_t 
 uint64_t memory_drop(struct memory *m, weir_str tenant, weir_str model)
 {
     uint64_t tenant_hash = hash_text(tenant), model_hash = hash_text(model), dropped = 0;
+    (void)atomic_fetch_add_explicit(&m->epoch, 1, memory_order_acq_rel);
     for (int i = 0; i < SHARDS; i++) {
         dropped += drop_of_shard(m, &m->shards[i], &tenant_hash, model.n ? &model_hash : NULL);
     }
@@ -466,6 +472,7 @@ uint64_t memory_drop(struct memory *m, weir_str tenant, weir_str model)
 
 void memory_clear(struct memory *m)
 {
+    (void)atomic_fetch_add_explicit(&m->epoch, 1, memory_order_acq_rel);
     for (int i = 0; i < SHARDS; i++) {
         (void)drop_of_shard(m, &m->shards[i], NULL, NULL);
     }
@@ -476,9 +483,9 @@ const uint8_t *memory_secret(const struct memory *m)
     return m->secret;
 }
 
-atomic_uint_least64_t *memory_epoch(struct memory *m)
+uint64_t memory_epoch(const struct memory *m)
 {
-    return &m->epoch;
+    return atomic_load_explicit(&m->epoch, memory_order_acquire);
 }
 
 struct memory_counts memory_count(struct memory *m)

@@ -40,16 +40,17 @@ uint64_t memory_place(weir_str tenant, uint64_t number);
 struct answer *memory_find(struct memory *m, uint64_t place,
                            const uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], uint64_t oldest_us,
                            struct answer_room *ret_spare);
+/* What was dropped on demand, as a number: another one after each time. */
+uint64_t memory_epoch(const struct memory *m);
 /* Puts an answer that is in no place yet into one, and takes the caller's reference in any case.
- * False: it is larger than a shard, or there is no memory. Its tenant has at most tenant_bytes
- * afterwards (0: no bound of its own): its own least used ones go. */
-bool memory_add(struct memory *m, struct answer *a, uint64_t place, weir_str tenant, weir_str model,
-                size_t tenant_bytes);
+ * False: it is larger than a shard, there is no memory, or something was dropped since `epoch`, in
+ * which it was asked for. Its tenant has at most tenant_bytes afterwards (0: no bound of its own):
+ * its own least used ones go. */
+bool memory_add(struct memory *m, struct answer *a, uint64_t epoch, uint64_t place, weir_str tenant,
+                weir_str model, size_t tenant_bytes);
 /* Of a tenant, and of one of its models when `model` is not empty. May drop others' too. */
 uint64_t memory_drop(struct memory *m, weir_str tenant, weir_str model);
 void memory_clear(struct memory *m);
 /* Random, as long as it lives: under which its users hash what they look for. [16] */
 const uint8_t *memory_secret(const struct memory *m);
-/* A number for its users: what was forgotten on demand. */
-atomic_uint_least64_t *memory_epoch(struct memory *m);
 struct memory_counts memory_count(struct memory *m);

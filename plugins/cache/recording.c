@@ -6,7 +6,6 @@ void recording_begin(struct ask *a)
 {
     a->records = true;
     a->writer.max_bytes = a->max_answer_bytes;
-    a->epoch = atomic_load_explicit(a->c->epoch, memory_order_acquire);
 }
 
 /* Ends that are the model's own. What a policy or an error cut is nobody else's answer. */
@@ -80,15 +79,12 @@ static void keep(struct ask *ask, const weir_usage *u)
     } else if (c->uses_store) { /* what was invalidated meanwhile is not known */
         cache_count(c, COUNT_NOT_KEPT, 1);
     }
-    bool kept = false;
-    /* An invalidation since it began, or that may have been missed: the store knows which, by the
-     * mark; memory does not. */
-    if (c->memory && ask->epoch == atomic_load_explicit(c->epoch, memory_order_acquire)) {
-        kept =
-            memory_add(c->memory, a, ask->place, ask_tenant(ask), ask_model(ask), ask->max_bytes);
-    } else {
+    if (!c->memory) {
         answer_unref(a);
+        return;
     }
+    bool kept = memory_add(c->memory, a, ask->epoch, ask->place, ask_tenant(ask), ask_model(ask),
+                           ask->max_bytes);
     if (!c->uses_store) {
         cache_count(c, kept ? COUNT_KEPT : COUNT_NOT_KEPT, 1);
     }

@@ -27,8 +27,8 @@ static void name(uint8_t digest[WEIR_ANSWER_DIGEST_BYTES], int number)
     memcpy(digest + 1, &number, sizeof(number));
 }
 
-static bool add_within(struct memory *m, int number, uint64_t made_us, const char *tenant,
-                       const char *model, size_t tenant_bytes)
+static bool add_since(struct memory *m, uint64_t epoch, int number, uint64_t made_us,
+                      const char *tenant, const char *model, size_t tenant_bytes)
 {
     static char text[TEXT_BYTES];
     uint8_t digest[WEIR_ANSWER_DIGEST_BYTES];
@@ -37,8 +37,14 @@ static bool add_within(struct memory *m, int number, uint64_t made_us, const cha
     const weir_chunk c = {.kind = WEIR_CHUNK_TEXT, .text = {text, sizeof(text)}};
     assert_int_equal(answer_add(&w, &c), 0);
     struct answer *a = answer_finish(&w, digest, made_us, 1, 1);
-    return memory_add(m, a, place_of(number), weir_str_from(tenant), weir_str_from(model),
+    return memory_add(m, a, epoch, place_of(number), weir_str_from(tenant), weir_str_from(model),
                       tenant_bytes);
+}
+
+static bool add_within(struct memory *m, int number, uint64_t made_us, const char *tenant,
+                       const char *model, size_t tenant_bytes)
+{
+    return add_since(m, memory_epoch(m), number, made_us, tenant, model, tenant_bytes);
 }
 
 static void add(struct memory *m, int number, uint64_t made_us, const char *tenant,
@@ -235,6 +241,22 @@ static void a_tenants_or_a_models_answers_are_dropped(void **state)
     memory_destroy(m);
 }
 
+static void what_was_asked_for_before_a_drop_is_not_added(void **state)
+{
+    (void)state;
+    struct memory *m = create(100 * ANSWER_BYTES);
+    uint64_t first = memory_epoch(m);
+    assert_true(add_since(m, first, 1, 1, "a", "x", 0));
+    (void)memory_drop(m, STR("b"), STR("x"));
+    assert_false(add_since(m, first, 2, 1, "a", "x", 0));
+    uint64_t second = memory_epoch(m);
+    memory_clear(m);
+    assert_false(add_since(m, second, 3, 1, "a", "x", 0));
+    assert_int_equal(memory_count(m).entries, 0);
+    assert_true(add_since(m, memory_epoch(m), 4, 1, "a", "x", 0));
+    memory_destroy(m);
+}
+
 static void a_tenants_bytes_bound_it_and_nobody_else(void **state)
 {
     (void)state;
@@ -292,7 +314,9 @@ static void *use_it(void *arg)
         } else if (answer_add(&w, &c) == 0) {
             struct answer *a = answer_finish(&w, digest, 1, 1, 1);
             found = i % 2 ? answer_ref(a) : NULL; /* to be read after it was added, or not */
-            assert_true(memory_add(m, a, place_of(number), STR("t"), STR("m"), 0));
+            uint64_t epoch = memory_epoch(m);
+            bool added = memory_add(m, a, epoch, place_of(number), STR("t"), STR("m"), 0);
+            assert_true(added || memory_epoch(m) != epoch);
         }
         if (found) { /* whatever others have put into its place meanwhile */
             assert_memory_equal(found->digest, digest, sizeof(digest));
@@ -331,6 +355,7 @@ int main(void)
         cmocka_unit_test(old_answers_and_replaced_ones_are_gone),
         cmocka_unit_test(more_places_than_the_table_has_lines_for_are_told_apart),
         cmocka_unit_test(a_tenants_or_a_models_answers_are_dropped),
+        cmocka_unit_test(what_was_asked_for_before_a_drop_is_not_added),
         cmocka_unit_test(a_place_has_one_answer_and_gives_it_to_its_own_request_only),
         cmocka_unit_test(another_place_of_the_same_entry_does_not_give_it),
         cmocka_unit_test(a_replaced_answer_is_written_over),
